@@ -1,0 +1,105 @@
+"""Every error that Quantscope raises on purpose.
+
+    QuantscopeError
+    ├── InvalidRecipe            a recipe that cannot be run as written
+    ├── ModelError
+    │   ├── UnsupportedModel     an architecture, or a feature of one, that we do not know
+    │   ├── UnsafeWeights        pickled weights, or code that a checkpoint wants to run
+    │   └── BrokenCheckpoint     missing, truncated or contradictory files
+    ├── DataError                a text, a task or a log that cannot be read
+    ├── NumericalError
+    │   └── NotPositiveDefinite  a Hessian with no Cholesky factor at any damping tried
+    ├── OutOfMemory              a device or the machine has no room left
+    ├── CacheError
+    │   ├── CorruptEntry         a stored record or array that is not what was written
+    │   └── DiskFull             nothing can be stored
+    ├── JobError                 a job that cannot be submitted, found, cancelled or resumed
+    │   └── JobCancelled         somebody asked the job to stop
+    └── BundleError              a shared result that fails its checks
+
+A message says a fact, with its number, and the remedy: "block 48 does not divide 1536; choose 16,
+32, 64, 128, 256 or 512". The remedy is an argument of its own so that none is forgotten. Pages and
+the command line catch `QuantscopeError` alone; anything else is a defect of ours.
+"""
+
+
+class QuantscopeError(Exception):
+    """Root of the tree.
+
+    Args:
+        fact: what is wrong, with the number that shows it; lower case, no full stop.
+        remedy: what the reader can do about it, in the imperative.
+    """
+
+    def __init__(self, fact: str, *, remedy: str):
+        super().__init__(f"{fact}; {remedy}")
+        self.fact = fact
+        self.remedy = remedy
+
+    def __reduce__(self):
+        # Keyword-only arguments do not survive the default pickling that process pools use.
+        return (_rebuild, (type(self), self.fact, self.remedy))
+
+
+def _rebuild(kind: type[QuantscopeError], fact: str, remedy: str) -> QuantscopeError:
+    return kind(fact, remedy=remedy)
+
+
+class InvalidRecipe(QuantscopeError):
+    """A recipe that cannot be run as written."""
+
+
+class ModelError(QuantscopeError):
+    """A model that cannot be used."""
+
+
+class UnsupportedModel(ModelError):
+    """An architecture, or a feature of one, that we do not know."""
+
+
+class UnsafeWeights(ModelError):
+    """Pickled weights, or code that a checkpoint wants to run."""
+
+
+class BrokenCheckpoint(ModelError):
+    """Missing, truncated or contradictory model files."""
+
+
+class DataError(QuantscopeError):
+    """A text, a task or a log that cannot be read."""
+
+
+class NumericalError(QuantscopeError):
+    """Arithmetic that has no usable result."""
+
+
+class NotPositiveDefinite(NumericalError):
+    """A Hessian with no Cholesky factor at any damping tried."""
+
+
+class OutOfMemory(QuantscopeError):
+    """A device or the machine has no room left."""
+
+
+class CacheError(QuantscopeError):
+    """The cache cannot serve or keep a value."""
+
+
+class CorruptEntry(CacheError):
+    """A stored record or array that is not what was written."""
+
+
+class DiskFull(CacheError):
+    """Nothing can be stored."""
+
+
+class JobError(QuantscopeError):
+    """A job that cannot be submitted, found, cancelled or resumed."""
+
+
+class JobCancelled(JobError):
+    """Somebody asked the job to stop."""
+
+
+class BundleError(QuantscopeError):
+    """A shared result that fails its checks."""

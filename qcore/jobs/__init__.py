@@ -1,0 +1,1 @@
+"""Jobs: recipes waiting, running and done, each in a process of its own."""

@@ -1,0 +1,286 @@
+"""A Recipe says everything that decides a result, and nothing else.
+
+It is frozen, it is validated when it is made, it has one canonical JSON text, and the digest of
+that text is its name: equal recipes have equal digests on every machine. A part that is absent
+(`None`) is left out of the text, so a recipe written before a part existed keeps its digest.
+
+A *sweep* is the same JSON with a list where a recipe has a value (`qcore.sweep`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cache.digest import canonical_json, digest
+from qcore.formats.format import Format, ScaleRounding, named
+from qcore.plain import from_plain, parse_json, require, to_plain
+
+SCHEMA = 1
+"""Raised when the meaning of a recipe's JSON changes; it is part of every digest."""
+
+TASKS = ("arc_easy", "arc_challenge", "piqa", "hellaswag", "winogrande")
+"""Zero-shot tasks, by their names in lm-eval."""
+
+TEXTS = ("lambada/calibration", "lambada/evaluation", "wikitext2/train", "wikitext2/test")
+"""Texts known by name; `file:PATH` names any other."""
+
+
+def _check_text(text: str) -> None:
+    require(
+        text in TEXTS or (text.startswith("file:") and len(text) > len("file:")),
+        f"unknown text {text!r}",
+        f"choose {', '.join(TEXTS)} or file:PATH",
+    )
+
+
+def _check_windows(windows: int, length: int) -> None:
+    require(windows >= 1, f"{windows} windows are none", "ask for at least 1")
+    require(
+        2 <= length <= 32768, f"window length {length} is out of range", "choose 2 to 32768 tokens"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Which network.
+
+    Attributes:
+        source: `demo` (SmolLM2-135M-Instruct, dequantized from Q4_1), `folder` (Hugging Face
+            layout, safetensors) or `hub`.
+        name: the folder's path or the Hub id; empty for the demo.
+        revision: the Hub's branch, tag or commit.
+        dtype: what the network computes in.
+    """
+
+    source: Literal["demo", "folder", "hub"] = "demo"
+    name: str = ""
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self):
+        if self.source == "demo":
+            require(
+                not self.name and self.revision is None,
+                f"the demo model has no name or revision, got {self.name or self.revision!r}",
+                'leave both out, or set source to "folder" or "hub"',
+            )
+        else:
+            what = "a folder" if self.source == "folder" else "a Hub id such as Qwen/Qwen3-0.6B"
+            require(bool(self.name), f"source {self.source!r} has no name", f"name {what}")
+        if self.source == "folder":
+            require(self.revision is None, "a folder has no revision", "leave the revision out")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How the linear layers' weights are stored.
+
+    Attributes:
+        format: a name in `qcore.formats.format.FORMATS`.
+        group: inputs that share a scale (INT formats); None is one scale per output channel.
+        scale_rounding: how an MX block's shared exponent is chosen.
+    """
+
+    format: str = "int4"
+    group: int | None = None
+    scale_rounding: ScaleRounding = "floor"
+
+    def __post_init__(self):
+        named(self.format, self.group)
+
+    @property
+    def value(self) -> Format:
+        """The Format."""
+        return named(self.format, self.group).with_scale_rounding(self.scale_rounding)
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """How the linear layers' inputs are rounded, dynamically, at run time.
+
+    Attributes:
+        format: a name in `qcore.formats.format.FORMATS`.
+        group: features of a token that share a scale (INT formats); None is one scale per token.
+        scale_rounding: how an MX block's shared exponent is chosen.
+    """
+
+    format: str = "int8_asym"
+    group: int | None = None
+    scale_rounding: ScaleRounding = "floor"
+
+    def __post_init__(self):
+        named(self.format, self.group)
+
+    @property
+    def value(self) -> Format:
+        """The Format."""
+        return named(self.format, self.group).with_scale_rounding(self.scale_rounding)
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """How a weight's scales are found: from its largest magnitude, or by least squared error."""
+
+    method: Literal["absmax", "mse"] = "mse"
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How weights become codes once the scales are known.
+
+    Attributes:
+        method: `rtn` (round to nearest) or `gptq`.
+        act_order: GPTQ visits columns by falling Hessian diagonal.
+        damping: added to the Hessian's diagonal, as a fraction of its mean.
+        inputs: the layer inputs behind the Hessian: `float` (one capture of the float network,
+            shared by every recipe) or `quantized` (what the quantized layers before it produce,
+            layer by layer).
+    """
+
+    method: Literal["rtn", "gptq"] = "rtn"
+    act_order: bool = True
+    damping: float = 0.01
+    inputs: Literal["float", "quantized"] = "float"
+
+    def __post_init__(self):
+        require(
+            0 < self.damping <= 1,
+            f"damping {self.damping:g} is out of range",
+            "choose more than 0 and at most 1; 0.01 is usual",
+        )
+        require(
+            self.method != "rtn" or self.inputs == "float",
+            "round-to-nearest looks at no inputs, so they cannot be quantized ones",
+            'set inputs to "float" or the method to "gptq"',
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The text whose activations are captured: `windows` × `length` tokens from its start."""
+
+    text: str = "lambada/calibration"
+    windows: int = 16
+    length: int = 512
+
+    def __post_init__(self):
+        _check_text(self.text)
+        _check_windows(self.windows, self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is measured on the finished network.
+
+    Attributes:
+        text: perplexity text; its first `windows` windows of `length` tokens are scored.
+        windows: non-overlapping windows.
+        length: tokens in a window; the first has no prediction, so `length − 1` are scored.
+        divergence: also KL to the float network and top-1 agreement, token by token.
+        tasks: zero-shot tasks, by lm-eval name.
+        limit: questions per task; None asks them all.
+    """
+
+    text: str = "lambada/evaluation"
+    windows: int = 8
+    length: int = 512
+    divergence: bool = True
+    tasks: tuple[str, ...] = ()
+    limit: int | None = 100
+
+    def __post_init__(self):
+        _check_text(self.text)
+        _check_windows(self.windows, self.length)
+        unknown = [task for task in self.tasks if task not in TASKS]
+        require(
+            not unknown, f"unknown tasks {', '.join(unknown)}", f"choose from {', '.join(TASKS)}"
+        )
+        require(len(set(self.tasks)) == len(self.tasks), "a task stands twice", "name it once")
+        require(
+            self.limit is None or self.limit >= 1,
+            f"a limit of {self.limit} questions is none",
+            "ask for at least 1, or leave the limit out for all",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One configuration, whole. `weights = None` is the float network: the reference point.
+
+    `calibration = None` skips the capture; only RTN can do without one, and the report then has
+    no layer output errors.
+    """
+
+    model: ModelRef = field(default_factory=ModelRef)
+    weights: Weights | None = field(default_factory=Weights)
+    activations: Activations | None = None
+    scales: Scales = field(default_factory=Scales)
+    rounding: Rounding = field(default_factory=Rounding)
+    calibration: Calibration | None = field(default_factory=Calibration)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    seed: int = 0
+
+    def __post_init__(self):
+        require(0 <= self.seed < 2**32, f"seed {self.seed} is out of range", "choose 0 to 2³²−1")
+        require(
+            self.weights is not None or self.rounding.method == "rtn",
+            f"{self.rounding.method} has no weights to round: the weight format is none",
+            "choose a weight format, or rounding rtn",
+        )
+        require(
+            self.calibration is not None or self.rounding.method == "rtn",
+            f"{self.rounding.method} needs calibration text",
+            "name a calibration text, or choose rounding rtn",
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the schema and the canonical JSON: the recipe's name."""
+        return digest({"schema": SCHEMA, "recipe": self.to_dict()})
+
+    @property
+    def title(self) -> str:
+        """A short line for people: `INT4 g64 · A8 asym · GPTQ · MSE`."""
+        if self.weights is None and self.activations is None:
+            return "float"
+        parts = []
+        if self.weights is not None:
+            parts.append("W " + _format_title(self.weights.value))
+        if self.activations is not None:
+            parts.append("A " + _format_title(self.activations.value))
+        if self.weights is not None:
+            quantized = " on quantized inputs" if self.rounding.inputs == "quantized" else ""
+            parts.append(self.rounding.method.upper() + quantized)
+            parts.append({"absmax": "absmax", "mse": "MSE"}[self.scales.method])
+        return " · ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a part that is absent by default is left out."""
+        return to_plain(self)
+
+    def to_json(self) -> str:
+        """The canonical JSON text."""
+        return canonical_json(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Recipe:
+        """A recipe from plain values; what is left out takes its default.
+
+        Raises:
+            InvalidRecipe: an unknown field, a value of the wrong type or range, or parts that do
+                not go together.
+        """
+        return from_plain(cls, data, "recipe")
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """A recipe from JSON text. Raises InvalidRecipe as `from_dict`, and for broken JSON."""
+        return cls.from_dict(parse_json(text))
+
+
+def _format_title(fmt: Format) -> str:
+    name = fmt.name.upper().replace("_ASYM", " asym").replace("_", " ")
+    group = f" g{fmt.group}" if fmt.kind == "int" and fmt.group else ""
+    midmax = " midmax" if fmt.scale_rounding == "midmax" else ""
+    return f"{name}{group}{midmax}"
