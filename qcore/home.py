@@ -1,0 +1,22 @@
+"""Where Quantscope keeps what it makes: one folder, private to its user.
+
+$QUANTSCOPE_HOME, or $XDG_DATA_HOME/quantscope, or ~/.local/share/quantscope
+├── cache/      records and arrays by content; may be deleted at any time
+├── jobs/       the queue and each job's events and log
+├── reports/    finished Reports, never evicted
+└── models/     the demo model, dequantized
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The folder, made with mode 0700 if it is not there."""
+    given = os.environ.get("QUANTSCOPE_HOME")
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    folder = Path(given).expanduser() if given else Path(data) / "quantscope"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder.resolve()
