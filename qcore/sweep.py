@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import typing
 from typing import Any
 
-from qcore.errors import InvalidRecipe, QuantscopeError
+from qcore.errors import InvalidRecipe
 from qcore.plain import hints, part_type, require
 from qcore.recipe import Recipe
 
@@ -24,35 +25,40 @@ def expand(data: Any) -> list[Recipe]:
     Raises:
         InvalidRecipe: as `Recipe.from_dict`, or more than `MAX_RUNS` runs; names the combination.
     """
+    runs = _multiply(data)
+    return list({recipe.digest: recipe for recipe in reversed(runs)}.values())[::-1]
+
+
+def _multiply(data: Any) -> list[Recipe]:
+    """Every combination, duplicates included."""
     axes = list(_axes(Recipe, data, ()))
-    count = 1
-    for _, values in axes:
-        count *= len(values)
+    if not axes:
+        return [Recipe.from_dict(data)]
+    _check_count(math.prod(len(values) for _, values in axes))
+    runs: list[Recipe] = []
+    for choice in itertools.product(*(values for _, values in axes)):
+        picked = _copy(data)
+        for (path, _), value in zip(axes, choice, strict=True):
+            _assign(picked, path, value)
+        try:
+            runs += _multiply(picked)  # a listed part may hold lists again
+        except InvalidRecipe as error:
+            at = ", ".join(
+                f"{'.'.join(path)} = {json.dumps(value)}"
+                for (path, _), value in zip(axes, choice, strict=True)
+            )
+            raise InvalidRecipe(f"at {at}: {error.fact}", remedy=error.remedy) from error
+        _check_count(len(runs))
+    return runs
+
+
+def _check_count(count: int) -> None:
     require(count >= 1, "a list in the sweep is empty", "give every list at least one value")
     require(
         count <= MAX_RUNS,
         f"the sweep has {count} runs, more than {MAX_RUNS}",
         "shorten a list or split the sweep",
     )
-    recipes: dict[str, Recipe] = {}
-    for choice in itertools.product(*(values for _, values in axes)):
-        picked = _copy(data)
-        for (path, _), value in zip(axes, choice, strict=True):
-            _assign(picked, path, value)
-        # A list of whole parts may hold lists again: one more round, which ends at scalars.
-        inner = expand(picked) if any(True for _ in _axes(Recipe, picked, ())) else None
-        try:
-            made = inner if inner is not None else [Recipe.from_dict(picked)]
-        except QuantscopeError as error:
-            if not axes:
-                raise
-            at = ", ".join(
-                f"{'.'.join(path)} = {json.dumps(value)}"
-                for (path, _), value in zip(axes, choice, strict=True)
-            )
-            raise InvalidRecipe(f"at {at}: {error.fact}", remedy=error.remedy) from error
-        recipes.update({recipe.digest: recipe for recipe in made if recipe.digest not in recipes})
-    return list(recipes.values())
 
 
 def _copy(data: Any) -> Any:
@@ -72,7 +78,7 @@ def _axes(cls: type, data: Any, path: tuple[str, ...]):
         return
     for key, value in data.items():
         if key not in hints(cls):
-            continue  # `_build` names it with the known ones beside it
+            continue  # reported by name when the recipe is built
         part = part_type(hints(cls)[key])
         is_sequence = typing.get_origin(hints(cls)[key]) is tuple
         if isinstance(value, list) and (not is_sequence or (value and isinstance(value[0], list))):

@@ -1,0 +1,129 @@
+"""A recipe says one thing, has one name, and is refused at the door when it makes no sense."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcore.errors import InvalidRecipe
+from qcore.formats.format import FORMATS
+from qcore.recipe import (
+    TASKS,
+    Activations,
+    Calibration,
+    Evaluation,
+    ModelRef,
+    Recipe,
+    Rounding,
+    Scales,
+    Weights,
+)
+
+groups = st.sampled_from([None, 32, 64])
+formats = st.sampled_from([name for name, fmt in FORMATS.items() if fmt.kind == "int"])
+recipes = st.builds(
+    Recipe,
+    weights=st.builds(Weights, formats, groups),
+    activations=st.none() | st.builds(Activations, st.sampled_from(sorted(FORMATS))),
+    scales=st.builds(Scales, st.sampled_from(["absmax", "mse"])),
+    rounding=st.builds(
+        Rounding, st.just("gptq"), st.booleans(), st.floats(0.001, 1), st.just("float")
+    ),
+    calibration=st.builds(Calibration, windows=st.integers(1, 99)),
+    evaluation=st.builds(
+        Evaluation,
+        tasks=st.lists(st.sampled_from(TASKS), unique=True).map(tuple),
+        limit=st.none() | st.integers(1, 500),
+    ),
+    seed=st.integers(0, 2**32 - 1),
+)
+
+
+@given(recipes)
+def test_a_recipe_survives_the_way_through_json(recipe):
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+@given(recipes, recipes)
+def test_recipes_share_a_digest_exactly_when_they_are_equal(one, other):
+    assert (one.digest == other.digest) == (one == other)
+
+
+def test_spelling_out_the_defaults_changes_no_digest():
+    assert Recipe.from_dict({}).digest == Recipe.from_dict(Recipe().to_dict()).digest
+
+
+def test_a_whole_number_may_be_written_as_a_float_or_an_integer():
+    whole = Recipe.from_dict({"rounding": {"method": "gptq", "damping": 1}})
+    assert whole == Recipe.from_dict({"rounding": {"method": "gptq", "damping": 1.0}})
+    assert whole.digest == Recipe.from_dict({"rounding": {"method": "gptq", "damping": 1.0}}).digest
+
+
+def test_the_digest_of_the_default_recipe_is_what_it_was():
+    """Stored reports and caches are keyed by it: a change here orphans them, so mean it."""
+    assert Recipe().digest == "497f2fd856272afcec77c4110d72efcc7a1533864973cfd52bb7ff5747c05954"
+
+
+def test_a_recipe_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Recipe().seed = 1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_no_weight_format_and_no_calibration_are_choices_that_survive_json():
+    float_recipe = Recipe(weights=None, calibration=None)
+    assert json.loads(float_recipe.to_json())["weights"] is None
+    assert Recipe.from_json(float_recipe.to_json()) == float_recipe
+
+
+@pytest.mark.parametrize(
+    ("data", "fact"),
+    [
+        ({"wieghts": {}}, "unknown field wieghts in recipe; known are model, weights"),
+        ({"weights": {"bits": 4}}, "unknown field bits in recipe.weights"),
+        ({"weights": {"format": "int9"}}, "unknown format 'int9'"),
+        ({"weights": {"format": "mxfp4", "group": 64}}, "group 64 contradicts mxfp4"),
+        ({"weights": {"group": 1}}, "group 1 is less than 2"),
+        ({"weights": "int4"}, 'recipe.weights is "int4", not an object'),
+        ({"seed": 1.5}, "recipe.seed is 1.5; write a whole number"),
+        ({"seed": True}, "recipe.seed is true"),
+        ({"seed": -1}, "seed -1 is out of range"),
+        ({"model": {"source": "web"}}, 'recipe.model.source is "web"; choose "demo"'),
+        ({"model": {"source": "hub"}}, "source 'hub' has no name"),
+        ({"model": {"name": "x"}}, "the demo model has no name"),
+        (
+            {"model": {"source": "folder", "name": "x", "revision": "main"}},
+            "a folder has no revision",
+        ),
+        ({"weights": None, "rounding": {"method": "gptq"}}, "gptq has no weights to round"),
+        ({"calibration": None, "rounding": {"method": "gptq"}}, "gptq needs calibration text"),
+        ({"rounding": {"damping": 0}}, "damping 0 is out of range"),
+        ({"rounding": {"inputs": "quantized"}}, "round-to-nearest looks at no inputs"),
+        ({"calibration": {"text": "nonsense"}}, "unknown text 'nonsense'"),
+        ({"calibration": {"windows": 0}}, "0 windows are none"),
+        ({"evaluation": {"length": 1}}, "window length 1 is out of range"),
+        ({"evaluation": {"tasks": ["mmlu"]}}, "unknown tasks mmlu"),
+        ({"evaluation": {"tasks": ["piqa", "piqa"]}}, "a task stands twice"),
+        ({"evaluation": {"limit": 0}}, "a limit of 0 questions"),
+        ({"model": None}, "recipe.model is null"),
+        ([], "recipe is [], not an object"),
+    ],
+)
+def test_a_recipe_that_cannot_be_run_is_refused_with_the_reason(data, fact):
+    with pytest.raises(InvalidRecipe) as refusal:
+        Recipe.from_dict(data)
+    assert fact in str(refusal.value)
+    assert refusal.value.remedy
+
+
+def test_broken_json_is_refused_with_its_place():
+    with pytest.raises(InvalidRecipe, match=r"not JSON: .* line 1 column 2"):
+        Recipe.from_json("{")
+
+
+def test_titles_name_what_differs():
+    assert Recipe(weights=None).title == "float"
+    assert "INT3 g64" in Recipe(weights=Weights("int3", 64)).title
+    assert "A INT8 asym" in Recipe(activations=Activations()).title
+    assert ModelRef().source == "demo"
