@@ -25,8 +25,10 @@ def expand(data: Any) -> list[Recipe]:
     Raises:
         InvalidRecipe: as `Recipe.from_dict`, or more than `MAX_RUNS` runs; names the combination.
     """
-    runs = _multiply(data)
-    return list({recipe.digest: recipe for recipe in reversed(runs)}.values())[::-1]
+    unique: dict[str, Recipe] = {}
+    for recipe in _multiply(data):
+        unique.setdefault(recipe.digest, recipe)
+    return list(unique.values())
 
 
 def _multiply(data: Any) -> list[Recipe]:

@@ -1,0 +1,7 @@
+"""`python -m qcore`: the command line."""
+
+import sys
+
+from qcore.cli import main
+
+sys.exit(main())
