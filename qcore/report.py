@@ -47,6 +47,7 @@ class LayerReport:
         projection: `q_proj`, `down_proj`, …
         format: the Format's name.
         parameters: weights in the layer.
+        element_bits: bits per code, scales not counted.
         bits_per_weight: scales and zero points included.
         weight_error: ‖W − Ŵ‖² / ‖W‖².
         output_error: ‖X(W − Ŵ)ᵀ‖² / ‖XWᵀ‖² on the calibration text; None without a capture.
@@ -59,6 +60,7 @@ class LayerReport:
     projection: str
     format: str
     parameters: int
+    element_bits: int
     bits_per_weight: float
     weight_error: float
     output_error: float | None = None

@@ -19,7 +19,7 @@ def report():
         recipe=Recipe(),
         created=1700000000.25,
         assignment={"0.self_attn.q_proj": "int4"},
-        layers=(LayerReport("0.self_attn.q_proj", 0, "q_proj", "int4", 64, 4.25, 0.01),),
+        layers=(LayerReport("0.self_attn.q_proj", 0, "q_proj", "int4", 64, 4, 4.25, 0.01),),
         metrics=(Metric("perplexity", 30.36, "", "exp of the token mean", 4088, 28.0, 33.0),),
         window_losses=(3.25, 3.5),
         float_window_losses=(3.0, 3.25),
