@@ -1,0 +1,66 @@
+"""Rounding the columns of one block in order, each hearing of the errors before it.
+
+The operation. Columns i = 0 … c−1 of a block arrive as rows of `columns` (transposed, so that the
+output channels lie side by side in memory). `heard` holds what every column is to be moved by for
+the errors made before this block. For each column in turn
+
+    target_i = columns_i + heard_i + Σ_{k<i} factor_ki · error_k
+    value_i  = nearest(target_i / scale_i)
+    error_i  = columns_i − scale_i · value_i
+
+with `factor` strictly upper triangular as far as it is read. Output channels do not touch each
+other.
+
+The reference here does it twice blocked: a matrix product brings the errors of earlier sub-blocks,
+so that the column-by-column part never reaches further than `INNER` columns.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from kernels.elements import Element, nearest
+
+INNER = 16
+"""Columns between two matrix products: fewer means more products, more means longer updates."""
+
+
+def round_block(
+    columns: Float[Tensor, "block out"],
+    heard: Float[Tensor, "block out"],
+    factor: Float[Tensor, "block block"],
+    scale: Float[Tensor, "groups out"],
+    zero: Float[Tensor, "groups out"] | None,
+    group_of: Int64[Tensor, " block"],
+    element: Element,
+) -> tuple[Float[Tensor, "block out"], Float[Tensor, "block out"]]:
+    """Element values of a block of columns and the errors they make; all float32.
+
+    Args:
+        columns: the weights as they were before any rounding.
+        heard: corrections for errors of earlier blocks; used as scratch.
+        factor: see the module's formula; the diagonal and below are not read.
+        scale: of every group of every output channel.
+        zero: whole zero points, or None.
+        group_of: each column's group.
+        element: what the codes can represent.
+
+    Returns:
+        Element values, and errors weight − dequantized.
+    """
+    values = torch.empty_like(columns)
+    errors = torch.empty_like(columns)
+    for start in range(0, len(columns), INNER):
+        stop = min(start + INNER, len(columns))
+        if start:
+            heard[start:stop].addmm_(factor[:start, start:stop].T, errors[:start])
+        for i, group in zip(range(start, stop), group_of[start:stop].tolist(), strict=True):
+            offset = None if zero is None else zero[group]
+            target = heard[i].add_(columns[i])
+            values[i] = nearest(target.div_(scale[group]), element, offset)
+            torch.addcmul(columns[i], values[i], scale[group], value=-1, out=errors[i])
+            if i + 1 < stop:
+                heard[i + 1 : stop].addr_(factor[i, i + 1 : stop], errors[i])
+    return values, errors

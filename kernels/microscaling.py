@@ -1,0 +1,104 @@
+"""Microscaling: blocks of 32 elements share one power-of-two scale (OCP MX v1.0, §5 and §6.3).
+
+    scale = 2^(⌊log2 max|v|⌋ − emax),  element = nearest(v / scale), half to even, saturating
+
+The scale is stored as E8M0: the byte e stands for 2^(e − 127), and 255 for NaN; the exponent is
+held in [−127, 127]. The specification's rule `floor` lets a maximum with a large mantissa saturate
+(1.99 · 2^emax becomes 1.5 · 2^emax in E2M1). The rule `midmax` raises the exponent by one when the
+maximum lies more than half way from the largest mantissa, 2 − 2^−M, to 2:
+
+    exponent = ⌈log2 max|v| − log2(2 − 2^(−M−1))⌉ − emax
+
+Both come straight from the bits of the float32 maximum: its exponent field, after adding what makes
+the mantissa carry when it is above the threshold.
+
+The specification leaves the conversion of NaN and infinities to the implementation. Here a block
+that holds one has scale NaN, all of it: a broken activation is seen, not clipped away. A block of
+zeros has the smallest scale. Arithmetic is float32 for every input type; a result too large for
+the input's type (midmax may round the largest float16 up to 2^16) becomes infinite.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int32, Integer, UInt8
+from torch import Tensor
+
+from kernels.elements import FLOAT32_MANTISSA, Element, decode, encode, nearest
+
+ScaleRule = Literal["floor", "midmax"]
+
+BLOCK = 32
+E8M0_NAN = 255
+E8M0_MAX = 254
+
+
+def shared_exponents(
+    largest: Float[Tensor, "..."], element: Element, rule: ScaleRule = "floor"
+) -> Int32[Tensor, "..."]:
+    """E8M0 codes, 0 to 255, of the scales for blocks with these largest magnitudes (float32)."""
+    bits = largest.view(torch.int32)
+    if rule == "midmax":
+        bits = bits + ((1 << (FLOAT32_MANTISSA - 1 - element.precision)) - 1)
+    # The float's own bias is E8M0's, and subnormals fall below the lowest scale either way.
+    codes = (bits >> FLOAT32_MANTISSA).sub_(element.max_exponent).clamp_(0, E8M0_MAX)
+    return codes.masked_fill_(~largest.isfinite(), E8M0_NAN)
+
+
+def scales_of(codes: Integer[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The float32 powers of two that E8M0 codes stand for."""
+    bits = codes.int() << FLOAT32_MANTISSA
+    bits.masked_fill_(codes == 0, 1 << (FLOAT32_MANTISSA - 1))  # 2^−127 is subnormal in float32
+    return bits.view(torch.float32).masked_fill_(codes == E8M0_NAN, torch.nan)
+
+
+def quantize_microscaling(
+    x: Float[Tensor, "... width"], element: Element, *, rule: ScaleRule = "floor"
+) -> tuple[Integer[Tensor, "... width"], UInt8[Tensor, "... blocks"]]:
+    """Element codes and E8M0 scale codes of the blocks along the last axis.
+
+    Elements of a block whose scale is NaN have code 0.
+
+    Raises:
+        ValueError: a width that 32 does not divide, or a type that is no 32- or 16-bit float.
+    """
+    blocks = _blocks(x)
+    shared = shared_exponents(_largest(blocks), element, rule)
+    values = nearest(blocks / scales_of(shared)[..., None], element)
+    values.masked_fill_((shared == E8M0_NAN)[..., None], 0.0)
+    return encode(values, element).reshape(x.shape), shared.to(torch.uint8)
+
+
+def dequantize_microscaling(
+    codes: Integer[Tensor, "... width"], shared: UInt8[Tensor, "... blocks"], element: Element
+) -> Float[Tensor, "... width"]:
+    """The float32 numbers that codes and E8M0 scale codes stand for."""
+    values = decode(codes, element).unflatten(-1, (-1, BLOCK))
+    return values.mul_(scales_of(shared)[..., None]).flatten(-2)
+
+
+def fake_quantize_microscaling(
+    x: Float[Tensor, "... width"], element: Element, *, rule: ScaleRule = "floor"
+) -> Float[Tensor, "... width"]:
+    """What quantizing and dequantizing makes of `x`, in its own type; codes are never formed.
+
+    Raises:
+        ValueError: as `quantize_microscaling`.
+    """
+    blocks = _blocks(x)
+    scale = scales_of(shared_exponents(_largest(blocks), element, rule))[..., None]
+    return nearest(blocks / scale, element).mul_(scale).reshape(x.shape).to(x.dtype)
+
+
+def _blocks(x: Float[Tensor, "... width"]) -> Float[Tensor, "... blocks 32"]:
+    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise ValueError(f"cannot quantize {x.dtype}; pass float32, bfloat16 or float16")
+    if x.shape[-1] % BLOCK:
+        raise ValueError(f"block {BLOCK} does not divide {x.shape[-1]}; pad to a multiple")
+    return x.float().unflatten(-1, (-1, BLOCK))
+
+
+def _largest(blocks: Float[Tensor, "... blocks 32"]) -> Float[Tensor, "... blocks"]:
+    return torch.linalg.vector_norm(blocks, torch.inf, dim=-1)  # one pass; NaN and ∞ come through

@@ -1,0 +1,1 @@
+"""Methods that turn weights into codes once their scales are known."""

@@ -1,0 +1,193 @@
+"""Rounding with feedback: the machinery that GPTQ, Qronos and group-interleaved scales share.
+
+With e = w − ŵ for one output channel, error correction minimises eᵀHe one column at a time. Let
+H = RRᵀ with R *upper* triangular (a Cholesky factorisation from the last column to the first) and
+F = R·diag(R)⁻¹, whose diagonal is 1. Then
+
+    eᵀHe = Σ_j R_jj² (e_j + Σ_{i<j} F_ij e_i)²
+
+and only columns up to j stand in term j. So column j is rounded from the target that makes its term
+least given the errors already made,
+
+    target_j = w_j + Σ_{i<j} F_ij (w_i − ŵ_i).
+
+These are GPTQ's codes: its update w_j −= err·U_ij with U the upper Cholesky factor of H⁻¹ = UᵀU has
+U = R⁻¹. But H is never inverted here, which saves two of the three cubic steps and the rounding
+error they make, and a target reads past errors instead of rewriting all the weights to come.
+
+Columns are handled in visiting order and transposed, `[in, out]`. Blocks of `BLOCK` columns take
+what they heard from earlier blocks by one matrix product; `kernels.gptq` does the rest.
+
+The public order of use: `column_order` → `feedback_factor` → `round_with_feedback`. Callers that
+learn scales on the way (group-interleaving) drive `round_columns` a block at a time, with
+`pending_columns` for the weights that would be best for a block before it is rounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
+
+from kernels.elements import encode
+from kernels.gptq import round_block
+from qcore.errors import NotPositiveDefinite
+from qcore.formats.coding import element_of, require_finite
+from qcore.formats.format import Format
+from qcore.formats.quantized import Scales
+
+BLOCK = 128
+DAMPING_STEP = 10.0
+DAMPING_LIMIT = 1.0
+
+
+def column_order(
+    hessian: Float[Tensor, "in in"], *, act_order: bool = True
+) -> Int64[Tensor, " in"]:
+    """The order to visit columns in: by falling diagonal of H, ties by position, or as they lie."""
+    if act_order:
+        return torch.argsort(hessian.diagonal(), descending=True, stable=True)
+    return torch.arange(len(hessian), device=hessian.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """How errors reach later columns, in visiting order.
+
+    Attributes:
+        upper: F of the module's text, float32: upper triangular, unit diagonal.
+        damping: what was added to the diagonal, as a fraction of its mean.
+    """
+
+    upper: Float[Tensor, "in in"]
+    damping: float
+
+
+def feedback_factor(
+    hessian: Float[Tensor, "in in"],
+    order: Int64[Tensor, " in"] | None = None,
+    *,
+    damping: float = 0.01,
+) -> Factor:
+    """F for a Hessian, its columns taken in `order`; float32.
+
+    Columns that no input ever reached (H_ii = 0) neither make nor hear of errors. When the damped
+    Hessian has no Cholesky factor, ten times the damping is tried, up to the mean diagonal itself.
+
+    Raises:
+        NumericalError: H holds NaN or an infinity.
+        NotPositiveDefinite: no damping up to 1 gave a factor.
+    """
+    require_finite("Hessian", hessian)
+    order = torch.arange(len(hessian), device=hessian.device) if order is None else order
+    backwards = order.flip(0)
+    base = hessian.float()[backwards][:, backwards]
+    diagonal = base.diagonal()
+    mean = float(diagonal.mean())
+    dead = diagonal == 0
+    while True:
+        damped = base.clone()
+        damped.diagonal().add_(damping * mean).masked_fill_(dead, 1.0)
+        lower, failed = torch.linalg.cholesky_ex(damped)
+        if not failed and lower.isfinite().all():
+            break
+        if damping * DAMPING_STEP > DAMPING_LIMIT:
+            raise NotPositiveDefinite(
+                f"the Hessian has no Cholesky factor at damping {damping:g} of its mean diagonal "
+                f"{mean:.3g}; its smallest diagonal entry is {float(diagonal.min()):.3g}",
+                remedy="calibrate on more tokens, or compute the calibration pass in float32",
+            )
+        damping *= DAMPING_STEP
+    lower /= lower.diagonal()
+    return Factor(lower.flip(0, 1), damping)
+
+
+def round_with_feedback(
+    weight: Float[Tensor, "out in"],
+    upper: Float[Tensor, "in in"],
+    scales: Scales,
+    fmt: Format,
+    *,
+    order: Int64[Tensor, " in"] | None = None,
+) -> Int[Tensor, "out in"]:
+    """Codes of a whole matrix; `weight`, `scales` and the result in the layer's own column order.
+
+    Args:
+        weight: finite.
+        upper: F, in visiting order (`feedback_factor(...).upper`).
+        scales: given up front for every group (act-order with static groups).
+        fmt: what the codes mean.
+        order: the visiting order that `upper` was made with; None is as the columns lie.
+    """
+    width = weight.shape[1]
+    order = torch.arange(width, device=weight.device) if order is None else order
+    columns = weight.float().T[order]
+    values = round_columns(columns, upper, scales, fmt, order // (width // scales.scale.shape[1]))
+    zero = None if scales.zero is None else scales.zero.T[order // (width // scales.zero.shape[1])]
+    codes = torch.empty(width, len(weight), dtype=torch.uint8, device=weight.device)
+    found = encode(values, element_of(fmt), zero)
+    codes = codes.to(found.dtype)
+    codes[order] = found
+    return codes.T.contiguous()
+
+
+def round_columns(
+    columns: Float[Tensor, "in out"],
+    upper: Float[Tensor, "in in"],
+    scales: Scales,
+    fmt: Format,
+    group_of: Int64[Tensor, " in"],
+) -> Float[Tensor, "in out"]:
+    """Element values of columns in visiting order, transposed; float32.
+
+    Args:
+        columns: the weights, one row for each column visited.
+        upper: F.
+        scales: of every group, `[out, groups]`.
+        fmt: what the element values are values of.
+        group_of: the group of each visited column.
+    """
+    element = element_of(fmt)
+    scale = scales.scale.T.contiguous()
+    zero = None if scales.zero is None else scales.zero.T.contiguous()
+    values = torch.empty_like(columns)
+    errors = torch.empty_like(columns)
+    for start in range(0, len(columns), BLOCK):
+        block = slice(start, min(start + BLOCK, len(columns)))
+        values[block], errors[block] = round_block(
+            columns[block],
+            heard(upper, errors, block),
+            upper[block, block],
+            scale,
+            zero,
+            group_of[block],
+            element,
+        )
+    return values
+
+
+def heard(
+    upper: Float[Tensor, "in in"], errors: Float[Tensor, "in out"], block: slice
+) -> Float[Tensor, "block out"]:
+    """What the columns of `block` are moved by for the errors of all columns before it."""
+    return upper[: block.start, block].T @ errors[: block.start]
+
+
+def pending_columns(
+    columns: Float[Tensor, "in out"],
+    upper: Float[Tensor, "in in"],
+    errors: Float[Tensor, "in out"],
+    block: slice,
+) -> Float[Tensor, "block out"]:
+    """The real-valued weights that would be best for `block`, given the errors before it.
+
+    GPTQ's "updated weights": all terms of the objective from the block on become zero, so the
+    errors in the block solve the unit triangular system Fᵀe = −heard. A scale that is learned when
+    error correction reaches its group is fitted to these.
+    """
+    moved = heard(upper, errors, block)
+    return columns[block] + torch.linalg.solve_triangular(
+        upper[block, block].T, moved, upper=False, unitriangular=True
+    )

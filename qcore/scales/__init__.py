@@ -1,0 +1,1 @@
+"""Methods that find a weight's scales; `qcore.scales.find` names them."""
