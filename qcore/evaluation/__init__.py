@@ -1,0 +1,1 @@
+"""What a finished network is worth: perplexity, divergence from the float one, task accuracy."""

@@ -1,0 +1,118 @@
+"""How far a quantized network's predictions lie from the float network's.
+
+For each predicted token, with p the float network's distribution over the vocabulary and q the
+quantized one's:
+
+    KL(p ‖ q) = Σ_v p_v (log p_v − log q_v)          nats per token
+    agreement = [argmax p = argmax q]                 share of tokens
+
+Perplexity moves with the text; these two move only with the damage, so they tell recipes apart on
+far fewer tokens.
+
+The float side is kept as a `Reference`: the final normed hidden states of every window, and the
+head that turns them into logits. Logits are made again, chunk by chunk, when they are needed: for
+the demo model that is 576 numbers a token instead of 49,152.
+
+The sum is taken as Σ_v [p_v (log p_v − log q_v) + q_v − p_v]. The added terms sum to zero, every
+term is non-negative, and an error ε in either normaliser now costs O(ε · |p − q|) instead of ε:
+the fp32 noise floor falls from 1e-6 to about 1e-8 nats, and equal networks give exactly zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from qcore.errors import CorruptEntry, DataError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """The linear map from final hidden states to logits, called as `head(hidden)`."""
+
+    weight: Float[Tensor, "vocab hidden"]
+    bias: Float[Tensor, " vocab"] | None = None
+
+    def __call__(self, hidden: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens vocab"]:
+        """Logits in the dtype of the hidden states."""
+        return functional.linear(hidden, self.weight, self.bias)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """The float network on the evaluation windows.
+
+    Attributes:
+        hidden: final hidden states, after the last norm, in the network's dtype.
+        head: the float head.
+    """
+
+    hidden: Float[Tensor, "windows length hidden"]
+    head: Head
+
+    def to_tensors(self, *, with_head: bool = True) -> dict[str, Tensor]:
+        """Plain tensors for safetensors. The head may be left out where the float model is kept."""
+        tensors = {"hidden": self.hidden.contiguous()}
+        if with_head:
+            tensors["head.weight"] = self.head.weight.detach().contiguous()
+            if self.head.bias is not None:
+                tensors["head.bias"] = self.head.bias.detach().contiguous()
+        return tensors
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], head: Head | None = None) -> Reference:
+        """The Reference of those tensors; `head` stands in for one that was left out.
+
+        Raises:
+            CorruptEntry: hidden states or a head are missing, or their widths differ.
+        """
+        if head is None and "head.weight" in tensors:
+            head = Head(tensors["head.weight"], tensors.get("head.bias"))
+        hidden = tensors.get("hidden")
+        if hidden is None or head is None:
+            missing = "hidden states" if hidden is None else "a head"
+            raise CorruptEntry(
+                f"the stored float reference lacks {missing}", remedy="evaluate the float model"
+            )
+        if hidden.ndim != 3 or hidden.shape[2] != head.weight.shape[1]:
+            raise CorruptEntry(
+                f"stored hidden states of shape {tuple(hidden.shape)} do not fit a head of width "
+                f"{head.weight.shape[1]}",
+                remedy="evaluate the float model again",
+            )
+        return cls(hidden, head)
+
+    def window(self, index: int, length: int) -> Float[Tensor, "length hidden"]:
+        """Hidden states of one window, checked to be `length` tokens.
+
+        Raises:
+            DataError: the reference was taken on other windows.
+        """
+        windows, stored, _ = self.hidden.shape
+        if not 0 <= index < windows or stored != length:
+            raise DataError(
+                f"the float reference has {windows} windows of {stored} tokens, window {index} "
+                f"of {length} tokens was asked for",
+                remedy="take the reference on the windows that are scored",
+            )
+        return self.hidden[index]
+
+
+def token_divergence(
+    float_logprobs: Float[Tensor, "tokens vocab"], logprobs: Float[Tensor, "tokens vocab"]
+) -> Float[Tensor, " tokens"]:
+    """KL(p_float ‖ p_quantized) of every token, nats, from fp32 or fp64 log-probabilities."""
+    p, q = float_logprobs.exp(), logprobs.exp()
+    return (float_logprobs - logprobs).mul_(p).add_(q).sub_(p).sum(dim=-1)
+
+
+def token_agreement(
+    float_logprobs: Float[Tensor, "tokens vocab"], logprobs: Float[Tensor, "tokens vocab"]
+) -> Bool[Tensor, " tokens"]:
+    """Whether both networks rank the same token first (of equal ones, the first in order)."""
+    return torch.eq(float_logprobs.argmax(dim=-1), logprobs.argmax(dim=-1))
