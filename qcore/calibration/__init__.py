@@ -1,0 +1,1 @@
+"""Text through a float network: what its linear layers see."""

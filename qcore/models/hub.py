@@ -1,0 +1,68 @@
+"""A model from the Hugging Face Hub: a snapshot of one commit, weights as safetensors only.
+
+Pickled files are not even downloaded. Without a network a snapshot that is in the Hub's cache is
+used; if there is none it fails at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qcore.errors import DiskFull, ModelError
+from qcore.models.source import CONFIG, INDEX, TOKENIZER_FILES
+
+ALLOWED = (CONFIG, INDEX, "generation_config.json", "*.safetensors", *TOKENIZER_FILES)
+
+_SECONDS = 5.0
+
+
+def snapshot(name: str, revision: str | None, cache: Path | None = None) -> Path:
+    """The folder of the snapshot of `name` at `revision`; its name is the commit.
+
+    Args:
+        name: Hub id, such as `Qwen/Qwen3-0.6B`.
+        revision: branch, tag or commit; None is the default branch.
+        cache: the Hub's cache folder, $HF_HUB_CACHE by default.
+
+    Raises:
+        ModelError: no such model or revision, no permission, or no network and no cached copy.
+        DiskFull: the download could not be written.
+    """
+    from huggingface_hub import errors, snapshot_download
+
+    at = f"{name}@{revision}" if revision else name
+    try:
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=list(ALLOWED),
+            cache_dir=cache,
+            etag_timeout=_SECONDS,
+        )
+    except errors.HFValidationError as error:
+        raise ModelError(
+            f"{name[:80]!r} is no Hub id", remedy="write it as in Qwen/Qwen3-0.6B"
+        ) from error
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{at} is gated", remedy="accept its terms on the Hub and run `hf auth login`"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(
+            f"{name} has no revision {revision!r}", remedy="name a branch, a tag or a commit"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"the Hub has no model {name!r} that you may see", remedy="check its name"
+        ) from error
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, ConnectionError) as error:
+        raise ModelError(
+            f"{at} is not in the Hub's cache on this machine, and the Hub cannot be reached",
+            remedy="connect to the network, or work offline with the demo model or a local folder",
+        ) from error
+    except OSError as error:
+        raise DiskFull(
+            f"{at} could not be downloaded: {error.strerror or error}",
+            remedy="free some disk space, or set HF_HUB_CACHE to another disk",
+        ) from error
+    return Path(folder)

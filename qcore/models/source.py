@@ -1,0 +1,108 @@
+"""A ModelSource: which files a network is loaded from, and the digest of what they hold.
+
+The digest is SHA-256 over the names and SHA-256s of config, tokenizer and weight files, so the same
+checkpoint has the same digest from a folder and from the Hub. Hashing gigabytes takes seconds:
+each file's hash is remembered with its path, size and modification time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cache.digest import digest, digest_file
+
+CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
+_MEMO = "digests.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a network comes from.
+
+    Attributes:
+        kind: as in `ModelRef.source`.
+        digest: SHA-256 over its files; 64 hexadecimal digits.
+        folder: the files, in Hugging Face layout; the demo's folder exists once it was loaded.
+        label: what to call the network, the baseline's caveat included.
+        family: `Family.name`.
+        revision: the Hub's commit; None elsewhere.
+        notes: sentences that a reader of its results must know.
+    """
+
+    kind: Literal["demo", "folder", "hub"]
+    digest: str
+    folder: Path
+    label: str
+    family: str
+    revision: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def digest_files(paths: Iterable[Path], root: Path) -> str:
+    """One digest for the names and contents of `paths`; hashes are remembered under `root`."""
+    memo = _read_memo(root)
+    known = dict(memo)
+    hashes = {path.name: _hash(path, known) for path in sorted(paths)}
+    if known != memo:
+        _write_memo(root, known)
+    return digest(hashes)
+
+
+def _hash(path: Path, memo: dict[str, list[int | str]]) -> str:
+    real = path.resolve()
+    stat = real.stat()
+    kept = memo.get(str(real))
+    if kept is not None and kept[:2] == [stat.st_size, stat.st_mtime_ns]:
+        return str(kept[2])
+    found = digest_file(real)
+    memo[str(real)] = [stat.st_size, stat.st_mtime_ns, found]
+    return found
+
+
+def _read_memo(root: Path) -> dict[str, list[int | str]]:
+    """What is remembered; nothing when the file is missing or damaged, since it only saves time."""
+    try:
+        found = json.loads((root / "models" / _MEMO).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    sound = isinstance(found, dict) and all(
+        isinstance(row, list) and len(row) == 3 for row in found.values()
+    )
+    return found if sound else {}
+
+
+def _write_memo(root: Path, memo: dict[str, list[int | str]]) -> None:
+    folder = models_folder(root)
+    # A full disk costs the memo, not the run: the next resolve hashes again.
+    with contextlib.suppress(OSError):
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=folder, suffix=".part", delete=False
+        ) as file:
+            json.dump(memo, file)
+        os.replace(file.name, folder / _MEMO)
+
+
+def models_folder(root: Path) -> Path:
+    """`root/models`, made with mode 0700 if it is not there."""
+    folder = root / "models"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder

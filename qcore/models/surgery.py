@@ -1,0 +1,99 @@
+"""Change a network, run it, and put it back: no reload between two recipes.
+
+Two changes are known here. A linear's *weight* is replaced: the parameter is pointed at another
+tensor while the old one is kept, so restoring copies nothing. A site's *input* is passed through a
+function, once for all linears that share it: behind the norm where a norm writes the site, before
+the linear otherwise.
+
+Surgery takes tensors and functions; what a Format is stays unknown here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from qcore.models.families import Linear, Site, linear_module, sites
+
+InputMap = Callable[[Tensor], Tensor]
+"""What becomes of a site's tensor [..., width]: same shape, same dtype."""
+
+
+class Surgery:
+    """Reversible changes to one model, which no other Surgery touches at the same time.
+
+    >>> surgery = Surgery(network.model)                    # doctest: +SKIP
+    >>> surgery.replace_weight(linear, quantized_weight)    # doctest: +SKIP
+    >>> surgery.restore()                                   # doctest: +SKIP
+    """
+
+    def __init__(self, model: nn.Module):
+        self._model = model
+        self._float: dict[str, tuple[Tensor, Tensor]] = {}
+        self._hooks: list[RemovableHandle] = []
+
+    def replace_weight(self, linear: Linear, weight: Tensor) -> None:
+        """Let `linear` multiply by `weight` [out, in], cast to the model's dtype and device."""
+        parameter = linear_module(self._model, linear).weight
+        if weight.shape != parameter.shape:
+            raise ValueError(f"{linear.name} is {tuple(parameter.shape)}, not {(*weight.shape,)}")
+        if linear.path not in self._float:
+            self._float[linear.path] = (parameter, parameter.data)
+        parameter.data = weight.detach().to(parameter.device, parameter.dtype).contiguous()
+
+    def float_weight(self, linear: Linear) -> Tensor:
+        """The weight [out, in] that `restore` would bring back."""
+        kept = self._float.get(linear.path)
+        return linear_module(self._model, linear).weight.data if kept is None else kept[1]
+
+    def map_inputs(self, choose: Callable[[Site], InputMap | None]) -> None:
+        """Pass the tensor of every site through `choose(site)`, where that is not None."""
+        for site in sites(self._model):
+            change = choose(site)
+            if change is not None:
+                self._hooks.append(_install(self._model, site, change))
+
+    def remove_input_maps(self) -> None:
+        """Let all sites pass unchanged again."""
+        while self._hooks:
+            self._hooks.pop().remove()
+
+    def restore(self) -> None:
+        """Take every change back; the model computes what it did before, bit for bit."""
+        self.remove_input_maps()
+        while self._float:
+            _, (parameter, original) = self._float.popitem()
+            parameter.data = original
+
+
+@contextmanager
+def changed(
+    model: nn.Module,
+    weights: Mapping[Linear, Tensor] | None = None,
+    inputs: Callable[[Site], InputMap | None] | None = None,
+) -> Iterator[Surgery]:
+    """The model with other weights and mapped inputs inside the block, as before after it."""
+    surgery = Surgery(model)
+    try:
+        for linear, weight in (weights or {}).items():
+            surgery.replace_weight(linear, weight)
+        if inputs is not None:
+            surgery.map_inputs(inputs)
+        yield surgery
+    finally:
+        surgery.restore()
+
+
+def _install(model: nn.Module, site: Site, change: InputMap) -> RemovableHandle:
+    def behind(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return change(output)
+
+    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (change(inputs[0]), *inputs[1:])
+
+    if site.producer is not None:
+        return model.get_submodule(site.producer).register_forward_hook(behind)
+    return linear_module(model, site.linears[0]).register_forward_pre_hook(before)
