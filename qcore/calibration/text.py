@@ -71,12 +71,10 @@ def windows(
     tokens = _first_tokens(tokenizer, read_text(name), needed)
     if len(tokens) < needed:
         whole = len(tokens) // length
-        remedy = (
-            f"ask for at most {whole} windows" if whole else f"ask for windows of ≤ {len(tokens)}"
-        )
+        most = f"{whole} windows" if whole else f"{len(tokens)} tokens in a window"
         raise DataError(
             f"{name} has {len(tokens)} tokens, and {count} windows of {length} need {needed}",
-            remedy=f"{remedy}, or name a longer text",
+            remedy=f"ask for at most {most}, or name a longer text",
         )
     return torch.tensor(tokens[:needed], dtype=torch.int64).view(count, length)
 

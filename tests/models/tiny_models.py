@@ -1,0 +1,95 @@
+"""Random networks of each family, small enough for a test, and a tokenizer to go with them."""
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+VOCABULARY = 300
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.3,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+}
+
+MAKERS = {
+    "llama": lambda **more: LlamaForCausalLM(LlamaConfig(**SIZES, **more)),
+    "qwen2": lambda **more: Qwen2ForCausalLM(Qwen2Config(**SIZES, **more)),
+    "qwen3": lambda **more: Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=16, **more)),
+}
+
+VARIANTS = {
+    "llama, tied": ("llama", {"tie_word_embeddings": True}),
+    "llama, biased": ("llama", {"attention_bias": True}),
+    "llama, long context": (
+        "llama",
+        {
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 1e4,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 64,
+            }
+        },
+    ),
+    "qwen2": ("qwen2", {}),
+    "qwen2, sliding": (
+        "qwen2",
+        {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
+    ),
+    "qwen3": ("qwen3", {}),
+    "qwen3, tied": ("qwen3", {"tie_word_embeddings": True}),
+}
+
+
+def tiny_model(family: str = "llama", dtype: torch.dtype = torch.float32, **more):
+    """A random network whose biases and norms are random too, in eval mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = MAKERS[family](**more)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.ndim == 1:
+                    centre = 0.0 if name.endswith("bias") else 1.0
+                    parameter.normal_(centre, 0.3)
+    return model.to(dtype).eval().requires_grad_(False)
+
+
+def tiny_windows(count: int = 3, length: int = 16) -> torch.Tensor:
+    """Random token ids."""
+    generator = torch.Generator().manual_seed(11)
+    return torch.randint(0, VOCABULARY, (count, length), generator=generator)
+
+
+PROSE = "The rain had stopped by noon, and nobody's umbrella was needed. 'Why not?' she asked.\n\n"
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer trained on a sentence."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        show_progress=False,
+        special_tokens=["<s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator([PROSE * 3], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="<s>")
