@@ -9,8 +9,11 @@ $QUANTSCOPE_HOME, or $XDG_DATA_HOME/quantscope, or ~/.local/share/quantscope
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+
+from qcore.errors import InvalidRecipe
 
 
 def home() -> Path:
@@ -20,3 +23,21 @@ def home() -> Path:
     folder = Path(given).expanduser() if given else Path(data) / "quantscope"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder.resolve()
+
+
+def cache_limit() -> int:
+    """How large the cache may grow, bytes: $QUANTSCOPE_CACHE_GB, or 20 GB.
+
+    Raises:
+        InvalidRecipe: the variable is not a positive number.
+    """
+    given = os.environ.get("QUANTSCOPE_CACHE_GB", "20")
+    try:
+        limit = float(given)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit < math.inf:
+        raise InvalidRecipe(
+            f"QUANTSCOPE_CACHE_GB is {given!r}", remedy="set it to a positive number of gigabytes"
+        )
+    return int(limit * 1e9)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import tempfile
 from pathlib import Path
 
 from qcore.errors import CorruptEntry, DiskFull, InvalidRecipe, QuantscopeError
@@ -30,16 +29,15 @@ class Library:
         path = self._path(report.id)
         if path.exists():
             return self.get(report.id)
+        part = self._folder / f"{report.id}.{os.getpid()}.part"
         try:
-            with tempfile.NamedTemporaryFile(
-                "w", encoding="utf-8", dir=self._folder, suffix=".part", delete=False
-            ) as file:
+            with part.open("w", encoding="utf-8") as file:
                 file.write(report.to_json())
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(file.name, path)
+            os.replace(part, path)
         except OSError as error:
-            Path(file.name).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise DiskFull(
                 f"the report could not be written: {error.strerror}", remedy="free some disk space"
             ) from error

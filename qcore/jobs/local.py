@@ -18,6 +18,7 @@ tick at once and any of them may be killed at any moment:
 
 from __future__ import annotations
 
+import functools
 import re
 import signal
 import sys
@@ -27,8 +28,7 @@ from pathlib import Path
 
 from qcore.errors import JobError
 from qcore.event import Event
-from qcore.jobs import devices as machine
-from qcore.jobs import endings, events, process
+from qcore.jobs import endings, events, leases, process
 from qcore.jobs.protocol import Job, JobState
 from qcore.jobs.table import Run, Table
 from qcore.recipe import Recipe
@@ -58,9 +58,14 @@ class LocalBackend:
         devices: Sequence[str] | None = None,
     ):
         self.root = root.resolve()
-        self.devices = tuple(devices or machine.leases())
+        self._given = tuple(devices or ())
         self.table = Table(self.root / "jobs" / "queue.sqlite")
         self._command = tuple(command or (sys.executable, "-m", "qcore.jobs.worker"))
+
+    @functools.cached_property
+    def devices(self) -> tuple[str, ...]:
+        """The leases; looked up when the first job waits, for asking about GPUs takes seconds."""
+        return self._given or leases.leases()
 
     def submit(self, recipes: Sequence[Recipe]) -> list[Job]:
         """Queue recipes, in order, and start what can start.
@@ -166,9 +171,10 @@ class LocalBackend:
 
     def _start_next(self) -> bool:
         """Start the first queued job on the first free device; False when nothing can start."""
+        devices = self.devices  # before the transaction: nobody should wait for the look-up
         with self.table.transaction():
             taken = {run.device for run in self._running()}
-            free = [device for device in self.devices if device not in taken]
+            free = [device for device in devices if device not in taken]
             job = self.table.next_queued() if free else None
             if job is None:
                 return False
@@ -177,7 +183,7 @@ class LocalBackend:
                     [*self._command, str(self.root), job.id],
                     cwd=CHECKOUT,
                     log=self.log_file(job.id),
-                    environment=_ENVIRONMENT | machine.threads(len(self.devices)),
+                    environment=self._environment(),
                 )
             except OSError as error:
                 self.table.fail_queued(job.id, endings.of_refusal(error))
@@ -185,9 +191,11 @@ class LocalBackend:
             self.table.start(job.id, free[0], worker, process.here())
         return True
 
-
-_ENVIRONMENT = {
-    "PYTHONUNBUFFERED": "1",
-    "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves its stack in the log
-    "TOKENIZERS_PARALLELISM": "false",
-}
+    def _environment(self) -> dict[str, str]:
+        return {
+            "QUANTSCOPE_HOME": str(self.root),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves its stack in the log
+            "TOKENIZERS_PARALLELISM": "false",
+            **leases.environment(self.devices),
+        }

@@ -22,6 +22,7 @@ from typing import Protocol
 from cache.store import Cache
 from qcore.errors import QuantscopeError
 from qcore.event import Emit, Event
+from qcore.home import cache_limit
 from qcore.jobs import endings
 from qcore.jobs.local import GRACE_SECONDS, LocalBackend
 from qcore.jobs.protocol import Job, JobState
@@ -86,7 +87,7 @@ def work(backend: LocalBackend, job_id: str, *, run: Run) -> int:
 def _outcome(root: Path, job: Job, run: Run, emit: Emit) -> tuple[JobState, str, str]:
     """(state, sentence, report id) of the run; whatever it raises becomes a sentence."""
     try:
-        with contextlib.closing(Cache(root / "cache")) as cache:
+        with contextlib.closing(Cache(root / "cache", cache_limit())) as cache:
             report = run(job.recipe, cache=cache, emit=emit, device=job.device)
         _ignore_signals()  # it is done: a cancel now comes too late
         return JobState.FINISHED, "finished", Library(root).add(report).id
