@@ -18,22 +18,21 @@ MAX_RUNS = 512
 def expand(data: Any) -> list[Recipe]:
     """All recipes of a sweep, in the order in which lists are written, duplicates left out.
 
-    A list stands wherever a recipe has a single value or a whole part. `tasks` is a list already;
-    to sweep it, write a list of lists.
+    A list stands wherever a recipe has a single value or a whole part; a list of whole sweeps is
+    their union. `tasks` is a list already; to sweep it, write a list of lists.
 
     Raises:
         InvalidRecipe: as `Recipe.from_dict`, or more than `MAX_RUNS` runs; names the combination.
     """
+    if isinstance(data, list):
+        recipes = {recipe.digest: recipe for part in data for recipe in expand(part)}
+        _require_size(len(recipes))
+        return list(recipes.values())
     axes = list(_axes(Recipe, data, ()))
     count = 1
     for _, values in axes:
         count *= len(values)
-    require(count >= 1, "a list in the sweep is empty", "give every list at least one value")
-    require(
-        count <= MAX_RUNS,
-        f"the sweep has {count} runs, more than {MAX_RUNS}",
-        "shorten a list or split the sweep",
-    )
+    _require_size(count)
     recipes: dict[str, Recipe] = {}
     for choice in itertools.product(*(values for _, values in axes)):
         picked = _copy(data)
@@ -53,6 +52,15 @@ def expand(data: Any) -> list[Recipe]:
             raise InvalidRecipe(f"at {at}: {error.fact}", remedy=error.remedy) from error
         recipes.update({recipe.digest: recipe for recipe in made if recipe.digest not in recipes})
     return list(recipes.values())
+
+
+def _require_size(count: int) -> None:
+    require(count >= 1, "a list in the sweep is empty", "give every list at least one value")
+    require(
+        count <= MAX_RUNS,
+        f"the sweep has {count} runs, more than {MAX_RUNS}",
+        "shorten a list or split the sweep",
+    )
 
 
 def _copy(data: Any) -> Any:
