@@ -20,13 +20,16 @@ def expand(data: Any) -> list[Recipe]:
     """All recipes of a sweep, in the order in which lists are written, duplicates left out.
 
     A list stands wherever a recipe has a single value or a whole part. `tasks` is a list already;
-    to sweep it, write a list of lists.
+    to sweep it, write a list of lists. A list at the top holds several sweeps, one after the other.
 
     Raises:
         InvalidRecipe: as `Recipe.from_dict`, or more than `MAX_RUNS` runs; names the combination.
     """
+    sweeps = data if isinstance(data, list) else [data]
+    runs = [recipe for sweep in sweeps for recipe in _multiply(sweep)]
+    _check_count(len(runs))
     unique: dict[str, Recipe] = {}
-    for recipe in _multiply(data):
+    for recipe in runs:
         unique.setdefault(recipe.digest, recipe)
     return list(unique.values())
 
