@@ -29,7 +29,7 @@ help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 run: $(RUN) ## install what is missing, then start the dashboard (PORT=8501, HOST=127.0.0.1)
-	@$(MAKE) --no-print-directory assets \
+	@$(MAKE) --silent --no-print-directory assets \
 		|| echo "The demo model could not be installed: the dashboard starts without it."
 	@echo "Quantscope: http://$(HOST):$(PORT)   (Ctrl-C stops it)"
 	@exec $(BIN)/python -m streamlit run app.py --server.address "$(HOST)" --server.port "$(PORT)" \
@@ -67,7 +67,7 @@ clean: ## delete the environment and everything that tools left behind
 # bin/pip is the last thing that venv writes: an interrupted start is repaired by the next one.
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "Quantscope needs Python 3.11 or newer; name one: make PYTHON=/path/to/python" >&2; exit 1; }
-	"$(PYTHON)" -m venv .venv || { echo "venv failed; Debian and Ubuntu have it in the package python3-venv" >&2; exit 1; }
+	@"$(PYTHON)" -m venv .venv || { echo "venv failed; Debian and Ubuntu have it in the package python3-venv" >&2; exit 1; }
 	@rm -f $(STAMP)-*
 	-@$(PIP) install --quiet --upgrade pip
 
