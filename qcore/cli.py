@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m qcore", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m qcore", description="Run, explain and compare post-training quantization")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, what in (
         ("run", _run, "run one recipe"),
@@ -113,7 +113,7 @@ def _runner(device: str | None) -> Callable[[Recipe, Callable[[Event], None]], R
         raise InvalidRecipe(f"no device {device!r} here", remedy=f"choose {', '.join(known)}")
     root = home()
     cache = Cache(root / "cache", cache_limit())
-    bench = Workbench(device or known[0])
+    bench = Workbench(root, device or known[0])
     return lambda recipe, emit: run(recipe, cache=cache, emit=emit, root=root, bench=bench)
 
 

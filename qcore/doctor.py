@@ -164,20 +164,17 @@ def huggingface_kernels() -> Finding:
     version = _installed("kernels")
     if version is None:
         return Finding("name `kernels`", "ok", "no other package claims it")
-    return Finding(
-        "name `kernels`",
-        "missing",
-        f"Hugging Face's kernels {version} is installed; transformers would import our folder of "
-        "that name in its place and fail",
-        "run `pip uninstall kernels` in this environment",
+    detail = (
+        f"Hugging Face's kernels {version} is installed; transformers may take our folder for it"
     )
+    return Finding("name `kernels`", "warn", detail, "run `pip uninstall kernels` in here")
 
 
 def processor() -> Finding:
     """Cores that this process may use, memory, and the vector instructions that matter."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     detail = f"{cores} cores, {_memory()}{platform.machine()}"
-    flags = _cpu_flags()
+    flags = cpu_flags()
     if not flags:
         return Finding("processor", "ok", detail)
     vector = next((flag for flag in ("avx512f", "avx2", "avx") if flag in flags), "no AVX")
@@ -197,7 +194,7 @@ def _memory() -> str:
     return f"{_size(memory.available)} of {_size(memory.total)} memory free, "
 
 
-def _cpu_flags(source: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+def cpu_flags(source: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     """Feature flags of an x86 processor under Linux; empty elsewhere."""
     try:
         lines = source.read_text(encoding="utf-8", errors="replace").splitlines()

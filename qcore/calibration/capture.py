@@ -74,6 +74,7 @@ def capture_sequential(
     on_site: OnSite,
     progress: Progress = silent,
     *,
+    skip: int = 0,
     float_stream: bool = False,
     scratch: Path | None = None,
 ) -> None:
@@ -87,6 +88,7 @@ def capture_sequential(
         windows: token ids; all of equal length.
         on_site: called once per site.
         progress: told the sites done so far.
+        skip: blocks at the front that are changed already; the text only passes through them.
         float_stream: also walk the float weights beside, and give statistics their `cross`.
         scratch: folder for hidden states too large for memory.
 
@@ -101,7 +103,7 @@ def capture_sequential(
         sites = block_sites(model, block)
         # Weights are replaced by pointing parameters elsewhere, so this twin keeps the float ones.
         original = _float_twin(blocks(model)[block]) if plain is not None else None
-        for site in sites:
+        for site in sites if block >= skip else []:
             statistics = _site_statistics(model, site, changed, plain, original)
             on_site(site, statistics)
             done += 1

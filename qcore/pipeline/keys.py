@@ -1,0 +1,184 @@
+"""What each stage depends on, written as keys.
+
+A stage's key is the digest of its own inputs, its version and its parents' keys, so two recipes
+share a stage exactly when nothing that the stage reads differs. Changing what a stage computes
+means raising its version here: everything below it is then computed anew.
+
+    load ── capture ── quantize ──┬── evaluate (one record per window)
+      └──── reference ────────────┴── task     (one record per task)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache.digest import digest
+from qcore.calibration.text import text_digest
+from qcore.models.demo import artefact_of
+from qcore.models.loading import ModelSource, resolve
+from qcore.plain import to_plain
+from qcore.recipe import Recipe
+
+VERSIONS = {
+    "load": 1,
+    "capture": 1,
+    "reference": 1,
+    "quantize": 1,
+    "evaluate": 1,
+    "task": 1,
+    "report": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """A stage before it runs: what it is called, its key, whether all its outcomes are cached."""
+
+    name: str
+    key: str
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A recipe's outside inputs, pinned by content.
+
+    Attributes:
+        source: the model's files.
+        calibration: digest of the calibration text; empty without one.
+        evaluation: digest of the evaluation text.
+        tasks: digest by task.
+    """
+
+    source: ModelSource
+    calibration: str
+    evaluation: str
+    tasks: dict[str, str]
+
+    @property
+    def data(self) -> dict[str, str]:
+        """Digests of texts and tasks for the report."""
+        texts = {"calibration text": self.calibration, "evaluation text": self.evaluation}
+        return {name: value for name, value in {**texts, **self.tasks}.items() if value}
+
+    def notes(self, recipe: Recipe) -> list[str]:
+        """What a reader of this recipe's results must know about the model."""
+        notes = list(self.source.notes)
+        if self.source.kind == "demo" and recipe.weights is not None:
+            artefact = artefact_of(recipe.weights.value)
+            notes += [artefact] if artefact else []
+        return notes
+
+
+def resolve_inputs(recipe: Recipe, root: Path) -> Resolved:
+    """Pin what the recipe names. Reads files (memoised), never weights into memory.
+
+    Raises:
+        ModelError: the model cannot be found or used.
+        DataError: a text or task cannot be read.
+    """
+    return Resolved(
+        source=resolve(recipe.model, root),
+        calibration=text_digest(recipe.calibration.text) if recipe.calibration else "",
+        evaluation=text_digest(recipe.evaluation.text),
+        tasks=_task_digests(recipe.evaluation.tasks),
+    )
+
+
+def _task_digests(tasks: tuple[str, ...]) -> dict[str, str]:
+    if not tasks:
+        return {}
+    from qcore.evaluation.harness import task_digest  # lm-eval takes seconds to import
+
+    return {task: task_digest(task) for task in tasks}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The stage keys of one recipe over its resolved inputs."""
+
+    recipe: Recipe
+    inputs: Resolved
+
+    @property
+    def report(self) -> str:
+        """The Report's id: 16 digits over the recipe, the contents it names, and the stages."""
+        inputs = [self.inputs.source.digest, self.inputs.data]
+        return digest(["report", VERSIONS, self.recipe.digest, inputs])[:16]
+
+    @property
+    def load(self) -> str:
+        """The float network."""
+        return self._key("load", self.inputs.source.digest, self.recipe.model.dtype)
+
+    @property
+    def capture(self) -> str:
+        """The float network's statistics on the calibration text; empty without one."""
+        part = self.recipe.calibration
+        if part is None or self.recipe.weights is None:
+            return ""
+        return self._key("capture", self.load, self.inputs.calibration, part.windows, part.length)
+
+    @property
+    def quantize(self) -> str:
+        """The quantized weights. Activations matter only where they shape the layer inputs."""
+        recipe = self.recipe
+        if recipe.weights is None:
+            return self.load
+        rounding = to_plain(recipe.rounding) if recipe.rounding.method != "rtn" else "rtn"
+        sees_activations = recipe.rounding.inputs == "quantized" and recipe.activations
+        activations = to_plain(recipe.activations) if sees_activations else None
+        return self._key(
+            "quantize",
+            self.load,
+            self.capture,
+            to_plain(recipe.weights),
+            to_plain(recipe.scales),
+            rounding,
+            activations,
+        )
+
+    @property
+    def reference(self) -> str:
+        """The float network on the evaluation text."""
+        evaluation = self.recipe.evaluation
+        return self._key("reference", self.load, self.inputs.evaluation, evaluation.length)
+
+    @property
+    def evaluate(self) -> str:
+        """The quantized network on the evaluation text."""
+        evaluation = self.recipe.evaluation
+        return self._key(
+            "evaluate", self.reference, self.quantize, self._activations, evaluation.divergence
+        )
+
+    @property
+    def is_float(self) -> bool:
+        """Whether nothing is quantized."""
+        return self.recipe.weights is None and self.recipe.activations is None
+
+    def block(self, stage: str, block: int) -> str:
+        """Key of one decoder block's outcome in `capture` or `quantize`."""
+        return digest([getattr(self, stage), "block", block])
+
+    def window(self, stage: str, window: int) -> str:
+        """Key of one window's outcome in `reference` or `evaluate`."""
+        return digest([getattr(self, stage), "window", window])
+
+    def hidden(self, window: int) -> str:
+        """Key of the float network's final hidden states in one evaluation window."""
+        return digest([self.reference, "hidden", window])
+
+    def task(self, task: str) -> str:
+        """Key of one task's scores."""
+        limit = self.recipe.evaluation.limit
+        inputs = [self.quantize, self._activations, task, self.inputs.tasks[task], limit]
+        return self._key("task", *inputs)
+
+    @property
+    def _activations(self) -> object:
+        return to_plain(self.recipe.activations) if self.recipe.activations else None
+
+    def _key(self, stage: str, *inputs: object) -> str:
+        return digest([stage, VERSIONS[stage], *inputs])

@@ -1,0 +1,155 @@
+"""The story of a run, read top to bottom: a Recipe goes in, a Report comes out.
+
+Everything is asked of the cache first. A run whose every stage is cached never loads the network;
+a run whose Report exists returns it, bit for bit.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from cache.store import Cache
+from qcore.errors import OutOfMemory
+from qcore.event import Emit, Event
+from qcore.home import home
+from qcore.library import Library
+from qcore.pipeline.calibrate import Calibrator
+from qcore.pipeline.journal import Journal
+from qcore.pipeline.keys import Keys, resolve_inputs
+from qcore.pipeline.measure import Meter, metrics
+from qcore.pipeline.preview import stages_of
+from qcore.pipeline.quantize import Quantizer
+from qcore.pipeline.summary import damping_notes, volume
+from qcore.pipeline.workbench import Workbench
+from qcore.recipe import Recipe
+from qcore.report import Environment, Report
+
+PACKAGES = ("torch", "transformers", "tokenizers", "lm-eval", "numpy", "numba")
+"""Their versions stand in every Report."""
+
+
+def run(
+    recipe: Recipe,
+    *,
+    cache: Cache,
+    emit: Emit,
+    device: str = "cpu",
+    root: Path | None = None,
+    bench: Workbench | None = None,
+) -> Report:
+    """Carry out one recipe and keep its Report.
+
+    Args:
+        recipe: what to do.
+        cache: where stages are kept and found.
+        emit: hears of progress.
+        device: torch's name of the device to run on.
+        root: home folder; the user's own by default.
+        bench: keeps the loaded network between the runs of one process.
+
+    Raises:
+        QuantscopeError: what is wrong and what to do; finished stages stay cached.
+    """
+    root = root or home()
+    library = Library(root)
+    keys = Keys(recipe, resolve_inputs(recipe, root))
+    if library.has(keys.report):
+        emit(Event("job", 1, 1, "this exact run was finished before"))
+        return library.get(keys.report)
+    with memory_errors(device):
+        report = _tell(keys, cache, Journal(emit), bench or Workbench(root, device))
+    return library.add(report)
+
+
+def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Report:
+    """Every stage in order, then the Report."""
+    recipe = keys.recipe
+    for note in keys.inputs.notes(recipe):
+        journal.note(note)
+
+    with journal.stage("load", keys.load) as step:
+        step.cached = all(stage.cached for stage in stages_of(keys, cache))
+        if not step.cached:
+            bench.network(keys, step)
+        facts = bench.facts(keys, cache, step)
+
+    meter = Meter(keys, cache, bench)
+    with journal.stage("reference", keys.reference) as step:
+        reference, step.cached = meter.reference_windows(step)
+
+    calibrator = Calibrator(keys, cache, bench)
+    if keys.capture:
+        with journal.stage("capture", keys.capture) as step:
+            step.cached = calibrator.capture(step)
+
+    quantizer = Quantizer(keys, cache, bench, calibrator)
+    layers = []
+    if recipe.weights is not None:
+        with journal.stage("quantize", keys.quantize) as step:
+            layers, step.cached = quantizer.quantize(step)
+        for note in damping_notes(recipe, layers):
+            journal.note(note)
+
+    windows, scores = reference, []
+    with quantizer:  # the network is as it was afterwards
+        if not keys.is_float:
+            with journal.stage("evaluate", keys.evaluate) as step:
+                windows, step.cached = meter.windows(quantizer.network, step)
+        for task in recipe.evaluation.tasks:
+            with journal.stage(f"task {task}", keys.task(task)) as step:
+                score, step.cached = meter.task(task, quantizer.network, step)
+                scores.append(score)
+
+    return Report(
+        id=keys.report,
+        recipe=recipe,
+        created=time.time(),
+        assignment={row.name: row.format for row in layers},
+        layers=tuple(layers),
+        metrics=metrics(windows, reference, recipe.evaluation.length, scores),
+        window_losses=tuple(window.loss for window in windows),
+        float_window_losses=tuple(window.loss for window in reference),
+        window_divergences=tuple(w.kl for w in windows if w.kl is not None),
+        volume=volume(facts, layers),
+        stages=tuple(journal.stages),
+        environment=_environment(keys, bench.device),
+        notes=tuple(journal.notes),
+    )
+
+
+def _environment(keys: Keys, device: str) -> Environment:
+    source = keys.inputs.source
+    return Environment(
+        device=device if device == "cpu" else torch.cuda.get_device_name(device),
+        model=source.label,
+        model_digest=source.digest,
+        family=source.family,
+        data=keys.inputs.data,
+        versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        revision=source.revision,
+    )
+
+
+@contextmanager
+def memory_errors(device: str) -> Iterator[None]:
+    """Turn every way in which memory runs out into one typed error."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            f"{device} has no memory left: {str(error).splitlines()[0]}",
+            remedy="use shorter windows, a smaller model, or dtype bfloat16",
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise OutOfMemory(
+            "the machine has no memory left",
+            remedy="close other programs, use a smaller model, or dtype bfloat16",
+        ) from error

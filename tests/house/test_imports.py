@@ -1,0 +1,70 @@
+"""Who imports whom, and from where."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+from tests.house.tree import PRODUCT, ROOT, imports, python_files, trees
+
+OURS = {"app", "pages", "qcore", "kernels", "cache", "benchmarks", "tests"}
+LINT = "from importlinter.cli import lint_imports_command as run; run(['--no-cache', '--no-logo'])"
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[\s;\[<>=!~]", name)[0]).lower()
+
+
+def test_the_import_contracts_hold():
+    done = subprocess.run(
+        [sys.executable, "-c", LINT],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_package_that_the_product_imports_is_a_declared_dependency():
+    declared = {normal(line) for line in project()["project"]["dependencies"]}
+    owners = packages_distributions()
+    undeclared = {
+        f"{path} imports {name}"
+        for path, tree in trees(*PRODUCT, "benchmarks")
+        for name in imports(tree) - OURS - sys.stdlib_module_names - {"__future__"}
+        if not declared & {normal(owner) for owner in owners.get(name, [name])}
+    }
+    assert not undeclared
+
+
+def test_every_dependency_is_pinned_exactly_but_triton():
+    wanted = {normal(line) for line in project()["project"]["dependencies"]}
+    wanted |= {normal(line) for line in project()["project"]["optional-dependencies"]["dev"]}
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", pin) for pin in pins), pins
+    assert wanted - {pin.partition("==")[0] for pin in pins} == {"triton"}
+
+
+def test_the_distribution_claims_no_import_name():
+    assert project()["tool"]["setuptools"]["packages"] == []
+    assert packages_distributions().get("kernels", []) == []
+
+
+def test_the_folder_kernels_carries_no_version():
+    for path in python_files("kernels"):
+        assert "__version__" not in path.read_text(encoding="utf-8"), path
+
+
+def test_no_module_is_called_utils():
+    vague = {"utils", "util", "helpers", "misc", "common"}
+    assert not [path for path in python_files(*PRODUCT) if path.stem in vague]

@@ -1,0 +1,60 @@
+"""The files of this repository, as the tests of the house see them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PRODUCT = ("app.py", "pages", "qcore", "kernels", "cache")
+"""What ships: everything but tests, benchmarks and documentation."""
+
+
+def python_files(*parts: str) -> list[Path]:
+    """Python files in these folders, and those files themselves, where they exist."""
+    found: list[Path] = []
+    for part in parts:
+        path = ROOT / part
+        found += [path] if path.is_file() else sorted(path.rglob("*.py"))
+    return found
+
+
+def markdown_files() -> list[Path]:
+    """Documentation: the top folder's and everything in docs."""
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def trees(*parts: str) -> Iterator[tuple[str, ast.Module]]:
+    """(path from the root, syntax tree) of each Python file."""
+    for path in python_files(*parts):
+        yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
+    """(dotted name, call) of each call whose function has a plain dotted name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = _dotted(node.func)
+            if name:
+                yield name, node
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Top-level packages that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def _dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        inner = _dotted(node.value)
+        return f"{inner}.{node.attr}" if inner else ""
+    return ""
