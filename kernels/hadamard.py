@@ -13,10 +13,11 @@ behind x. A block transform shares them out, because a block of zeros alone woul
 carry nothing: with n features in m blocks, the first n mod m blocks hold ⌊n/m⌋ + 1 features each,
 the others ⌊n/m⌋, and zeros fill every block up to b (`block_fill`).
 
-*Cost.* Butterflies touch memory log₂ M times. On a CPU a matrix product with a factor of 16 to 64
-is faster than the passes it replaces, so S is split as S_r ⊗ S_c: one product with S_c on runs of
-c features, one with K ⊗ S_r across them. The factors are ±1 (exact in every dtype) and the scale
-comes last.
+*Cost.* Butterflies touch memory log₂ M times. On a CPU a matrix product with a factor of 8 to 64 is
+faster than the three to six passes it replaces, so S is split into Kronecker factors of at most 64
+(`sylvester_factors`): the last one multiplies runs of features from the right, the others and K
+act across runs. Tokens are taken a few at a time, so that what lies between two factors stays in
+cache. In a full transform the factors are ±1, exact in every dtype, and the scale comes last.
 
 *Precision.* float32 and float64 are computed in their own dtype. bfloat16 and float16 are computed
 in float32 and rounded once, at the end.
@@ -31,8 +32,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-COLUMNS = 64
-"""Largest Sylvester factor multiplied along the last axis."""
+WORKING_SET = 1 << 18
+"""Features transformed at once on a CPU: what stays in its second-level cache."""
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -60,12 +61,14 @@ def hadamard_transform(
     length = order // v
     if order % v or length & (length - 1):
         raise ValueError(f"order {order} is not {v} times a power of two")
-    columns = min(length, COLUMNS)
-    rows = _cover(x.to(_work_dtype(x.dtype)), columns)  # (..., r, c), r·c ≥ n
-    across = torch.kron(core.to(rows), sylvester(length // columns).to(rows))  # (order/c, order/c)
-    y = rows @ sylvester(columns).to(rows)
-    y = across[: rows.shape[-2]].mT @ y  # (..., order/c, c)
-    return y.mul_(1 / math.sqrt(order)).to(x.dtype).view(*x.shape[:-1], order)
+    sizes = sylvester_factors(length)
+    factors = [*([core] if v > 1 or not sizes else []), *map(sylvester, sizes)]
+    factors = [factor.to(x.device, _work_dtype(x.dtype)) for factor in factors]
+    rows = x.reshape(math.prod(x.shape[:-1]), n)
+    at_once = max(1, WORKING_SET // order) if x.device.type == "cpu" else len(rows)
+    parts = [_transform_rows(part, factors, order) for part in rows.split(max(1, at_once))]
+    y = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return y.view(*x.shape[:-1], order)
 
 
 def block_hadamard_transform(
@@ -134,6 +137,45 @@ def sylvester(order: int) -> Tensor:
     return torch.cat((torch.cat((half, half), 1), torch.cat((half, -half), 1)))
 
 
+def sylvester_factors(order: int) -> list[int]:
+    """Powers of two whose product is `order`, as even as they can be, rising, none above 64.
+
+    The order 1 has no factors. Six bits make one factor, otherwise five bits are the most.
+    """
+    log2 = order.bit_length() - 1
+    count = 1 if log2 == 6 else -(-log2 // 5)
+    return [1 << (log2 + i) // count for i in range(count)]
+
+
+def _transform_rows(
+    x: Float[Tensor, "rows n"], factors: list[Tensor], order: int
+) -> Float[Tensor, "rows order"]:
+    y = _multiply(x.to(factors[0].dtype), factors).reshape(len(x), order)
+    return y.mul_(1 / math.sqrt(order)).to(x.dtype)
+
+
+def _multiply(x: Float[Tensor, "rows n"], factors: list[Tensor]) -> Tensor:
+    """[x, 0] (F₁ ⊗ … ⊗ F_p), from the last factor to the first.
+
+    Only rows of F₁ that meet features are used; where the product of the others does not divide n,
+    x is copied once to fill its last row.
+    """
+    first, *others = factors
+    lead, n = x.shape
+    if not others:
+        return x @ first[:n]
+    inner = math.prod(len(factor) for factor in others)
+    rows = -(-n // inner)
+    if n % inner:
+        x = torch.nn.functional.pad(x, (0, rows * inner - n))
+    *middle, last = others
+    y, width = x.reshape(lead * rows * inner // len(last), len(last)) @ last, len(last)
+    for factor in reversed(middle):
+        y = factor.mT @ y.view(y.numel() // (len(factor) * width), len(factor), width)
+        width *= len(factor)
+    return first[:rows].mT @ y.view(lead, rows, inner)
+
+
 def _check(x: Tensor, matrix: Tensor, order: int) -> None:
     if x.dtype not in DTYPES:
         raise ValueError(f"dtype {x.dtype} is not one of {', '.join(map(str, DTYPES))}")
@@ -145,11 +187,3 @@ def _check(x: Tensor, matrix: Tensor, order: int) -> None:
 
 def _work_dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype in (torch.float32, torch.float64) else torch.float32
-
-
-def _cover(x: Float[Tensor, "... n"], columns: int) -> Float[Tensor, "... rows columns"]:
-    """Runs of `columns` features; only where they do not divide n is x copied, to fill the last."""
-    missing = -x.shape[-1] % columns
-    if missing:
-        x = torch.nn.functional.pad(x, (0, missing))
-    return x.reshape(*x.shape[:-1], x.shape[-1] // columns, columns)

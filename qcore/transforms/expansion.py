@@ -127,11 +127,19 @@ def expand_by_steps(
         parameters: of the whole model, tied ones once.
         steps: site name → steps; a site that is not named stays as it is.
         block: features to a block of the rotation that follows; 1 for a full rotation.
+
+    Raises:
+        InvalidRecipe: a negative number of steps.
     """
     sizes = {}
     for site in sites:
+        step = steps.get(site.name, 0)
+        if step < 0:
+            raise InvalidRecipe(
+                f"{step} steps on {site.name} would shrink it", remedy="choose 0 or more"
+            )
         ladder = itertools.chain([site.width], admissible_sizes(site.width, block=block))
-        sizes[site.name] = next(itertools.islice(ladder, steps.get(site.name, 0), None))
+        sizes[site.name] = next(itertools.islice(ladder, step, None))
     added = sum(site.growth(sizes[site.name]) for site in sites)
     percent = 100 * added / parameters
     taken = {site.name: steps.get(site.name, 0) for site in sites}

@@ -228,8 +228,8 @@ def rotation_matrix(
 
 
 def signs(rotation: Rotation, n: int) -> Int[Tensor, " n"]:
-    """The ±1 in front of n features, int8; all ones without a seed."""
-    if rotation.seed is None:
+    """The ±1 in front of n features, int8; all ones where R has none."""
+    if rotation.seed is None or rotation.kind == "random":
         return torch.ones(n, dtype=torch.int8)
     return _random_signs(rotation.seed, rotation.order)[:n]
 

@@ -101,6 +101,73 @@ def permute(
     return Permutation(order, block_mass(mean[order], room), method)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadPermutation:
+    """An order within every head's values, shared by the query heads that read them.
+
+    Attributes:
+        values: position → channel among v_proj's outputs, `kv_heads · head_dim`, int64.
+        outputs: the same order where o_proj reads it, `heads · head_dim` channels.
+    """
+
+    values: Int[Tensor, " v"]
+    outputs: Permutation
+
+
+def permute_heads(
+    method: Method,
+    mean: Float[Tensor, " d"],
+    block: int,
+    *,
+    heads: int,
+    kv_heads: int,
+    absmax: Float[Tensor, " d"] | None = None,
+    seed: int = 0,
+) -> HeadPermutation:
+    """An order of every value head's channels, for blocks that lie within a head.
+
+    Under grouped-query attention `heads / kv_heads` query heads mix one head of values, so they
+    share its order; the statistic is their sum (for absmax, their maximum).
+
+    Args:
+        method: one of METHODS.
+        mean: E|x_i| at o_proj's input, heads · head_dim.
+        block: features to a block; must divide head_dim, or no order within heads would matter.
+        heads: query heads.
+        kv_heads: value heads; query head h reads value head h // (heads / kv_heads).
+        absmax: max|x_i| at o_proj's input; zigzag and absmax need it.
+        seed: of the random order; every head has its own draw.
+
+    Raises:
+        InvalidRecipe: heads that do not divide, or as `permute`.
+    """
+    if kv_heads < 1 or heads % kv_heads or len(mean) % heads:
+        raise InvalidRecipe(
+            f"{len(mean)} channels do not fall into {heads} heads sharing {kv_heads} of values",
+            remedy="pass o_proj's input statistics and the model's own head counts",
+        )
+    width, sharing = len(mean) // heads, heads // kv_heads
+    grouped = mean.double().reshape(kv_heads, sharing, width).sum(1)
+    peaks = None if absmax is None else absmax.reshape(kv_heads, sharing, width).amax(1)
+    orders = torch.stack(
+        [
+            permute(
+                method,
+                grouped[head],
+                block,
+                absmax=None if peaks is None else peaks[head],
+                seed=seed + head,
+            ).order
+            for head in range(kv_heads)
+        ]
+    )  # (kv_heads, head_dim)
+    values = (orders + width * torch.arange(kv_heads)[:, None]).reshape(-1)
+    reading = orders.repeat_interleave(sharing, 0)  # (heads, head_dim)
+    outputs = (reading + width * torch.arange(heads)[:, None]).reshape(-1)
+    mass = block_mass(mean.cpu()[outputs], capacities(len(mean), block))
+    return HeadPermutation(values, Permutation(outputs, mass, method))
+
+
 def mass_diff(mean: Float[Tensor, " d"], room: Sequence[int]) -> Int[Tensor, " d"]:
     """MassDiff: each channel, by falling mean magnitude, to the lightest block with room.
 
@@ -111,10 +178,20 @@ def mass_diff(mean: Float[Tensor, " d"], room: Sequence[int]) -> Int[Tensor, " d
     Returns:
         position → channel; within a block, in the order of assignment.
     """
-    members: list[list[int]] = [[] for _ in room]
-    lightest = [(0.0, block) for block, capacity in enumerate(room) if capacity]
+    _check_room(mean, room)
     ranked = _falling(mean)
-    for channel, weight in zip(ranked.tolist(), mean[ranked].tolist(), strict=True):
+    falling = list(zip(ranked.tolist(), mean[ranked].tolist(), strict=True))
+    members: list[list[int]] = [[] for _ in room]
+    # Blocks without room are the last ones, and only where there are fewer channels than blocks.
+    for block, (channel, _) in zip(range(len(room)), falling, strict=False):
+        members[block].append(channel)
+    lightest = [
+        (weight, block)
+        for block, (_, weight) in zip(range(len(room)), falling, strict=False)
+        if room[block] > 1
+    ]
+    heapq.heapify(lightest)
+    for channel, weight in falling[len(room) :]:
         mass, block = lightest[0]
         members[block].append(channel)
         if len(members[block]) < room[block]:
@@ -129,6 +206,7 @@ def zigzag(absmax: Float[Tensor, " d"], room: Sequence[int]) -> Int[Tensor, " d"
 
     A block that is full is passed over, which happens in the last round of an expanded input.
     """
+    _check_room(absmax, room)
     members: list[list[int]] = [[] for _ in room]
     forth = list(range(len(room)))
     ranked = iter(_falling(absmax).tolist())
@@ -161,6 +239,14 @@ def capacities(channels: int, block: int, slots: int | None = None) -> list[int]
 def block_mass(mean: Float[Tensor, " d"], room: Sequence[int]) -> Float[Tensor, " blocks"]:
     """E‖x_(j)‖₁ of consecutive blocks of the given sizes, float64."""
     return torch.stack([part.sum() for part in mean.double().split(list(room))])
+
+
+def _check_room(values: Tensor, room: Sequence[int]) -> None:
+    if sum(room) != len(values):
+        raise InvalidRecipe(
+            f"blocks with room for {sum(room)} do not take {len(values)} channels",
+            remedy="make the room with `capacities`",
+        )
 
 
 def _falling(values: Tensor) -> Int[Tensor, " d"]:
