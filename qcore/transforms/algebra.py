@@ -22,8 +22,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from qcore.errors import InvalidRecipe, NumericalError
-from qcore.transforms.hadamard import Rotation, rotate, rotate_moment
-from qcore.transforms.permutation import Permutation
+from qcore.transforms.hadamard import (
+    Rotation,
+    block_rotation,
+    full_rotation,
+    rotate,
+    rotate_moment,
+)
+from qcore.transforms.permutation import Method, Permutation, permute
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,3 +114,53 @@ class Transform:
                 f"{features} features meet a transform of {self.width}",
                 remedy="use the transform of this site",
             )
+
+
+def site_transform(
+    width: int,
+    *,
+    block: int | None = None,
+    size: int | None = None,
+    method: Method = "identity",
+    mean: Float[Tensor, " width"] | None = None,
+    absmax: Float[Tensor, " width"] | None = None,
+    order_seed: int = 0,
+    sign_seed: int | None = None,
+) -> Transform:
+    """The transform of a site with an online rotation, from its knobs and statistics.
+
+    A full rotation mixes all channels whatever their order, so it takes no permutation; where it
+    falls back to blocks (`Rotation.note`), the permutation is made for those.
+
+    Args:
+        width: features of the site's input.
+        block: features to a block of the rotation; None rotates all at once.
+        size: features after expansion; `width` where left out.
+        method: how channels are shared over the blocks.
+        mean: E|x_i|; any method but identity needs it.
+        absmax: max|x_i|; zigzag and absmax need it.
+        order_seed: of the random permutation.
+        sign_seed: of the rotation's random signs; None for none.
+
+    Raises:
+        InvalidRecipe: sizes that do not fit, or a statistic that is missing.
+    """
+    size = width if size is None else size
+    if size < width:
+        raise InvalidRecipe(
+            f"an expansion to {size} is narrower than the {width} inputs",
+            remedy=f"choose {width} or more",
+        )
+    if block is None:
+        rotation = full_rotation(size, seed=sign_seed)
+    else:
+        rotation = block_rotation(size, block, seed=sign_seed)
+    if method == "identity" or rotation.is_full:
+        return Transform(width, None, rotation)
+    if mean is None:
+        raise InvalidRecipe(
+            f"permutation {method} needs the mean magnitudes of {width} channels, and got none",
+            remedy="capture E|x| on calibration text, or choose identity",
+        )
+    permutation = permute(method, mean, rotation.block, absmax=absmax, seed=order_seed, slots=size)
+    return Transform(width, permutation, rotation)

@@ -107,13 +107,13 @@ class Rotation:
 
     @property
     def title(self) -> str:
-        """For people: `Hadamard 12·2⁷`, `Hadamard in blocks of 32`, `random orthogonal`."""
+        """For people: `Hadamard 12·2^7`, `Hadamard in blocks of 32`, `random orthogonal`."""
         if self.kind == "random":
             return "random orthogonal"
         if not self.is_full:
             return f"Hadamard in blocks of {self.block}"
         found = _known(self.order)
-        return f"Hadamard {found.core}·2^{found.log2}"
+        return f"Hadamard {found.core}·2^{found.log2}".replace(" 1·", " ")
 
 
 def full_rotation(width: int, *, seed: int | None = None, fused: bool = False) -> Rotation:

@@ -189,6 +189,7 @@ def test_fused_rotation_without_a_hadamard_matrix_falls_back_to_a_random_one_and
 def test_rotation_that_is_what_was_asked_has_no_note():
     assert full_rotation(1536).note == block_rotation(1536, 32).note == ""
     assert full_rotation(1536).title == "Hadamard 12·2^7"
+    assert full_rotation(8192).title == "Hadamard 2^13"
 
 
 def test_half_precision_is_rounded_once():

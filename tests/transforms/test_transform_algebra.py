@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qcore.errors import InvalidRecipe, NumericalError
-from qcore.transforms.algebra import Transform
+from qcore.transforms.algebra import Transform, site_transform
 from qcore.transforms.hadamard import (
     block_rotation,
     full_rotation,
@@ -142,6 +142,27 @@ def test_identity_says_so_and_returns_its_input():
     assert Transform(WIDTH).apply(x) is x
 
 
+def test_knobs_make_the_transform_they_name():
+    mean = samples(50).abs().mean(0)
+
+    made = site_transform(WIDTH, block=16, size=112, method="massdiff", mean=mean, sign_seed=4)
+
+    assert made.rotation == ROTATIONS["expanded block"]
+    expected = permute("massdiff", mean, 16, slots=112)
+    assert torch.equal(made.permutation.order, expected.order)
+    assert site_transform(WIDTH, block=16).permutation is None
+    assert site_transform(WIDTH, sign_seed=1).rotation == ROTATIONS["full"]
+
+
+def test_full_rotation_takes_no_permutation_unless_it_falls_back_to_blocks():
+    assert site_transform(WIDTH, method="massdiff").permutation is None
+
+    fallback = site_transform(668, method="massdiff", mean=torch.rand(668))
+
+    assert fallback.rotation.block == 4
+    assert len(fallback.permutation.mass) == 668 // 4
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -150,6 +171,9 @@ def test_identity_says_so_and_returns_its_input():
         (lambda: Transform(8).apply(torch.ones(9)), "9 features meet a transform of 8"),
         (lambda: Transform(8).apply_moment(torch.ones(9, 9)), "9 features"),
         (lambda: Transform(8).apply_mean(torch.ones(9)), "9 features"),
+        (lambda: site_transform(16, size=12), "12 is narrower than the 16 inputs"),
+        (lambda: site_transform(16, block=5), "block 5 does not divide 16; choose 2, 4, 8, 16"),
+        (lambda: site_transform(16, block=4, method="massdiff"), "needs the mean magnitudes"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(call, words):
