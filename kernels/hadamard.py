@@ -62,10 +62,12 @@ def hadamard_transform(
     if order % v or length & (length - 1):
         raise ValueError(f"order {order} is not {v} times a power of two")
     sizes = sylvester_factors(length)
-    factors = [*([core] if v > 1 or not sizes else []), *map(sylvester, sizes)]
-    factors = [factor.to(x.device, _work_dtype(x.dtype)) for factor in factors]
+    work = _work_dtype(x.dtype)
+    factors = [_factor(size, x.device, work) for size in sizes]
+    if v > 1 or not sizes:
+        factors.insert(0, core.to(x.device, work))
     rows = x.reshape(math.prod(x.shape[:-1]), n)
-    at_once = max(1, WORKING_SET // order) if x.device.type == "cpu" else len(rows)
+    at_once = WORKING_SET // order if x.device.type == "cpu" else len(rows)
     parts = [_transform_rows(part, factors, order) for part in rows.split(max(1, at_once))]
     y = parts[0] if len(parts) == 1 else torch.cat(parts)
     return y.view(*x.shape[:-1], order)
@@ -145,6 +147,12 @@ def sylvester_factors(order: int) -> list[int]:
     log2 = order.bit_length() - 1
     count = 1 if log2 == 6 else -(-log2 // 5)
     return [1 << (log2 + i) // count for i in range(count)]
+
+
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a later caller may need gradients
+def _factor(order: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return sylvester(order).to(device, dtype)
 
 
 def _transform_rows(

@@ -251,6 +251,7 @@ def slots(rotation: Rotation, n: int) -> Int[Tensor, " n"]:
 
 
 @functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)  # a later caller may need gradients
 def random_orthogonal(order: int, seed: int) -> Float[Tensor, "order order"]:
     """A Haar-random orthogonal matrix in float64, the same for the same seed.
 

@@ -90,6 +90,17 @@ def test_expanded_blocks_hold_fewer_features():
     assert ideal_bound(x, 4, 8) == pytest.approx(15 * 2 / 8)
 
 
+def test_zeros_shared_over_the_blocks_lower_the_bound_and_zeros_behind_do_not():
+    x = heavy_tailed(256, 512, seed=2)
+    behind = torch.cat((x, x.new_zeros(256, 128)), -1)
+
+    shared = peak_bound(x, 32, 640)
+
+    assert torch.equal(peak_bound(behind, 32), peak_bound(x, 32))
+    assert shared.mean() < peak_bound(x, 32).mean()
+    torch.testing.assert_close(ideal_bound(x, 32, 640), ideal_bound(x, 32) * 512 / 640)
+
+
 def test_a_block_that_the_rotation_made_worse_is_flagged():
     x = torch.tensor([10.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
 

@@ -118,6 +118,21 @@ def test_rotated_moment_is_the_moment_of_rotated_samples(rotation, n):
         )
 
 
+@pytest.mark.parametrize(
+    "rotation",
+    [full_rotation(80, seed=70), block_rotation(80, 16), full_rotation(77, fused=True, seed=70)],
+    ids=name,
+)
+def test_gradients_flow_after_a_first_use_in_inference_mode(rotation):
+    with torch.inference_mode():
+        rotate(samples(2, rotation.order), rotation)
+    x = samples(2, rotation.order).requires_grad_()
+
+    rotate(x, rotation).square().sum().backward()
+
+    torch.testing.assert_close(x.grad, 2 * x.detach(), rtol=0, atol=1e-11)
+
+
 def test_full_rotation_flattens_a_spike_completely():
     spike = torch.zeros(1536, dtype=torch.float64)
     spike[700] = 1536**0.5
