@@ -1,0 +1,197 @@
+"""Hadamard transforms of the last axis: the torch reference, which is the truth for fast twins.
+
+    full:   y = [x, 0] (K ⊗ S) / √M       K a v×v core, S = Sylvester's matrix of order M / v
+    block:  y = [x, 0] (I ⊗ B) / √b       B a b×b Hadamard matrix, one per run of b features
+
+Vectors are rows and matrices act from the right, so a core that is not symmetric has a direction;
+the inverse is the same call with the transposed core. This package stands below everything that
+knows how Hadamard matrices are made: the ±1 core is an argument.
+
+*Expansion.* An input narrower than the output is padded with zeros, and the zeros are never
+stored: they only shorten a matrix product (`[x, 0] H = x H[:n]`). A full transform has its zeros
+behind x. A block transform shares them out, because a block of zeros alone would stay zero and
+carry nothing: with n features in m blocks, the first n mod m blocks hold ⌊n/m⌋ + 1 features each,
+the others ⌊n/m⌋, and zeros fill every block up to b (`block_fill`).
+
+*Cost.* Butterflies touch memory log₂ M times. On a CPU a matrix product with a factor of 8 to 64 is
+faster than the three to six passes it replaces, so S is split into Kronecker factors of at most 64
+(`sylvester_factors`): the last one multiplies runs of features from the right, the others and K
+act across runs. Tokens are taken a few at a time, so that what lies between two factors stays in
+cache. In a full transform the factors are ±1, exact in every dtype, and the scale comes last.
+
+*Precision.* float32 and float64 are computed in their own dtype. bfloat16 and float16 are computed
+in float32 and rounded once, at the end.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+WORKING_SET = 1 << 18
+"""Features transformed at once on a CPU: what stays in its second-level cache."""
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def hadamard_transform(
+    x: Float[Tensor, "... n"], core: Tensor, order: int | None = None
+) -> Float[Tensor, "... order"]:
+    """Orthonormal Hadamard transform of the last axis, zero-padded up to `order`.
+
+    Args:
+        x: any leading shape; n ≤ order.
+        core: ±1 matrix K with K Kᵀ = v I; [[1]] for Sylvester's own orders.
+        order: v·2^k; n where left out.
+
+    Returns:
+        [x, 0] (K ⊗ S) / √order, contiguous, in x's dtype.
+
+    Raises:
+        ValueError: an order that is not v·2^k or less than n, a core that is not square, or a
+            dtype without arithmetic.
+    """
+    n, v = x.shape[-1], core.shape[0]
+    order = n if order is None else order
+    _check(x, core, order)
+    length = order // v
+    if order % v or length & (length - 1):
+        raise ValueError(f"order {order} is not {v} times a power of two")
+    sizes = sylvester_factors(length)
+    work = _work_dtype(x.dtype)
+    factors = [_factor(size, x.device, work) for size in sizes]
+    if v > 1 or not sizes:
+        factors.insert(0, core.to(x.device, work))
+    rows = x.reshape(math.prod(x.shape[:-1]), n)
+    at_once = WORKING_SET // order if x.device.type == "cpu" else len(rows)
+    parts = [_transform_rows(part, factors, order) for part in rows.split(max(1, at_once))]
+    y = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return y.view(*x.shape[:-1], order)
+
+
+def block_hadamard_transform(
+    x: Float[Tensor, "... n"], matrix: Tensor, order: int | None = None
+) -> Float[Tensor, "... order"]:
+    """Orthonormal Hadamard transform of every block of the last axis.
+
+    Args:
+        x: any leading shape; n ≤ order. Zeros are shared out as `block_fill` says.
+        matrix: ±1 matrix B with B Bᵀ = b I.
+        order: a multiple of b; n where left out.
+
+    Returns:
+        The transformed blocks, contiguous, in x's dtype.
+
+    Raises:
+        ValueError: a block that does not divide the order, an order less than n, a matrix that is
+            not square, or a dtype without arithmetic.
+    """
+    n, b = x.shape[-1], matrix.shape[0]
+    order = n if order is None else order
+    _check(x, matrix, order)
+    fuller, least = block_fill(n, order, b)
+    work = x.to(_work_dtype(x.dtype))
+    scaled = matrix.to(work) * (1 / math.sqrt(b))
+    lead, blocks, split = x.shape[:-1], order // b, fuller * (least + 1)
+    if fuller == 0:
+        y = work.reshape(*lead, blocks, least) @ scaled[:least]
+    else:
+        head = work[..., :split].reshape(*lead, fuller, least + 1) @ scaled[: least + 1]
+        tail = work[..., split:].reshape(*lead, blocks - fuller, least) @ scaled[:least]
+        y = torch.cat((head, tail), -2)
+    return y.to(x.dtype).view(*lead, order)
+
+
+def block_fill(n: int, order: int, block: int) -> tuple[int, int]:
+    """How n features fill the order/block blocks of an expanded input.
+
+    Returns:
+        (fuller, least): the first `fuller` blocks hold `least + 1` features, the others `least`;
+        zeros stand behind them in every block.
+
+    Raises:
+        ValueError: the block does not divide the order, or the features do not fit.
+    """
+    if block < 1 or order % block:
+        raise ValueError(f"block {block} does not divide {order}")
+    if not 0 <= n <= order:
+        raise ValueError(f"{n} features do not fit in {order}")
+    least, fuller = divmod(n, order // block)
+    return fuller, least
+
+
+@functools.cache
+def sylvester(order: int) -> Tensor:
+    """Sylvester's ±1 matrix of a power-of-two order, int8. Shared: do not write to it.
+
+    Raises:
+        ValueError: not a power of two.
+    """
+    if order < 1 or order & (order - 1):
+        raise ValueError(f"{order} is not a power of two")
+    if order == 1:
+        return torch.ones(1, 1, dtype=torch.int8)
+    half = sylvester(order // 2)
+    return torch.cat((torch.cat((half, half), 1), torch.cat((half, -half), 1)))
+
+
+def sylvester_factors(order: int) -> list[int]:
+    """Powers of two whose product is `order`, as even as they can be, rising, none above 64.
+
+    The order 1 has no factors. Six bits make one factor, otherwise five bits are the most.
+    """
+    log2 = order.bit_length() - 1
+    count = 1 if log2 == 6 else -(-log2 // 5)
+    return [1 << (log2 + i) // count for i in range(count)]
+
+
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a later caller may need gradients
+def _factor(order: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return sylvester(order).to(device, dtype)
+
+
+def _transform_rows(
+    x: Float[Tensor, "rows n"], factors: list[Tensor], order: int
+) -> Float[Tensor, "rows order"]:
+    y = _multiply(x.to(factors[0].dtype), factors).reshape(len(x), order)
+    return y.mul_(1 / math.sqrt(order)).to(x.dtype)
+
+
+def _multiply(x: Float[Tensor, "rows n"], factors: list[Tensor]) -> Tensor:
+    """[x, 0] (F₁ ⊗ … ⊗ F_p), from the last factor to the first.
+
+    Only rows of F₁ that meet features are used; where the product of the others does not divide n,
+    x is copied once to fill its last row.
+    """
+    first, *others = factors
+    lead, n = x.shape
+    if not others:
+        return x @ first[:n]
+    inner = math.prod(len(factor) for factor in others)
+    rows = -(-n // inner)
+    if n % inner:
+        x = torch.nn.functional.pad(x, (0, rows * inner - n))
+    *middle, last = others
+    y, width = x.reshape(lead * rows * inner // len(last), len(last)) @ last, len(last)
+    for factor in reversed(middle):
+        y = factor.mT @ y.view(y.numel() // (len(factor) * width), len(factor), width)
+        width *= len(factor)
+    return first[:rows].mT @ y.view(lead, rows, inner)
+
+
+def _check(x: Tensor, matrix: Tensor, order: int) -> None:
+    if x.dtype not in DTYPES:
+        raise ValueError(f"dtype {x.dtype} is not one of {', '.join(map(str, DTYPES))}")
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"a core of shape {tuple(matrix.shape)} is not square")
+    if x.shape[-1] > order:
+        raise ValueError(f"{x.shape[-1]} features do not fit in order {order}")
+
+
+def _work_dtype(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype in (torch.float32, torch.float64) else torch.float32

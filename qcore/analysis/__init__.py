@@ -1,0 +1,1 @@
+"""What the numbers of a tensor look like: outliers, block masses, bounds."""

@@ -1,0 +1,1 @@
+"""Rotations, permutations and expansion of one linear layer's input, as values that compose."""
