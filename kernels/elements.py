@@ -124,6 +124,12 @@ def nearest(
     return steps.div_(unit) if element.fraction else steps
 
 
+def code_dtype(element: Element) -> torch.dtype:
+    """int8 where codes can be negative, else uint8."""
+    signed = isinstance(element, FixedPoint) and element.low < 0
+    return torch.int8 if signed else torch.uint8
+
+
 def encode(
     values: Float[Tensor, "..."],
     element: Element,
@@ -137,16 +143,18 @@ def encode(
     if isinstance(element, FixedPoint):
         codes = values * 2.0**element.fraction if element.fraction else values
         codes = codes if zero is None else codes + zero
-        return codes.to(torch.int8 if element.low < 0 else torch.uint8)
+        return codes.to(code_dtype(element))
+    # Normal values: float32's own exponent and mantissa fields, cut short. Subnormals: multiples of
+    # the smallest. Holding both at 2^M, where they meet, lets their sum serve every value.
+    one = 1 << element.mantissa
+    lowest = (element.min_exponent + FLOAT32_BIAS) << element.mantissa
     magnitude = values.abs()
-    bits = magnitude.view(torch.int32)
-    exponent = (bits >> FLOAT32_MANTISSA) - FLOAT32_BIAS
-    field = (exponent + element.bias).clamp_min_(0)
-    fraction = (bits & ((1 << FLOAT32_MANTISSA) - 1)) >> (FLOAT32_MANTISSA - element.mantissa)
-    subnormal = magnitude * 2.0 ** (element.mantissa - element.min_exponent)
-    fraction = torch.where(exponent < element.min_exponent, subnormal.int(), fraction)
-    code = (field << element.mantissa) + fraction + values.signbit() * element.sign_bit
-    return code.to(torch.uint8)
+    fields = (magnitude.view(torch.int32) >> (FLOAT32_MANTISSA - element.mantissa)).clamp_min_(
+        lowest
+    )
+    multiples = magnitude.mul_(one * 2.0**-element.min_exponent).clamp_(max=one)
+    code = (fields.sub_(lowest) + multiples.int()).to(torch.uint8)
+    return code.add_(values.signbit().to(torch.uint8), alpha=element.sign_bit)
 
 
 def decode(

@@ -11,11 +11,14 @@ the errors made before this block. For each column in turn
 with `factor` strictly upper triangular as far as it is read. Output channels do not touch each
 other.
 
-The reference here does it twice blocked: a matrix product brings the errors of earlier sub-blocks,
-so that the column-by-column part never reaches further than `INNER` columns.
+The reference does it twice blocked: a matrix product brings the errors of earlier sub-blocks, so
+that the column-by-column part never reaches further than `INNER` columns. On the CPU a compiled
+twin (`kernels.gptq_compiled`) takes its place; `path_for` says which one runs.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -23,8 +26,15 @@ from torch import Tensor
 
 from kernels.elements import Element, nearest
 
+Path = Literal["compiled", "torch"]
+
 INNER = 16
 """Columns between two matrix products: fewer means more products, more means longer updates."""
+
+
+def path_for(device: torch.device) -> Path:
+    """Which implementation serves a device: the compiled one on the CPU, torch elsewhere."""
+    return "compiled" if device.type == "cpu" else "torch"
 
 
 def round_block(
@@ -35,6 +45,8 @@ def round_block(
     zero: Float[Tensor, "groups out"] | None,
     group_of: Int64[Tensor, " block"],
     element: Element,
+    *,
+    path: Path | None = None,
 ) -> tuple[Float[Tensor, "block out"], Float[Tensor, "block out"]]:
     """Element values of a block of columns and the errors they make; all float32.
 
@@ -46,10 +58,15 @@ def round_block(
         zero: whole zero points, or None.
         group_of: each column's group.
         element: what the codes can represent.
+        path: which implementation; None is `path_for` the device.
 
     Returns:
         Element values, and errors weight − dequantized.
     """
+    if (path or path_for(columns.device)) == "compiled":
+        from kernels.gptq_compiled import round_block_compiled  # numba is slow to import
+
+        return round_block_compiled(columns, heard, factor, scale, zero, group_of, element)
     values = torch.empty_like(columns)
     errors = torch.empty_like(columns)
     for start in range(0, len(columns), INNER):

@@ -31,8 +31,8 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from kernels.elements import encode
-from kernels.gptq import round_block
+from kernels.elements import code_dtype, encode
+from kernels.gptq import Path, round_block
 from qcore.errors import NotPositiveDefinite
 from qcore.formats.coding import element_of, require_finite
 from qcore.formats.format import Format
@@ -83,15 +83,13 @@ def feedback_factor(
     require_finite("Hessian", hessian)
     order = torch.arange(len(hessian), device=hessian.device) if order is None else order
     backwards = order.flip(0)
-    base = hessian.float()[backwards][:, backwards]
-    diagonal = base.diagonal()
+    damped = hessian.float()[backwards].index_select(1, backwards)
+    diagonal = damped.diagonal().clone()
     mean = float(diagonal.mean())
-    dead = diagonal == 0
     while True:
-        damped = base.clone()
-        damped.diagonal().add_(damping * mean).masked_fill_(dead, 1.0)
+        damped.diagonal().copy_(diagonal + damping * mean).masked_fill_(diagonal == 0, 1.0)
         lower, failed = torch.linalg.cholesky_ex(damped)
-        if not failed and lower.isfinite().all():
+        if not failed and lower.diagonal().isfinite().all():
             break
         if damping * DAMPING_STEP > DAMPING_LIMIT:
             raise NotPositiveDefinite(
@@ -111,6 +109,7 @@ def round_with_feedback(
     fmt: Format,
     *,
     order: Int64[Tensor, " in"] | None = None,
+    path: Path | None = None,
 ) -> Int[Tensor, "out in"]:
     """Codes of a whole matrix; `weight`, `scales` and the result in the layer's own column order.
 
@@ -120,17 +119,14 @@ def round_with_feedback(
         scales: given up front for every group (act-order with static groups).
         fmt: what the codes mean.
         order: the visiting order that `upper` was made with; None is as the columns lie.
+        path: see `kernels.gptq.round_block`.
     """
     width = weight.shape[1]
     order = torch.arange(width, device=weight.device) if order is None else order
-    columns = weight.float().T[order]
-    values = round_columns(columns, upper, scales, fmt, order // (width // scales.scale.shape[1]))
-    zero = None if scales.zero is None else scales.zero.T[order // (width // scales.zero.shape[1])]
-    codes = torch.empty(width, len(weight), dtype=torch.uint8, device=weight.device)
-    found = encode(values, element_of(fmt), zero)
-    codes = codes.to(found.dtype)
-    codes[order] = found
-    return codes.T.contiguous()
+    group_of = order // (width // scales.scale.shape[1])
+    columns = weight.float().T.contiguous()[order]
+    codes = round_columns(columns, upper, scales, fmt, group_of, path=path)
+    return torch.empty_like(codes).index_copy_(0, order, codes).T.contiguous()
 
 
 def round_columns(
@@ -139,33 +135,39 @@ def round_columns(
     scales: Scales,
     fmt: Format,
     group_of: Int64[Tensor, " in"],
-) -> Float[Tensor, "in out"]:
-    """Element values of columns in visiting order, transposed; float32.
+    *,
+    path: Path | None = None,
+) -> Int[Tensor, "in out"]:
+    """Codes of columns in visiting order, transposed.
 
     Args:
         columns: the weights, one row for each column visited.
         upper: F.
         scales: of every group, `[out, groups]`.
-        fmt: what the element values are values of.
+        fmt: what the codes mean.
         group_of: the group of each visited column.
+        path: see `kernels.gptq.round_block`.
     """
     element = element_of(fmt)
     scale = scales.scale.T.contiguous()
     zero = None if scales.zero is None else scales.zero.T.contiguous()
-    values = torch.empty_like(columns)
+    codes = torch.empty(columns.shape, dtype=code_dtype(element), device=columns.device)
     errors = torch.empty_like(columns)
     for start in range(0, len(columns), BLOCK):
         block = slice(start, min(start + BLOCK, len(columns)))
-        values[block], errors[block] = round_block(
+        groups = group_of[block]
+        values, errors[block] = round_block(
             columns[block],
             heard(upper, errors, block),
             upper[block, block],
             scale,
             zero,
-            group_of[block],
+            groups,
             element,
+            path=path,
         )
-    return values
+        codes[block] = encode(values, element, None if zero is None else zero[groups])
+    return codes
 
 
 def heard(
