@@ -57,9 +57,9 @@ def test_the_compiled_block_gives_the_references_codes(element, shape):
     offset = None if zero is None else zero[group_of]
     codes = [
         encode(
-            round_block(
-                columns, heard.clone(), factor, scale, zero, group_of, element, path=path
-            )[0],
+            round_block(columns, heard.clone(), factor, scale, zero, group_of, element, path=path)[
+                0
+            ],
             element,
             offset,
         )

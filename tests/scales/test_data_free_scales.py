@@ -90,9 +90,7 @@ def test_mse_comes_within_a_percent_of_a_search_of_three_thousand_scales(name, g
     start = absmax(weight, fmt)
     best = torch.full_like(found, math.inf)
     for fraction in torch.linspace(0.05, 1.2, 3000):
-        best = torch.minimum(
-            best, errors(weight, Scales(start.scale * fraction, start.zero), fmt)
-        )
+        best = torch.minimum(best, errors(weight, Scales(start.scale * fraction, start.zero), fmt))
     assert found.sum() <= 1.01 * best.sum()
 
 
