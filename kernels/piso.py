@@ -36,12 +36,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels import _piso_compiled as compiled
 
 Path = Literal["reference", "blocked", "compiled"]
 
 MARGINS = {
-    torch.float64: 2.0**-46,
+    torch.float64: 2.0**-40,
     torch.float32: 2.0**-22,
     torch.bfloat16: 2.0**-22,
     torch.float16: 2.0**-22,
@@ -324,25 +323,29 @@ def _pieces(alpha, beta, low, high, storage):
 
 def _compiled(weights, grid, hessian, target, storage):
     """Chunks of channels over as many threads as torch may use."""
-    rows = weights.shape[0]
-    w = np.ascontiguousarray(weights.double().numpy())
-    aim = np.ascontiguousarray(target.double().numpy())
-    orders = np.argsort(-np.abs(w), axis=1)
-    scales, errors = np.zeros(rows), np.zeros(rows)
-    tracks = _tracks(*sides(grid))
-    staircase = len(tracks[0]) <= STAIRCASE_LEVELS
+    from kernels import _piso_compiled as compiled  # numba is slow to import
+
+    rows, width = weights.shape
+    w, aim = (np.ascontiguousarray(part.double().numpy()) for part in (weights, target))
+    middle, gap, levels_a, side, split = _tracks(*sides(grid))
+    staircase = len(gap) <= STAIRCASE_LEVELS and width < 1 << 16
+    dense = hessian.dim() == 2
+    panels = _panels(hessian, compiled.COLUMNS) if dense else np.empty((0, 0, 0))
+    diagonal = (hessian.diagonal() if dense else hessian).double().numpy().copy()
     rule = np.array(_STORAGE[storage])
-    if hessian.dim() == 2:
-        columns = compiled.STAIRCASE_COLUMNS if staircase else compiled.STREAM_COLUMNS
-        panels, diagonal = _panels(hessian, columns), hessian.diagonal().double().numpy().copy()
-    else:
-        panels, diagonal = None, hessian.double().numpy()
+    scales, errors = np.zeros(rows), np.zeros(rows)
 
     def run(first: int) -> None:
         part = slice(first, first + _ROWS)
-        compiled.sweep_dense(
-            w[part], orders[part], aim[part], panels, diagonal, *tracks, staircase,
-            MARGINS[storage], rule, scales[part], errors[part],
+        count = len(w[part])
+        entry, lengths = np.empty((count, 2, width), np.int32), np.empty((count, 2), np.int64)
+        keys = np.empty((count, width * len(gap)), np.int64)
+        order = np.argsort(-np.abs(w[part]), axis=1)
+        most = compiled.prepare(w[part], order, middle, levels_a, side, split, entry, lengths, keys)
+        keys = np.sort(keys[:, :most], axis=1)
+        compiled.sweep(
+            w[part], aim[part], panels, diagonal, entry, lengths, keys, gap, levels_a, side, split,
+            staircase, MARGINS[storage], rule, scales[part], errors[part],
         )  # fmt: skip
 
     with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
@@ -368,5 +371,4 @@ def _tracks(positive: Side, negative: Side):
         a, b, side = positive, negative, -1
     else:
         a, b = short, Side(long.middle[common:], long.gap[common:])
-    track = np.array([0] * len(a.gap) + [1] * len(b.gap), dtype=np.int64)
-    return track, np.array(a.middle + b.middle), np.array(a.gap + b.gap), side, split
+    return np.array(a.middle + b.middle), np.array(a.gap + b.gap), len(a.gap), side, split
