@@ -42,8 +42,7 @@ def round_block_compiled(
     element: Element,
 ) -> tuple[Float[Tensor, "block out"], Float[Tensor, "block out"]]:
     """As `kernels.gptq.round_block`, for tensors on the CPU."""
-    values = torch.empty_like(columns)
-    errors = torch.empty_like(columns)
+    values, errors = torch.empty(2, *columns.shape)
     arrays = [
         tensor.detach().contiguous().numpy()
         for tensor in (columns, heard, factor.T, scale, group_of, values, errors)

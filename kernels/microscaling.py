@@ -41,7 +41,9 @@ def shared_exponents(
     """E8M0 codes, 0 to 255, of the scales for blocks with these largest magnitudes (float32)."""
     bits = largest.view(torch.int32)
     if rule == "midmax":
-        bits = bits + ((1 << (FLOAT32_MANTISSA - 1 - element.precision)) - 1)
+        carry = (1 << (FLOAT32_MANTISSA - 1 - element.precision)) - 1
+        subnormal = bits < 1 << FLOAT32_MANTISSA  # one bit less of mantissa, at exponent −127
+        bits = bits + torch.where(subnormal, carry >> 1, carry)
     # The float's own bias is E8M0's, and subnormals fall below the lowest scale either way.
     codes = (bits >> FLOAT32_MANTISSA).sub_(element.max_exponent).clamp_(0, E8M0_MAX)
     return codes.masked_fill_(~largest.isfinite(), E8M0_NAN)

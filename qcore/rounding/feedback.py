@@ -57,11 +57,13 @@ class Factor:
     """How errors reach later columns, in visiting order.
 
     Attributes:
-        upper: F of the module's text, float32: upper triangular, unit diagonal.
+        upper: F of the module's text: upper triangular, unit diagonal.
+        pivots: diag(R)², so that the damped H is F·diag(pivots)·Fᵀ.
         damping: what was added to the diagonal, as a fraction of its mean.
     """
 
     upper: Float[Tensor, "in in"]
+    pivots: Float[Tensor, " in"]
     damping: float
 
 
@@ -70,8 +72,9 @@ def feedback_factor(
     order: Int64[Tensor, " in"] | None = None,
     *,
     damping: float = 0.01,
+    dtype: torch.dtype = torch.float32,
 ) -> Factor:
-    """F for a Hessian, its columns taken in `order`; float32.
+    """F for a Hessian, its columns taken in `order`, in `dtype`.
 
     Columns that no input ever reached (H_ii = 0) neither make nor hear of errors. When the damped
     Hessian has no Cholesky factor, ten times the damping is tried, up to the mean diagonal itself.
@@ -83,7 +86,7 @@ def feedback_factor(
     require_finite("Hessian", hessian)
     order = torch.arange(len(hessian), device=hessian.device) if order is None else order
     backwards = order.flip(0)
-    damped = hessian.float()[backwards].index_select(1, backwards)
+    damped = hessian.to(dtype)[backwards].index_select(1, backwards)
     diagonal = damped.diagonal().clone()
     mean = float(diagonal.mean())
     while True:
@@ -98,8 +101,9 @@ def feedback_factor(
                 remedy="calibrate on more tokens, or compute the calibration pass in float32",
             )
         damping *= DAMPING_STEP
-    lower /= lower.diagonal()
-    return Factor(lower.flip(0, 1), damping)
+    roots = lower.diagonal().clone()
+    lower /= roots
+    return Factor(lower.flip(0, 1), roots.flip(0).square(), damping)
 
 
 def round_with_feedback(

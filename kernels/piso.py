@@ -1,0 +1,374 @@
+"""PiSO: the scale of a quantized vector that is exactly best, found piece by piece.
+
+A channel w [in] becomes s·q, where q = q(w; s) are the points of a grid nearest to w/s. Its error
+on the layer's output is, up to a constant that knows neither s nor q,
+
+    e(s) = s²β − 2sα,    α = qᵀ(Gw),    β = qᵀHq        (arXiv 2606.10890; docs/piso.md)
+
+q changes only at the transition scales 2|w_i| / (g_k + g_{k+1}); between two of them e is one
+parabola, whose minimum over the piece is α/β clamped to it. Let s fall from infinity: entries leave
+zero one transition at a time, entry i taking the step δ, and
+
+    α += δ (Gw)_i,    β += 2δ (Hq)_i + δ² H_ii,    Hq += δ H_i
+
+visits every piece. What is left is bookkeeping, in three forms of the same search:
+
+- `reference`: one flip at a time, as above; the truth, and slow.
+- `blocked`: C flips of many channels at a time, for any device: one matrix product gives Hq at the
+  block's start, a C×C triangle of H corrects it inside. The best pieces are scored again in double.
+- `compiled`: for the CPU, `kernels._piso_compiled`.
+
+Two rules make the answer usable. The scale returned is a number that its storage type holds: within
+each piece the storable neighbours of the parabola's minimum are tried, so nothing moves afterwards.
+And it keeps a small relative distance (`MARGINS`) from every transition, so that w/s computed in
+float32 rounds to the codes that were scored; pieces narrower than that are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+Path = Literal["reference", "blocked", "compiled"]
+
+MARGINS = {
+    torch.float64: 2.0**-40,
+    torch.float32: 2.0**-22,
+    torch.bfloat16: 2.0**-22,
+    torch.float16: 2.0**-22,
+}
+"""Relative distance kept from transition scales, by storage type."""
+
+_STORAGE = {
+    torch.float64: (53, -1022, float(np.finfo(np.float64).max)),
+    torch.float32: (24, -126, float(np.finfo(np.float32).max)),
+    torch.bfloat16: (8, -126, 3.3895313892515355e38),
+    torch.float16: (11, -14, 65504.0),
+}
+"""Significand bits, smallest exponent and largest value of a stored scale."""
+
+STAIRCASE_LEVELS = 24
+"""Up to this many levels the staircase is faster than the stream (measured at widths 576, 1536)."""
+
+_ROWS = 16
+"""Channels that share one pass over the panels of H."""
+
+_KEPT = 4
+"""Pieces of a channel that the blocked form scores again in double precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best scale of every channel.
+
+    Attributes:
+        scale: float64, storable; negative only for a search over signed scales. Where coding
+            everything as zero is best, a power of two above every transition.
+        error: float64, s²β − 2sα at that scale, at most 0. Add ‖Xw‖² for the squared output error.
+        path: the form of the search that ran.
+    """
+
+    scale: Float[Tensor, "out"]
+    error: Float[Tensor, "out"]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The steps of a grid on one side of zero.
+
+    Attributes:
+        middle: midpoints between neighbours, rising: an entry takes step k where |w|/s passes it.
+        gap: the steps' lengths.
+    """
+
+    middle: tuple[float, ...]
+    gap: tuple[float, ...]
+
+
+def sides(grid: Float[Tensor, "points"]) -> tuple[Side, Side]:
+    """The positive and the negative side of a sorted grid that contains 0.
+
+    Raises:
+        ValueError: the grid is unsorted, has no 0, or nothing else.
+    """
+    points = [float(point) for point in grid]
+    if points != sorted(set(points)) or 0.0 not in points or len(points) < 2:
+        raise ValueError("a grid is sorted, has each point once, contains 0 and another point")
+    positive = [point for point in points if point >= 0.0]
+    negative = [-point for point in reversed(points) if point <= 0.0]
+    return _side(positive), _side(negative)
+
+
+def _side(values: list[float]) -> Side:
+    pairs = list(zip(values, values[1:], strict=False))
+    return Side(tuple((a + b) / 2 for a, b in pairs), tuple(b - a for a, b in pairs))
+
+
+def search(
+    weights: Float[Tensor, "out in"],
+    grid: Float[Tensor, "points"],
+    hessian: Float[Tensor, "in in"] | Float[Tensor, "in"],
+    target: Float[Tensor, "out in"],
+    *,
+    storage: torch.dtype = torch.float32,
+    signed: bool = False,
+    path: Path | None = None,
+) -> Found:
+    """The scale of each row of `weights` that minimises s²β − 2sα, exactly.
+
+    Args:
+        weights: one channel per row, finite.
+        grid: sorted, with 0 in it.
+        hessian: H, symmetric positive semi-definite; one dimension means its diagonal.
+        target: Gw of each row; for G = H that is `weights @ hessian`.
+        storage: the type that will hold the scale: float64, float32, bfloat16 or float16.
+        signed: search negative scales too; they differ only on a grid that is not symmetric.
+        path: force a form; None takes `compiled` on the CPU and `blocked` elsewhere.
+    """
+    path = path or ("compiled" if weights.device.type == "cpu" else "blocked")
+    run = {"reference": _reference, "blocked": _blocked, "compiled": _compiled}[path]
+    scale, error = run(weights, grid, hessian, target, storage)
+    mirrored = -grid.flip(0)
+    if signed and not torch.equal(mirrored, grid):
+        # q(w; −s) on a grid is −q(w; s) on its mirror image, so e is that of the mirror at s.
+        other, lower = run(weights, mirrored, hessian, target, storage)
+        scale = torch.where(lower < error, -other, scale)
+        error = torch.minimum(error, lower)
+    empty = _above_all(weights, *sides(grid))
+    return Found(torch.where(scale == 0, empty, scale), error, path)
+
+
+def nearest(
+    weights: Float[Tensor, "out in"], scale: Float[Tensor, "out"], grid: Float[Tensor, "points"]
+) -> Float[Tensor, "out in"]:
+    """The grid's points nearest to weights / scale, in double; a tie goes to the lower point."""
+    points = grid.to(weights.device, torch.float64)
+    ratio = weights.double() / scale.double()[:, None]
+    return points[torch.bucketize(ratio, (points[1:] + points[:-1]) / 2)]
+
+
+def score(
+    weights: Float[Tensor, "out in"],
+    scale: Float[Tensor, "out"],
+    grid: Float[Tensor, "points"],
+    hessian: Float[Tensor, "in in"] | Float[Tensor, "in"],
+    target: Float[Tensor, "out in"],
+) -> Float[Tensor, "out"]:
+    """s²β − 2sα of given scales, afresh in double."""
+    q = nearest(weights, scale, grid)
+    hq = q * hessian.double() if hessian.dim() == 1 else q @ hessian.double()
+    s = scale.double()
+    return s * (s * (q * hq).sum(1) - 2 * (q * target.double()).sum(1))
+
+
+def _above_all(weights: Tensor, positive: Side, negative: Side) -> Tensor:
+    """A power of two above every transition of a row; 1 for a row of zeros."""
+    first = min((*positive.middle[:1], *negative.middle[:1]))
+    peak = weights.abs().amax(1).double() / first
+    return torch.where(peak > 0, torch.exp2(torch.ceil(torch.log2(peak)) + 1), 1.0)
+
+
+# --- reference ------------------------------------------------------------------------------------
+
+
+def _reference(weights, grid, hessian, target, storage):
+    """One flip at a time, one channel at a time."""
+    positive, negative = sides(grid)
+    matrix = torch.diag(hessian) if hessian.dim() == 1 else hessian
+    found = [
+        _sweep_one(row, positive, negative, matrix.double(), aim, storage)
+        for row, aim in zip(weights.double(), target.double(), strict=True)
+    ]
+    return torch.tensor(found, dtype=torch.float64, device=weights.device).reshape(-1, 2).unbind(1)
+
+
+def _sweep_one(w, positive, negative, hessian, target, storage):
+    flips = []  # (scale, entry, step)
+    for i, value in enumerate(w.tolist()):
+        side, sign = (positive, 1.0) if value > 0 else (negative, -1.0)
+        flips += [(abs(value) / m, i, sign * g) for m, g in zip(side.middle, side.gap, strict=True)]
+    flips = sorted((flip for flip in flips if flip[0] > 0), key=lambda flip: -flip[0])
+    diagonal, aims = hessian.diagonal().tolist(), target.tolist()
+    hq = torch.zeros_like(w)
+    alpha = beta = best_scale = best = 0.0
+    for at, (high, i, delta) in enumerate(flips):
+        alpha += delta * aims[i]
+        beta += delta * (2.0 * hq[i].item() + delta * diagonal[i])
+        hq.add_(hessian[:, i], alpha=delta)
+        low = flips[at + 1][0] if at + 1 < len(flips) else 0.0
+        for s in _candidates(alpha, beta, low, high, storage):
+            error = s * (s * beta - 2.0 * alpha)
+            if error < best:
+                best_scale, best = s, error
+    return best_scale, best
+
+
+def _candidates(alpha, beta, low, high, storage):
+    """The storable scales of a piece that may be its best: around the parabola's minimum."""
+    margin = MARGINS[storage]
+    low, high = low * (1.0 + margin), high * (1.0 - margin)
+    if low >= high or alpha <= 0.0:
+        return []
+    s = min(max(alpha / beta, low), high) if beta > 0.0 else high
+    precision, smallest, largest = _STORAGE[storage]
+    unit = math.ldexp(1.0, max(math.frexp(s)[1] - 1, smallest) - (precision - 1))
+    down = math.floor(s / unit) * unit
+    near = {down, down if down == s else down + unit}
+    return [c for c in near if low <= c <= high and 0.0 < c <= largest]
+
+
+# --- blocked --------------------------------------------------------------------------------------
+
+
+def _blocked(weights, grid, hessian, target, storage, *, flips: int = 128, room: int = 1 << 25):
+    """`flips` transitions of many channels at a time; `room` bounds the elements of a gather."""
+    positive, negative = sides(grid)
+    rows = max(1, room // (flips * flips))
+    parts = [
+        _sweep_block(w, positive, negative, hessian, aim, storage, flips)
+        for w, aim in zip(weights.split(rows), target.split(rows), strict=True)
+    ]
+    kept = torch.cat(parts)  # (out, kept)
+    errors = torch.stack(
+        [
+            score(weights, torch.where(s > 0, s, torch.inf), grid, hessian, target)
+            for s in kept.unbind(1)
+        ],
+        dim=1,
+    )
+    errors = torch.where(kept > 0, errors, 0.0)
+    best = errors.argmin(1, keepdim=True)
+    error, scale = errors.gather(1, best)[:, 0], kept.gather(1, best)[:, 0]
+    return torch.where(error < 0, scale, 0.0), error.clamp(max=0.0)
+
+
+def _sweep_block(w, positive, negative, hessian, target, storage, flips):
+    """The storable scales of the `_KEPT` best pieces of each row, 0 where there are fewer."""
+    dense, (rows, _) = hessian.dim() == 2, w.shape
+    high, entry, delta = _flips(w, positive, negative)
+    low = torch.cat([high[:, 1:], torch.zeros_like(high[:, :1])], dim=1)
+    diagonal = hessian.diagonal() if dense else hessian
+    q = torch.zeros_like(w)
+    alpha = beta = w.new_zeros(rows, 1)
+    best = w.new_zeros(rows, _KEPT)
+    kept = torch.zeros(rows, _KEPT, dtype=torch.float64, device=w.device)
+    for at in range(0, high.shape[1], flips):
+        i, d = entry[:, at : at + flips], delta[:, at : at + flips]  # (rows, C)
+        hq = (q @ hessian if dense else q * hessian).gather(1, i)
+        inner = hessian[i[:, :, None], i[:, None, :]] if dense else _same(i) * diagonal[i][:, None]
+        hq = hq + (inner.tril(-1) @ d[:, :, None])[:, :, 0]
+        alphas = alpha + (d * target.gather(1, i)).cumsum(1)
+        betas = beta + (d * (2 * hq + d * diagonal[i])).cumsum(1)
+        scales, errors = _pieces(
+            alphas, betas, low[:, at : at + flips], high[:, at : at + flips], storage
+        )
+        q.scatter_add_(1, i, d)
+        alpha, beta = alphas[:, -1:], betas[:, -1:]
+        best, order = torch.cat([best, errors], 1).topk(_KEPT, dim=1, largest=False)
+        kept = torch.cat([kept, scales], 1).gather(1, order)
+    return kept
+
+
+def _flips(w: Tensor, positive: Side, negative: Side) -> tuple[Tensor, Tensor, Tensor]:
+    """(scale, entry, step) of all transitions of each row, scales falling; absent ones last."""
+    levels = max(len(positive.gap), len(negative.gap))
+
+    def pad(values: tuple[float, ...], fill: float) -> Tensor:
+        return w.new_tensor((*values, *(fill for _ in range(levels - len(values)))))
+
+    up = (w > 0)[:, :, None]
+    middle = torch.where(up, pad(positive.middle, torch.inf), pad(negative.middle, torch.inf))
+    gap = torch.where(up, pad(positive.gap, 0.0), -pad(negative.gap, 0.0))
+    scale = (w.abs()[:, :, None] / middle).flatten(1)
+    scale, order = scale.sort(dim=1, descending=True, stable=True)
+    step = gap.flatten(1).gather(1, order)
+    return scale, order // levels, torch.where(scale > 0, step, 0.0)
+
+
+def _same(i: Tensor) -> Tensor:
+    return i[:, :, None] == i[:, None, :]
+
+
+def _pieces(alpha, beta, low, high, storage):
+    """The better storable scale of each piece (float64, 0 where none) and its e (inf there)."""
+    margin = MARGINS[storage]
+    alpha, beta = alpha.double(), beta.double()
+    low, high = low.double() * (1 + margin), high.double() * (1 - margin)
+    wide = (low < high) & (alpha > 0)
+    s = torch.where(beta > 0, alpha / beta, torch.inf).clamp(low, high.maximum(low))
+    precision, smallest, largest = _STORAGE[storage]
+    exponent = (torch.frexp(s).exponent - 1).clamp(min=smallest) - (precision - 1)
+    unit = torch.exp2(exponent.double())
+    down = (s / unit).floor() * unit
+    up = torch.where(down == s, down, down + unit)
+    scale, error = torch.zeros_like(s), torch.full_like(s, torch.inf)
+    for near in (down, up):
+        fits = wide & (near >= low) & (near <= high) & (near > 0) & (near <= largest)
+        e = torch.where(fits, near * (near * beta - 2 * alpha), torch.inf)
+        scale, error = torch.where(e < error, near, scale), torch.minimum(e, error)
+    return scale, error.to(alpha.dtype)
+
+
+# --- compiled -------------------------------------------------------------------------------------
+
+
+def _compiled(weights, grid, hessian, target, storage):
+    """Chunks of channels over as many threads as torch may use."""
+    from kernels import _piso_compiled as compiled  # numba is slow to import
+
+    rows, width = weights.shape
+    w, aim = (np.ascontiguousarray(part.double().numpy()) for part in (weights, target))
+    middle, gap, levels_a, side, split = _tracks(*sides(grid))
+    staircase = len(gap) <= STAIRCASE_LEVELS and width < 1 << 16
+    dense = hessian.dim() == 2
+    panels = _panels(hessian, compiled.COLUMNS) if dense else np.empty((0, 0, 0))
+    diagonal = (hessian.diagonal() if dense else hessian).double().numpy().copy()
+    rule = np.array(_STORAGE[storage])
+    scales, errors = np.zeros(rows), np.zeros(rows)
+
+    def run(first: int) -> None:
+        part = slice(first, first + _ROWS)
+        count = len(w[part])
+        entry, lengths = np.empty((count, 2, width), np.int32), np.empty((count, 2), np.int64)
+        keys = np.empty((count, width * len(gap)), np.int64)
+        order = np.argsort(-np.abs(w[part]), axis=1)
+        most = compiled.prepare(w[part], order, middle, levels_a, side, split, entry, lengths, keys)
+        keys = np.sort(keys[:, :most], axis=1)
+        compiled.sweep(
+            w[part], aim[part], panels, diagonal, entry, lengths, keys, gap, levels_a, side, split,
+            staircase, MARGINS[storage], rule, scales[part], errors[part],
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
+        list(pool.map(run, range(0, rows, _ROWS)))
+    return torch.from_numpy(scales), torch.from_numpy(errors)
+
+
+def _panels(hessian: Tensor, columns: int) -> np.ndarray:
+    """H as [panels, in, columns], the last panel padded with zeros."""
+    width = hessian.shape[0]
+    count = -(-width // columns)
+    padded = torch.nn.functional.pad(hessian.double(), (0, count * columns - width))
+    return padded.reshape(width, count, columns).transpose(0, 1).contiguous().numpy()
+
+
+def _tracks(positive: Side, negative: Side):
+    """The grid's levels as the compiled form wants them: see `kernels._piso_compiled`."""
+    short, long = sorted((positive, negative), key=lambda side: len(side.gap))
+    common = len(short.gap)
+    side = 0 if common == len(long.gap) else (1 if long is positive else -1)
+    split = short.middle != long.middle[:common] or short.gap != long.gap[:common]
+    if split:
+        a, b, side = positive, negative, -1
+    else:
+        a, b = short, Side(long.middle[common:], long.gap[common:])
+    return np.array(a.middle + b.middle), np.array(a.gap + b.gap), len(a.gap), side, split

@@ -1,0 +1,197 @@
+"""Where scales are found relative to error correction (arXiv 2606.10890, §4).
+
+- **decoupled** ("+"): all scales of the network in an earlier pass; then `gptq` or `qronos` with
+  scales given. Nothing here.
+- **layer-interleaved** ("⊙"): a layer's scales just before its own error correction, from the
+  moments that the quantized layers before it produce.
+- **group-interleaved** ("⊙"): a group's scale when error correction reaches its first column, on
+  the weights as the errors made so far have moved them. Groups are visited by falling Σ diag H;
+  act-order holds inside a group, not across groups, since a group must be finished before the next
+  one's scale is known.
+
+Methods know no other methods: what finds the scales is an argument. On the moved weights w′ of a
+group the output error that the group itself can make is ‖X̃_g(w′_g − s·q)‖², so the rule is called
+with w′_g and H_gg, PiSO's objective `self`, for Qronos as well: its corrected start has already
+taken the cross moment in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from kernels.elements import encode
+from kernels.gptq import round_block
+from qcore.formats.coding import element_of
+from qcore.formats.format import Format
+from qcore.formats.quantized import Quantized, Scales
+from qcore.moments import require_moments
+from qcore.rounding.feedback import (
+    BLOCK,
+    column_order,
+    feedback_factor,
+    heard,
+    pending_columns,
+)
+from qcore.rounding.gptq import gptq
+from qcore.rounding.qronos import qronos, qronos_factor, qronos_start
+
+Corrector = Literal["gptq", "qronos"]
+
+ScaleRule = Callable[[Tensor, Tensor], Scales]
+"""rule(weight [out, in], hessian [in, in]) → Scales of that weight."""
+
+CrossScaleRule = Callable[[Tensor, Tensor, Tensor | None], Scales]
+"""rule(weight, hessian, cross or None) → Scales of that weight."""
+
+DAMPING: dict[Corrector, float] = {"gptq": 0.01, "qronos": 1e-6}
+
+
+def layer_interleaved(
+    weight: Float[Tensor, "out in"],
+    hessian: Float[Tensor, "in in"],
+    cross: Float[Tensor, "in in"] | None,
+    fmt: Format,
+    rule: CrossScaleRule,
+    *,
+    method: Corrector = "gptq",
+    act_order: bool = True,
+    damping: float | None = None,
+) -> Quantized:
+    """Scales from this layer's own moments, then error correction with them.
+
+    Args:
+        weight: any float type.
+        hessian: X̃ᵀX̃.
+        cross: X̃ᵀX (`qcore.moments`); GPTQ itself makes no use of it, the rule may.
+        fmt: any Format.
+        rule: finds the scales.
+        method: what corrects errors.
+        act_order: visit columns by falling diagonal of H.
+        damping: as `method` understands it; None is its own default.
+
+    Raises:
+        QuantscopeError: as the rule and the method do.
+    """
+    scales = rule(weight, hessian, cross)
+    added = DAMPING[method] if damping is None else damping
+    if method == "gptq":
+        return gptq(weight, hessian, scales, fmt, act_order=act_order, damping=added)
+    return qronos(weight, hessian, cross, scales, fmt, act_order=act_order, damping=added)
+
+
+def group_interleaved(
+    weight: Float[Tensor, "out in"],
+    hessian: Float[Tensor, "in in"],
+    cross: Float[Tensor, "in in"] | None,
+    fmt: Format,
+    rule: ScaleRule,
+    *,
+    method: Corrector = "gptq",
+    act_order: bool = True,
+    damping: float | None = None,
+) -> Quantized:
+    """Each group's scale from its moved weights when error correction reaches it.
+
+    Args:
+        weight: any float type.
+        hessian: X̃ᵀX̃.
+        cross: X̃ᵀX for Qronos; None, or unused, for GPTQ.
+        fmt: any Format; without groups this is layer-interleaving on the (corrected) weights.
+        rule: finds one group's scale from its moved weights [out, group] and its block of H.
+        method: what corrects errors.
+        act_order: inside groups, and groups by falling Σ diag H; otherwise as the columns lie.
+        damping: as `method` understands it; None is its own default.
+
+    Raises:
+        QuantscopeError: as the rule and the method do.
+    """
+    require_moments(weight, hessian, cross)
+    count = fmt.groups(weight.shape[1])
+    order = group_order(hessian, count, act_order=act_order)
+    added = DAMPING[method] if damping is None else damping
+    if method == "gptq":
+        factor = feedback_factor(hessian, order, damping=added)
+        start = weight.float()
+    else:
+        factor = qronos_factor(hessian, order, damping=added)
+        start = qronos_start(weight, hessian, cross, factor, order).float()
+    codes, scales = _round_groups(start, hessian, factor.upper.float(), order, count, fmt, rule)
+    return Quantized(codes, scales, fmt, factor.damping)
+
+
+def group_order(
+    hessian: Float[Tensor, "in in"], groups: int, *, act_order: bool = True
+) -> Int64[Tensor, " in"]:
+    """Columns with groups by falling Σ diag H and, inside each, by falling diagonal."""
+    diagonal = hessian.diagonal()
+    if not act_order:
+        return column_order(hessian, act_order=False)
+    blocks = diagonal.unflatten(0, (groups, -1))
+    first = torch.argsort(blocks.sum(1), descending=True, stable=True)
+    inside = torch.argsort(blocks, dim=1, descending=True, stable=True)
+    return (inside + torch.arange(groups, device=inside.device)[:, None] * blocks.shape[1])[
+        first
+    ].flatten()
+
+
+def _round_groups(
+    start: Tensor,
+    hessian: Tensor,
+    upper: Tensor,
+    order: Tensor,
+    count: int,
+    fmt: Format,
+    rule: ScaleRule,
+) -> tuple[Tensor, Scales]:
+    """Codes and scales, both as the columns lie; `order` holds whole groups one after another."""
+    width = start.shape[1]
+    size = width // count
+    columns = start.T[order].contiguous()  # (in, out), visiting order
+    errors = torch.empty_like(columns)
+    element = element_of(fmt)
+    scale = torch.empty(start.shape[0], count, device=start.device)
+    zero = None if fmt.symmetric or fmt.kind == "mx" else torch.empty_like(scale)
+    codes: Tensor | None = None
+    for at in range(0, width, size):
+        group = slice(at, at + size)
+        lying = order[group]
+        pending = pending_columns(columns, upper, errors, group).T
+        found = rule(pending, hessian[lying][:, lying])
+        g = int(lying[0]) // size
+        scale[:, g] = found.scale[:, 0]
+        if zero is not None and found.zero is not None:
+            zero[:, g] = found.zero[:, 0]
+        values = _round_group(columns, upper, errors, group, found, fmt)
+        part = encode(values, element, None if found.zero is None else found.zero.T)
+        codes = torch.empty(width, len(start), dtype=part.dtype) if codes is None else codes
+        codes[lying] = part
+    assert codes is not None
+    return codes.T.contiguous(), Scales(scale, zero)
+
+
+def _round_group(
+    columns: Tensor, upper: Tensor, errors: Tensor, group: slice, scales: Scales, fmt: Format
+) -> Tensor:
+    """Element values of one group; fills its errors. Blocks keep the sequential part short."""
+    values = torch.empty_like(columns[group])
+    scale = scales.scale.T.contiguous()
+    zero = None if scales.zero is None else scales.zero.T.contiguous()
+    for at in range(group.start, group.stop, BLOCK):
+        block = slice(at, min(at + BLOCK, group.stop))
+        inside = slice(block.start - group.start, block.stop - group.start)
+        same = torch.zeros(block.stop - block.start, dtype=torch.long, device=columns.device)
+        values[inside], errors[block] = round_block(
+            columns[block],
+            heard(upper, errors, block),
+            upper[block, block],
+            scale,
+            zero,
+            same,
+            element_of(fmt),
+        )
+    return values
