@@ -128,13 +128,13 @@ def test_a_process_that_got_the_pid_of_a_dead_worker_is_left_alone(home: Home) -
     wait(lambda: exit_code(pid) is not None)
     stranger = subprocess.Popen(["sleep", "30"], start_new_session=True)
     try:
-        edit(home, "UPDATE job SET pid = ?, born = born - 1", stranger.pid)
+        edit(home, "UPDATE job SET pid = ?, born = 1", stranger.pid)
         failed = home.ended(job)
         assert failed.state is JobState.FAILED
         assert stranger.poll() is None
         home.backend.resume(job.id)
         home.begun(2)
-        edit(home, "UPDATE job SET pid = ?, born = born - 1", stranger.pid)
+        edit(home, "UPDATE job SET pid = ?, born = 1", stranger.pid)
         home.backend.cancel(job.id)
         assert home.ended(job).state is JobState.CANCELLED
         assert stranger.poll() is None
