@@ -21,7 +21,7 @@ import psutil
 
 # Children belong to the process, not to whichever backend object started them: a page may make a
 # new backend on every rerun, and only the parent can collect an exit status.
-_children: dict[int, subprocess.Popen[bytes]] = {}
+_children: dict[int, tuple[float, subprocess.Popen[bytes]]] = {}
 _children_lock = threading.Lock()
 
 
@@ -55,30 +55,31 @@ def spawn(
     finally:
         if output != subprocess.DEVNULL:
             os.close(output)
-    with _children_lock:
-        _children[child.pid] = child
     born, _ = _look(child.pid) or (0.0, False)
+    with _children_lock:
+        _children[child.pid] = (born, child)
     return Worker(child.pid, born)
 
 
 def alive(worker: Worker) -> bool:
     """Whether that very process still runs. Reaps it if it was our child and has ended."""
-    exit_code(worker)
-    found = _look(worker.pid)
-    return found is not None and found == (worker.born, False)
+    child = _child(worker)
+    if child is not None:
+        # Its main thread turns zombie before the others are gone; only the parent's wait knows.
+        return child.poll() is None
+    return _look(worker.pid) == (worker.born, False)
 
 
 def exit_code(worker: Worker) -> int | None:
     """How our own child ended: its status, or minus the signal; None if it runs or is not ours."""
-    with _children_lock:
-        child = _children.get(worker.pid)
+    child = _child(worker)
     return None if child is None else child.poll()
 
 
 def reap(running: set[int]) -> None:
     """Collect our ended children; forget those whose PID no running job mentions."""
     with _children_lock:
-        for pid, child in list(_children.items()):
+        for pid, (_, child) in list(_children.items()):
             if child.poll() is not None and pid not in running:
                 del _children[pid]
 
@@ -109,6 +110,12 @@ def here() -> str:
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return f"{platform.node()} {psutil.boot_time():.0f}"
+
+
+def _child(worker: Worker) -> subprocess.Popen[bytes] | None:
+    with _children_lock:
+        born, child = _children.get(worker.pid, (0.0, None))
+    return child if born == worker.born else None
 
 
 def _look(pid: int) -> tuple[float, bool] | None:

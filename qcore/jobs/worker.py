@@ -45,14 +45,14 @@ class Run(Protocol):
         ...
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], *, run: Run | None = None) -> int:
     """Run the job named on the command line; returns the exit status."""
     _keep_output_from_failing()
     _volunteer_for_the_memory_killer()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     root, job = arguments
     # The next worker is started the way this one was: the same interpreter and entry point.
-    return work(LocalBackend(Path(root), command=sys.orig_argv[:-2]), job, run=_pipeline)
+    return work(LocalBackend(Path(root), command=sys.orig_argv[:-2]), job, run=run or _pipeline)
 
 
 def work(backend: LocalBackend, job_id: str, *, run: Run) -> int:
