@@ -49,11 +49,16 @@ class Reference:
 
     Attributes:
         hidden: final hidden states, after the last norm, in the network's dtype.
-        head: the float head.
+        head: the float head, on the device of the network that is compared (see `to`).
     """
 
     hidden: Float[Tensor, "windows length hidden"]
     head: Head
+
+    def to(self, device: torch.device | str) -> Reference:
+        """The same with its head on another device; hidden states follow a window at a time."""
+        bias = None if self.head.bias is None else self.head.bias.to(device)
+        return Reference(self.hidden, Head(self.head.weight.to(device), bias))
 
     def to_tensors(self, *, with_head: bool = True) -> dict[str, Tensor]:
         """Plain tensors for safetensors. The head may be left out where the float model is kept."""

@@ -18,7 +18,7 @@ is the same for every network, so equal hidden states have equal losses to the l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,13 +26,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from qcore.errors import DataError, NumericalError, UnsupportedModel
+from qcore.errors import DataError, NumericalError
 from qcore.evaluation.confidence import MAX_LOSS
 from qcore.evaluation.divergence import Head, Reference, token_agreement, token_divergence
+from qcore.evaluation.logits import final_hidden, head_of, log_probabilities, row_chunks
 from qcore.event import Progress, silent
-
-CHUNK_LOGITS = 1 << 22
-"""Logits made at a time: 16 MB in fp32, small enough to stay near the cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +108,9 @@ def score(
     """
     _check(model, windows)
     for index, window in enumerate(windows):
-        yield score_window(model, window, reference, index)
+        scored = score_window(model, window, reference, index)
         progress(index + 1, len(windows), f"scored window {index + 1} of {len(windows)}")
+        yield scored
 
 
 def score_window(
@@ -128,7 +127,7 @@ def score_window(
     """
     _check(model, window[None])
     anchor = reference and (reference.window(index, len(window)), reference.head)
-    return _score_hidden(_final_hidden(model, window), _head(model), window, anchor, index)
+    return _score_hidden(final_hidden(model, window), head_of(model), window, anchor, index)
 
 
 def take_reference(
@@ -141,18 +140,14 @@ def take_reference(
 
     Raises:
         DataError: windows that cannot be scored.
+        UnsupportedModel: the head is not a linear map.
     """
     _check(model, windows)
+    head = head_of(model)
     hidden = []
     for index, window in enumerate(windows):
-        hidden.append(_final_hidden(model, window))
+        hidden.append(final_hidden(model, window))
         progress(index + 1, len(windows), f"float window {index + 1} of {len(windows)}")
-    head = _head(model)
-    if not isinstance(head, torch.nn.Linear):
-        raise UnsupportedModel(
-            f"the output head is a {type(head).__name__}, not a linear layer",
-            remedy="evaluate without divergence",
-        )
     bias = None if head.bias is None else head.bias.detach()
     return Reference(torch.stack(hidden), Head(head.weight.detach(), bias))
 
@@ -189,67 +184,34 @@ def _check(model: PreTrainedModel, windows: Tensor) -> None:
         )
 
 
-def _head(model: PreTrainedModel) -> torch.nn.Module:
-    head = model.get_output_embeddings()
-    if head is None:
-        raise UnsupportedModel(
-            f"{type(model).__name__} has no output head", remedy="load it as a causal LM"
-        )
-    return head
-
-
-@torch.no_grad()
-def _final_hidden(model: PreTrainedModel, window: Tensor) -> Float[Tensor, "length hidden"]:
-    ids = window[None].to(model.device)
-    return model.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]
-
-
 @torch.no_grad()
 def _score_hidden(
     hidden: Float[Tensor, "length hidden"],
-    head: Callable[[Tensor], Tensor],
+    head: Head | torch.nn.Linear,
     window: Int[Tensor, " length"],
     anchor: tuple[Float[Tensor, "length hidden"], Head] | None,
     index: int,
 ) -> WindowScore:
     """Losses, and divergence from the anchor's hidden states and head, chunk by chunk."""
     targets = window[1:].to(hidden.device)
+    words = head.weight.shape[0]
     losses, divergences, agreements = [], [], []
-    step = 0
-    while step < len(targets):
-        rows = slice(step, step + _rows(head))
-        logprobs = _logprobs(head, hidden[:-1][rows])
+    for rows in row_chunks(len(targets), words):
+        logprobs = log_probabilities(head, hidden[rows])
         losses.append(-logprobs.gather(1, targets[rows, None])[:, 0])
         if anchor is not None:
             float_hidden, float_head = anchor
-            float_rows = float_hidden[:-1][rows].to(hidden.device)
-            float_logprobs = _logprobs(float_head, float_rows)
+            float_logprobs = log_probabilities(float_head, float_hidden[rows].to(hidden.device))
             divergences.append(token_divergence(float_logprobs, logprobs))
             agreements.append(token_agreement(float_logprobs, logprobs))
-        step = rows.stop
     loss = _mean(losses)
-    kl = _mean(divergences) if anchor is not None else None
+    kl, agreement = (_mean(divergences), _mean(agreements)) if anchor else (None, None)
     if not math.isfinite(loss) or (kl is not None and not math.isfinite(kl)):
         raise NumericalError(
             f"window {index} has a loss of {loss}, so the network's outputs are not finite",
             remedy="use more bits, or float32 instead of bfloat16",
         )
-    return WindowScore(loss, len(targets), kl, _mean(agreements) if anchor is not None else None)
-
-
-def _rows(head: Callable[[Tensor], Tensor]) -> int:
-    weight = getattr(head, "weight", None)
-    words = weight.shape[0] if isinstance(weight, Tensor) else CHUNK_LOGITS // 64
-    return max(1, CHUNK_LOGITS // words)
-
-
-def _logprobs(
-    head: Callable[[Tensor], Tensor], hidden: Float[Tensor, "tokens hidden"]
-) -> Float[Tensor, "tokens vocab"]:
-    """fp32 log-probabilities, or fp64 for a network in fp64."""
-    logits = head(hidden)
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    return torch.log_softmax(logits, dim=-1, dtype=wide)
+    return WindowScore(loss, len(targets), kl, agreement)
 
 
 def _mean(parts: list[Tensor]) -> float:
