@@ -55,7 +55,7 @@ def snapshot(name: str, revision: str | None, cache: Path | None = None) -> Path
         raise ModelError(
             f"the Hub has no model {name!r} that you may see", remedy="check its name"
         ) from error
-    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, ConnectionError) as error:
+    except (errors.EntryNotFoundError, errors.HfHubHTTPError, ConnectionError) as error:
         raise ModelError(
             f"{at} is not in the Hub's cache on this machine, and the Hub cannot be reached",
             remedy="connect to the network, or work offline with the demo model or a local folder",
@@ -64,5 +64,11 @@ def snapshot(name: str, revision: str | None, cache: Path | None = None) -> Path
         raise DiskFull(
             f"{at} could not be downloaded: {error.strerror or error}",
             remedy="free some disk space, or set HF_HUB_CACHE to another disk",
+        ) from error
+    # Errors of the client's HTTP library, whose name changes, pass through it as they are.
+    except Exception as error:
+        raise ModelError(
+            f"{at} could not be downloaded ({type(error).__name__})",
+            remedy="check the network and try again; what was downloaded is kept",
         ) from error
     return Path(folder)
