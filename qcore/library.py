@@ -11,6 +11,7 @@ from qcore.errors import CorruptEntry, DiskFull, InvalidRecipe, QuantscopeError
 from qcore.report import Report
 
 _ID = re.compile(r"[0-9a-f]{16}")
+_FILE = re.compile(r"[0-9a-f]{16}\.json")
 
 
 class Library:
@@ -65,6 +66,16 @@ class Library:
     def has(self, report: str) -> bool:
         """Whether a Report of exactly that id is kept."""
         return self._path(report).exists()
+
+    def ids(self) -> list[str]:
+        """The ids of all Reports, readable or not, in no order; opens no file."""
+        with os.scandir(self._folder) as entries:
+            names = [entry.name for entry in entries]
+        return [name.removesuffix(".json") for name in names if _FILE.fullmatch(name)]
+
+    def stamp(self) -> int:
+        """A number that changes when a Report comes or goes; costs one look at the folder."""
+        return self._folder.stat().st_mtime_ns
 
     def reports(self) -> list[Report]:
         """All readable Reports, newest first; unreadable files are left alone and left out."""

@@ -19,8 +19,8 @@ MAX_RUNS = 512
 def expand(data: Any) -> list[Recipe]:
     """All recipes of a sweep, in the order in which lists are written, duplicates left out.
 
-    A list stands wherever a recipe has a single value or a whole part. `tasks` is a list already;
-    to sweep it, write a list of lists.
+    A list stands wherever a recipe has a single value or a whole part; a list of whole sweeps is
+    their union. `tasks` is a list already; to sweep it, write a list of lists.
 
     Raises:
         InvalidRecipe: as `Recipe.from_dict`, or more than `MAX_RUNS` runs; names the combination.
@@ -33,6 +33,10 @@ def expand(data: Any) -> list[Recipe]:
 
 def _multiply(data: Any) -> list[Recipe]:
     """Every combination, duplicates included."""
+    if isinstance(data, list):
+        runs = [recipe for part in data for recipe in _multiply(part)]
+        _check_count(len(runs))
+        return runs
     axes = list(_axes(Recipe, data, ()))
     if not axes:
         return [Recipe.from_dict(data)]

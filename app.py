@@ -1,0 +1,22 @@
+"""Quantscope's dashboard: page config, navigation, device badge."""
+
+import streamlit as st
+
+from pages._ui import wording
+from qcore.devices import devices
+
+st.set_page_config(page_title="Quantscope", page_icon=":material/query_stats:", layout="wide")
+page = st.navigation(
+    [
+        st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("pages/new_run.py", title="New run", icon=":material/tune:"),
+        st.Page("pages/jobs.py", title="Jobs", icon=":material/list_alt:"),
+        st.Page("pages/pareto.py", title="Pareto", icon=":material/scatter_plot:"),
+    ]
+)
+with st.sidebar:
+    for device in devices():
+        icon = ":material/memory:" if device.name == "cpu" else ":material/developer_board:"
+        memory = wording.memory(device.memory_bytes)
+        st.badge(f"{device.name} · {memory}", icon=icon, color="gray", help=device.label)
+page.run()

@@ -1,0 +1,1 @@
+"""What a user sees: widgets to Recipe, Report to figure. No tensors, no arithmetic."""

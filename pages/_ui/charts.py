@@ -1,0 +1,235 @@
+"""Tables to plotly figures, pure. Arrays travel as float32; many points are drawn by WebGL.
+
+Selections come back with the run's id in `customdata`: positions in grouped traces are no identity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from pages._ui import palette, wording
+from pages._ui.frames import Axis, front
+
+WEBGL_FROM = 2000
+"""More points than this are drawn by WebGL: SVG makes a page element of each."""
+
+ERROR_BARS_UP_TO = 300
+"""Beyond this many points, intervals hide the points; the table keeps them."""
+
+LABELS_UP_TO = 10
+_HEIGHT, _SMALL_HEIGHT = 520, 300
+
+CONFIG = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["autoScale2d", "zoomIn2d", "zoomOut2d"],
+}
+
+
+def config(name: str, image: str = "svg") -> dict:
+    """Plotly's settings: no logo, and a camera that saves `name` as svg or png."""
+    options = {
+        "format": image,
+        "filename": f"quantscope-{name}",
+        "scale": 2 if image != "svg" else 1,
+    }
+    return {**CONFIG, "toImageButtonOptions": options}
+
+
+def pareto(
+    table: pd.DataFrame,
+    size: Axis,
+    score: Axis,
+    *,
+    reference: float = math.nan,
+    logarithmic: bool = False,
+    selected: Collection[str] = (),
+    small: bool = False,
+) -> go.Figure:
+    """Runs by size and score, the front through the best of them, and the float model as a line.
+
+    Args:
+        table: rows of `frames.runs` that were scored on the same tokens.
+        size: what runs along x.
+        score: what runs along y; its interval, where there is one, becomes the error bar.
+        reference: the float model's score; NaN draws no line.
+        logarithmic: a logarithmic y axis.
+        selected: ids that get a ring.
+        small: for a corner of a page: no legend, no labels.
+    """
+    figure = go.Figure()
+    known = table[table[score.column].notna()]
+    if logarithmic:
+        known = known[known[score.column] > 0]
+    shapes = palette.symbols(known["model"].tolist())
+    _draw_front(figure, known, size, score, labels=not small)
+    bars = len(known) <= ERROR_BARS_UP_TO and f"{score.column}/low" in known
+    trace = go.Scattergl if len(known) > WEBGL_FROM else go.Scatter
+    for (method, model), group in known.groupby(["method", "model"], sort=True):
+        name = method if len(shapes) == 1 else f"{method} · {model}"
+        figure.add_trace(
+            trace(
+                x=_floats(group[size.column]),
+                y=_floats(group[score.column]),
+                error_y=_error_bars(group, score, palette.colour(method)) if bars else None,
+                mode="markers",
+                name=name,
+                customdata=group[["id", "title"]].to_numpy(),
+                marker={
+                    "color": palette.colour(method),
+                    "symbol": shapes[model],
+                    "size": 8 if small or len(known) > ERROR_BARS_UP_TO else 11,
+                    "opacity": 0.9 if len(known) <= WEBGL_FROM else 0.55,
+                },
+                hovertext=_hover(group, size, score) if len(known) <= WEBGL_FROM else None,
+                hovertemplate=_TEMPLATE if len(known) <= WEBGL_FROM else _PLAIN_TEMPLATE,
+                unselected={"marker": {"opacity": 0.35}},
+            )
+        )
+    _draw_rings(figure, known[known["id"].isin(set(selected))], size, score)
+    if math.isfinite(reference) and (reference > 0 or not logarithmic):
+        figure.add_hline(
+            y=reference,
+            line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"},
+            annotation={
+                "text": f"float model {wording.significant(reference)}",
+                "font": {"color": palette.NEUTRAL, "size": 12},
+            },
+            annotation_position="bottom right",
+        )
+    _lay_out(figure, size, score, logarithmic=logarithmic, small=small)
+    return figure
+
+
+_TEMPLATE = "%{hovertext}<extra></extra>"
+_PLAIN_TEMPLATE = "<b>%{customdata[1]}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
+
+
+def _floats(values: pd.Series) -> np.ndarray:
+    return values.to_numpy(dtype=np.float32)
+
+
+def _error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:
+    value = group[score.column]
+    above = (group[f"{score.column}/high"] - value).clip(lower=0).fillna(0)
+    below = (value - group[f"{score.column}/low"]).clip(lower=0).fillna(0)
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": _floats(above),
+        "arrayminus": _floats(below),
+        "color": palette.translucent(colour, 0.45),
+        "thickness": 1.3,
+        "width": 3,
+    }
+
+
+def _draw_front(
+    figure: go.Figure, table: pd.DataFrame, size: Axis, score: Axis, *, labels: bool
+) -> None:
+    best = front(
+        table[size.column].to_numpy(float),
+        table[score.column].to_numpy(float),
+        higher_is_better=score.higher_is_better,
+    )
+    if not len(best):
+        return
+    points = table.iloc[best]
+    labelled = labels and len(best) <= LABELS_UP_TO
+    figure.add_trace(
+        go.Scatter(
+            x=_floats(points[size.column]),
+            y=_floats(points[score.column]),
+            mode="lines+text" if labelled else "lines",
+            text=[short_title(row) for row in points.itertuples()] if labelled else None,
+            textposition="bottom left" if not score.higher_is_better else "top left",
+            textfont={"size": 11},
+            line={"color": palette.NEUTRAL, "width": 2, "shape": "hv"},
+            name="front",
+            hoverinfo="skip",
+            cliponaxis=False,
+        )
+    )
+
+
+def _draw_rings(figure: go.Figure, chosen: pd.DataFrame, size: Axis, score: Axis) -> None:
+    if chosen.empty:
+        return
+    figure.add_trace(
+        go.Scatter(
+            x=_floats(chosen[size.column]),
+            y=_floats(chosen[score.column]),
+            mode="markers",
+            name="selected",
+            marker={
+                "symbol": "circle-open",
+                "size": 22,
+                "color": "#E0A100",
+                "line": {"width": 3},
+            },
+            hoverinfo="skip",
+        )
+    )
+
+
+def _lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, small: bool) -> None:
+    figure.update_layout(
+        height=_SMALL_HEIGHT if small else _HEIGHT,
+        margin={"l": 8, "r": 8, "t": 8 if small else 40, "b": 8},
+        showlegend=not small,
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
+        dragmode="select" if not small else False,
+        clickmode="event+select" if not small else "event",
+        hoverlabel={"align": "left"},
+        uirevision="keep",
+    )
+    bytes_axis = {"tickformat": ".3s", "ticksuffix": "B"} if size.column == "bytes" else {}
+    figure.update_xaxes(title=size.label, zeroline=False, automargin=True, **bytes_axis)
+    better = "higher is better" if score.higher_is_better else "lower is better"
+    scale = ", log scale" if logarithmic else ""
+    figure.update_yaxes(
+        title=f"{score.label} – {better}{scale}",
+        type="log" if logarithmic else "linear",
+        zeroline=False,
+        automargin=True,
+        **({"dtick": "D2", "tickformat": ".4~g"} if logarithmic else {}),
+    )
+
+
+def short_title(row) -> str:
+    """`INT4 g64 GPTQ`, with its activations where they are rounded too."""
+    weights = row.weights.upper().replace("_ASYM", " asym").replace("_", " ")
+    group = f" g{row.group:.0f}" if row.group and not row.weights.startswith("mx") else ""
+    acting = "" if row.activations == "float" else f" A {row.activations.upper()}"
+    tail = "" if row.method in ("float", "activations only") else f" {row.method}"
+    return f"{weights}{group}{acting.replace('_ASYM', '')}{tail}"
+
+
+def _hover(group: pd.DataFrame, size: Axis, score: Axis) -> list[str]:
+    """Everything about a point, in a few short lines."""
+    low, high = f"{score.column}/low", f"{score.column}/high"
+    lines = []
+    for row in group.to_dict("records"):
+        span = wording.interval(row.get(low), row.get(high))
+        others = [
+            f"{axis} {wording.significant(row[key])}"
+            for key, axis in (
+                ("perplexity", "perplexity"),
+                ("kl", "KL"),
+                ("top1_agreement", "top-1 agreement"),
+            )
+            if key != score.column and key in row and math.isfinite(row[key])
+        ]
+        lines.append(
+            f"<b>{row['title']}</b><br>{row['model']}<br>"
+            f"{score.label}: <b>{wording.significant(row[score.column])}</b>"
+            f"{'' if span == '–' else ' ' + span}<br>"
+            f"{row['bits']:.3f} bits per weight · {wording.size(row['bytes'])}<br>"
+            + (" · ".join(others) + "<br>" if others else "")
+            + f"{row['device']} · {wording.duration(row['seconds'])} · {row['id']}"
+        )
+    return lines

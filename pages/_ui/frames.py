@@ -1,0 +1,238 @@
+"""Reports to tables, pure: one row per run, and the tables inside one run.
+
+Every number keeps its unit in its column's name or in `COLUMNS`; rounding is left to the drawing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pages._ui import wording
+from qcore.recipe import Recipe
+from qcore.report import Report
+
+FLOAT_BITS = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A number that can be plotted.
+
+    Attributes:
+        column: its column; the interval stands in `column/low` and `column/high`.
+        label: with its unit.
+        higher_is_better: which way the front looks.
+        logarithmic: whether equal ratios, not differences, matter.
+    """
+
+    column: str
+    label: str
+    higher_is_better: bool = False
+    logarithmic: bool = False
+
+
+SIZES = {
+    "bits": Axis("bits", "bits per quantized weight, scales included"),
+    "bytes": Axis("bytes", "model size (bytes), float parts included"),
+}
+
+_QUALITIES = {
+    "perplexity": Axis("perplexity", "perplexity", logarithmic=True),
+    "kl": Axis("kl", "KL to the float model (nats/token)", logarithmic=True),
+    "top1_agreement": Axis("top1_agreement", "top-1 agreement with the float model", True),
+}
+
+
+def quality(name: str) -> Axis:
+    """The axis of a metric, tasks included."""
+    task = name.removeprefix("accuracy/").replace("_", " ")
+    return _QUALITIES.get(name, Axis(name, f"{task} accuracy", higher_is_better=True))
+
+
+def method(recipe: Recipe) -> str:
+    """What the run is coloured by: how its weights were rounded."""
+    if recipe.weights is None:
+        return "float" if recipe.activations is None else "activations only"
+    shown = {"rtn": "RTN", "gptq": "GPTQ", "gpfq": "GPFQ", "qronos": "Qronos"}
+    return shown.get(recipe.rounding.method, recipe.rounding.method)
+
+
+def text_label(text: str) -> str:
+    """An evaluation or calibration text as people call it."""
+    names = {"lambada": "LAMBADA", "wikitext2": "WikiText-2"}
+    source, _, part = text.partition("/")
+    if text.startswith("file:"):
+        return text.removeprefix("file:").rsplit("/", 1)[-1]
+    return f"{names.get(source, source)} {part}".strip()
+
+
+def evaluation_label(recipe: Recipe) -> str:
+    """What was scored: `LAMBADA evaluation · 8 × 512 tokens`."""
+    asked = recipe.evaluation
+    return f"{text_label(asked.text)} · {asked.windows} × {asked.length} tokens"
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """One run as a row. Two runs share `measured` only when the same tokens were scored."""
+    recipe, volume = report.recipe, report.volume
+    data = report.environment.data.get(recipe.evaluation.text, "")
+    row: dict[str, Any] = {
+        "id": report.id,
+        "created": report.created,
+        "title": recipe.title,
+        "method": method(recipe),
+        "model": report.environment.model,
+        "measured": f"{evaluation_label(recipe)}{f' · data {data[:6]}' if data else ''}",
+        "weights": recipe.weights.value.name if recipe.weights else "float",
+        "group": (recipe.weights.value.group if recipe.weights else None) or 0,
+        "activations": recipe.activations.value.name if recipe.activations else "float",
+        "scales": recipe.scales.method if recipe.weights else "",
+        "bits": volume.bits_per_weight,
+        "bytes": float(volume.total_bytes),
+        "float_perplexity": float_perplexity(report),
+        "seconds": sum(stage.seconds for stage in report.stages),
+        "cached": sum(stage.cached for stage in report.stages),
+        "stages": len(report.stages),
+        "device": report.environment.device,
+        "notes": len(report.notes),
+    }
+    for metric in report.metrics:
+        row[metric.name] = metric.value
+        row[f"{metric.name}/low"] = metric.low
+        row[f"{metric.name}/high"] = metric.high
+        row[f"{metric.name}/count"] = metric.count
+    return row
+
+
+def runs(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The rows as a table, newest first; numbers are float32 or float64, never objects."""
+    if not rows:
+        return pd.DataFrame({"id": [], "measured": [], "model": [], "method": []})
+    table = pd.DataFrame.from_records(rows)
+    for column in table.columns:
+        if table[column].dtype == object and column not in _WORDS:
+            table[column] = pd.to_numeric(table[column])
+    return table.sort_values("created", ascending=False, kind="stable", ignore_index=True)
+
+
+_WORDS = {
+    *("id", "title", "method", "model", "measured", "weights", "activations", "scales", "device")
+}
+
+
+def metrics(table: pd.DataFrame) -> list[str]:
+    """The metrics that any run of the table has: perplexity first, tasks last."""
+    known = [name for name in _QUALITIES if name in table and table[name].notna().any()]
+    tasks = sorted(
+        name
+        for name in table.columns
+        if name.startswith("accuracy/") and name.count("/") == 1 and table[name].notna().any()
+    )
+    return known + tasks
+
+
+def front(size: np.ndarray, score: np.ndarray, *, higher_is_better: bool = False) -> np.ndarray:
+    """Places of the runs that no other run beats at their size or below, smallest first.
+
+    A run belongs to the front when its score is strictly better than that of every smaller run.
+    """
+    usable = np.flatnonzero(np.isfinite(size) & np.isfinite(score))
+    loss = -score[usable] if higher_is_better else score[usable]
+    order = np.lexsort((loss, size[usable]))
+    sorted_loss = loss[order]
+    best_before = np.concatenate(([np.inf], np.minimum.accumulate(sorted_loss)[:-1]))
+    return usable[order[sorted_loss < best_before]]
+
+
+def float_perplexity(report: Report) -> float:
+    """The float network's perplexity on the same windows; NaN where it was not measured.
+
+    All windows have the same number of scored tokens, so the mean of their means is the token mean.
+    """
+    losses = report.float_window_losses
+    return math.exp(math.fsum(losses) / len(losses)) if losses else math.nan
+
+
+def metric_table(report: Report) -> pd.DataFrame:
+    """The run's numbers with their intervals and definitions."""
+    return pd.DataFrame.from_records(
+        [
+            {
+                "Metric": metric_label(metric.name),
+                "Value": f"{wording.significant(metric.value)} {metric.unit}".strip(),
+                "95 % interval": wording.interval(metric.low, metric.high),
+                "Scored": f"{metric.count:,}",
+                "Definition": metric.definition,
+            }
+            for metric in report.metrics
+        ]
+    )
+
+
+def metric_label(name: str) -> str:
+    """`Perplexity`, `KL divergence`, `Top-1 agreement`, `ARC easy`."""
+    known = {
+        "perplexity": "Perplexity",
+        "kl": "KL divergence",
+        "top1_agreement": "Top-1 agreement",
+        "accuracy/arc_easy": "ARC-easy",
+        "accuracy/arc_challenge": "ARC-challenge",
+        "accuracy/piqa": "PIQA",
+        "accuracy/hellaswag": "HellaSwag",
+        "accuracy/winogrande": "WinoGrande",
+    }
+    return known.get(name, name.removeprefix("accuracy/").replace("_", " "))
+
+
+def layer_table(report: Report) -> pd.DataFrame:
+    """One row per quantized layer; errors are squared and relative."""
+    columns = {
+        "Layer": [layer.name for layer in report.layers],
+        "Block": [layer.block for layer in report.layers],
+        "Projection": [layer.projection for layer in report.layers],
+        "Format": [layer.format for layer in report.layers],
+        "Parameters": [layer.parameters for layer in report.layers],
+        "Bits per weight": [layer.bits_per_weight for layer in report.layers],
+        "Weight error": [layer.weight_error for layer in report.layers],
+        "Output error": _numbers(layer.output_error for layer in report.layers),
+        "Damping": _numbers(layer.damping for layer in report.layers),
+        "Seconds": [layer.seconds for layer in report.layers],
+    }
+    return pd.DataFrame(columns).dropna(axis="columns", how="all")
+
+
+def stage_table(report: Report) -> pd.DataFrame:
+    """The stages in order, and which of them the cache served."""
+    return pd.DataFrame(
+        {
+            "Stage": [stage.name for stage in report.stages],
+            "Time": [wording.duration(stage.seconds) for stage in report.stages],
+            "From": ["cache" if stage.cached else "computed" for stage in report.stages],
+            "Key": [stage.key[:16] for stage in report.stages],
+        }
+    )
+
+
+def environment_table(report: Report) -> pd.DataFrame:
+    """Where the run was made and on what."""
+    where = report.environment
+    pairs = [
+        ("Device", where.device),
+        ("Model", where.model),
+        ("Revision", where.revision or ""),
+        ("Model files (SHA-256)", where.model_digest),
+        ("Family", where.family),
+        *((f"Data: {text_label(name)}", digest) for name, digest in where.data.items()),
+        *((f"Version: {name}", version) for name, version in where.versions.items()),
+    ]
+    return pd.DataFrame([pair for pair in pairs if pair[1]], columns=["What", "Value"])
+
+
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]

@@ -1,0 +1,249 @@
+"""Every knob of the form and the values chosen for it; a form is a sweep.
+
+`Knobs` is plain data between the widgets and the engine. `sweep` writes it as the JSON that the
+command line takes too, with three sorts of weights kept apart, so that no run is asked for twice:
+
+- INT weights take groups, scales and rounding;
+- MX weights have a fixed block, so groups do not touch them, but a rule for their exponent;
+- float weights have nothing to scale or to round.
+
+`Knobs.of` goes back: the values that a list of recipes uses. Going there and back gives the same
+recipes wherever they are a full product; otherwise the form offers the product around them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from qcore.errors import InvalidRecipe
+from qcore.formats.format import FORMATS
+from qcore.recipe import Recipe
+from qcore.sweep import expand
+
+NONE = "none"
+"""The choice that leaves a part out: float weights, float activations, no calibration."""
+
+PER_CHANNEL = 0
+"""The group that is no group: one scale per output channel, or per token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """The values of every knob, in the order in which they were chosen.
+
+    Names follow the recipe's; a group of 0 means none, an empty revision the default branch.
+    """
+
+    sources: tuple[str, ...]
+    folders: tuple[str, ...]
+    hub_ids: tuple[str, ...]
+    revisions: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    weights: tuple[str, ...]
+    weight_groups: tuple[int, ...]
+    weight_exponents: tuple[str, ...]
+    activations: tuple[str, ...]
+    activation_groups: tuple[int, ...]
+    activation_exponents: tuple[str, ...]
+    scales: tuple[str, ...]
+    roundings: tuple[str, ...]
+    act_orders: tuple[bool, ...]
+    dampings: tuple[float, ...]
+    inputs: tuple[str, ...]
+    calibration_texts: tuple[str, ...]
+    calibration_windows: tuple[int, ...]
+    calibration_lengths: tuple[int, ...]
+    evaluation_texts: tuple[str, ...]
+    evaluation_windows: tuple[int, ...]
+    evaluation_lengths: tuple[int, ...]
+    divergences: tuple[bool, ...]
+    tasks: tuple[str, ...]
+    limits: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def of(cls, recipes: Sequence[Recipe]) -> Knobs:
+        """The values that these recipes use; what none of them says stands at its default."""
+        default = Recipe()
+        gptq = [r.rounding for r in recipes if r.rounding.method == "gptq"] or [default.rounding]
+        weights = [r.weights for r in recipes if r.weights] or [default.weights]
+        acting = [r.activations for r in recipes if r.activations]
+        calibrations = [r.calibration for r in recipes if r.calibration] or [default.calibration]
+        models = [r.model for r in recipes]
+        evaluations = [r.evaluation for r in recipes]
+        rounded = [r for r in recipes if r.weights] or [default]
+        return cls(
+            sources=_distinct(m.source for m in models),
+            folders=_distinct(m.name for m in models if m.source == "folder"),
+            hub_ids=_distinct(m.name for m in models if m.source == "hub"),
+            revisions=_distinct(m.revision or "" for m in models if m.source == "hub"),
+            dtypes=_distinct(m.dtype for m in models),
+            weights=_distinct(r.weights.format if r.weights else NONE for r in recipes),
+            weight_groups=_groups(weights),
+            weight_exponents=_exponents(weights),
+            activations=_distinct(r.activations.format if r.activations else NONE for r in recipes),
+            activation_groups=_groups(acting),
+            activation_exponents=_exponents(acting),
+            scales=_distinct(r.scales.method for r in rounded),
+            roundings=_distinct(r.rounding.method for r in rounded),
+            act_orders=_distinct(r.act_order for r in gptq),
+            dampings=_distinct(r.damping for r in gptq),
+            inputs=_distinct(r.inputs for r in gptq),
+            calibration_texts=_distinct(
+                r.calibration.text if r.calibration else NONE for r in recipes
+            ),
+            calibration_windows=_distinct(c.windows for c in calibrations if c),
+            calibration_lengths=_distinct(c.length for c in calibrations if c),
+            evaluation_texts=_distinct(e.text for e in evaluations),
+            evaluation_windows=_distinct(e.windows for e in evaluations),
+            evaluation_lengths=_distinct(e.length for e in evaluations),
+            divergences=_distinct(e.divergence for e in evaluations),
+            tasks=_distinct(task for e in evaluations for task in e.tasks),
+            limits=_distinct(e.limit or 0 for e in evaluations),
+            seeds=_distinct(r.seed for r in recipes),
+        )
+
+    def sweep(self) -> Any:
+        """The knobs as sweep JSON: one object, or a list of them where parts do not mix.
+
+        Raises:
+            InvalidRecipe: a knob without a value; names it.
+        """
+        self._require_values()
+        common = {
+            "model": _one_or_many(self._models()),
+            "activations": _one_or_many(
+                _parts(self.activations, self.activation_groups, self.activation_exponents)
+            ),
+            "calibration": self._calibration(),
+            "evaluation": self._evaluation(),
+            "seed": _one_or_many(self.seeds),
+        }
+        sweeps = []
+        for weights in _parts(self.weights, self.weight_groups, self.weight_exponents):
+            part: dict[str, Any] = {**common, "weights": weights}
+            if weights is not None:
+                part["scales"] = {"method": _one_or_many(self.scales)}
+            if weights is not None or len(self.weights) == 1:
+                part["rounding"] = _one_or_many(self._roundings())
+            sweeps.append(part)
+        return _one_or_many(sweeps)
+
+    def recipes(self) -> list[Recipe]:
+        """Every run of the sweep. Raises InvalidRecipe for a combination that cannot be run."""
+        return expand(self.sweep())
+
+    def _require_values(self) -> None:
+        needless = {"folders", "hub_ids", "revisions", "tasks"}
+        needless |= set() if self._needs_groups(self.weights) else {"weight_groups"}
+        needless |= set() if self._needs_groups(self.activations) else {"activation_groups"}
+        needless |= set() if _mx(self.weights) else {"weight_exponents"}
+        needless |= set() if _mx(self.activations) else {"activation_exponents"}
+        if set(self.weights) == {NONE}:
+            needless |= {"scales"}
+        if "gptq" not in self.roundings:
+            needless |= {"act_orders", "dampings", "inputs"}
+        if set(self.calibration_texts) == {NONE}:
+            needless |= {"calibration_windows", "calibration_lengths"}
+        for item in fields(self):
+            if item.name not in needless and not getattr(self, item.name):
+                name = item.name.replace("_", " ")
+                raise InvalidRecipe(f"{name}: nothing is chosen", remedy="choose at least one")
+        if "folder" in self.sources and not self.folders:
+            raise InvalidRecipe("no model folder is named", remedy="type its path")
+        if "hub" in self.sources and not self.hub_ids:
+            raise InvalidRecipe("no Hub id is named", remedy="type one such as Qwen/Qwen3-0.6B")
+
+    @staticmethod
+    def _needs_groups(names: Iterable[str]) -> bool:
+        return any(name != NONE and name not in _mx([name]) for name in names)
+
+    def _models(self) -> list[dict[str, Any]]:
+        named: list[dict[str, Any]] = []
+        if "demo" in self.sources:
+            named.append({"source": "demo"})
+        if "folder" in self.sources:
+            named.append({"source": "folder", "name": _one_or_many(self.folders)})
+        if "hub" in self.sources:
+            hub: dict[str, Any] = {"source": "hub", "name": _one_or_many(self.hub_ids)}
+            if any(self.revisions):
+                hub["revision"] = _one_or_many([name or None for name in self.revisions])
+            named.append(hub)
+        return [{**model, "dtype": _one_or_many(self.dtypes)} for model in named]
+
+    def _roundings(self) -> list[dict[str, Any]]:
+        feedback = {
+            "act_order": _one_or_many(self.act_orders),
+            "damping": _one_or_many(self.dampings),
+            "inputs": _one_or_many(self.inputs),
+        }
+        return [
+            {"method": method, **(feedback if method != "rtn" else {})} for method in self.roundings
+        ]
+
+    def _calibration(self) -> Any:
+        texts = [text for text in self.calibration_texts if text != NONE]
+        parts: list[Any] = [None] if NONE in self.calibration_texts else []
+        if texts:
+            parts.append(
+                {
+                    "text": _one_or_many(texts),
+                    "windows": _one_or_many(self.calibration_windows),
+                    "length": _one_or_many(self.calibration_lengths),
+                }
+            )
+        return _one_or_many(parts)
+
+    def _evaluation(self) -> dict[str, Any]:
+        return {
+            "text": _one_or_many(self.evaluation_texts),
+            "windows": _one_or_many(self.evaluation_windows),
+            "length": _one_or_many(self.evaluation_lengths),
+            "divergence": _one_or_many(self.divergences),
+            "tasks": list(self.tasks),
+            "limit": _one_or_many([limit or None for limit in self.limits]),
+        }
+
+
+def sweep_text(sweep: Any) -> str:
+    """A sweep as the text of a file that people read and the command line runs."""
+    return json.dumps(sweep, indent=2, ensure_ascii=False) + "\n"
+
+
+def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _one_or_many(values: Sequence[Any]) -> Any:
+    """A single value stands for itself: a sweep of one is a plain recipe."""
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _mx(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name in FORMATS and FORMATS[name].kind == "mx"]
+
+
+def _groups(parts: Sequence[Any]) -> tuple[int, ...]:
+    integers = [part.group or PER_CHANNEL for part in parts if not _mx([part.format])]
+    return _distinct(integers) or (PER_CHANNEL,)
+
+
+def _exponents(parts: Sequence[Any]) -> tuple[str, ...]:
+    return _distinct(part.scale_rounding for part in parts if _mx([part.format])) or ("floor",)
+
+
+def _parts(names: Sequence[str], groups: Sequence[int], exponents: Sequence[str]) -> list[Any]:
+    """Weights or activations by sort: none, INT with its groups, MX with its exponent rules."""
+    shared = _mx(names)
+    integers = [name for name in names if name != NONE and name not in shared]
+    parts: list[Any] = [None] if NONE in names else []
+    if integers:
+        scale_groups = _one_or_many([group or None for group in groups])
+        parts.append({"format": _one_or_many(integers), "group": scale_groups})
+    if shared:
+        rules = _one_or_many(exponents)
+        parts.append({"format": _one_or_many(shared), "scale_rounding": rules})
+    return parts

@@ -1,0 +1,44 @@
+"""One colour per method and one shape per model, the same on every page.
+
+The colours are Okabe and Ito's, which stay apart for every common colour blindness, moved in
+lightness until each has a contrast of at least 3.5 against the light and the dark background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+METHOD_COLOURS = {
+    "float": "#7B8494",
+    "RTN": "#D55E00",
+    "GPTQ": "#2B7BC4",
+    "Qronos": "#0A8F6C",
+    "GPFQ": "#B0579B",
+    "activations only": "#8C7A2E",
+}
+NEUTRAL = "#7B8494"
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "hexagon", "x")
+
+STATE_BADGES = {
+    "queued": ("gray", ":material/schedule:"),
+    "running": ("blue", ":material/progress_activity:"),
+    "finished": ("green", ":material/check:"),
+    "failed": ("red", ":material/error:"),
+    "cancelled": ("orange", ":material/block:"),
+}
+
+
+def colour(method: str) -> str:
+    """The method's colour; neutral for one that has none yet."""
+    return METHOD_COLOURS.get(method, NEUTRAL)
+
+
+def translucent(hex_colour: str, opacity: float) -> str:
+    """The colour as CSS rgba()."""
+    red, green, blue = (int(hex_colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def symbols(models: Sequence[str]) -> dict[str, str]:
+    """A shape for each model, by its place in the sorted list."""
+    return {model: SYMBOLS[i % len(SYMBOLS)] for i, model in enumerate(sorted(set(models)))}

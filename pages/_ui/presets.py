@@ -1,0 +1,81 @@
+"""Starting points, named after their papers or their purpose, as the JSON that a sweep is.
+
+What a preset leaves out stands at the recipe's own defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from qcore.recipe import Recipe
+from qcore.sweep import expand
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named sweep: what it asks, in a sentence, and its JSON."""
+
+    name: str
+    question: str
+    sweep: Any
+
+    def recipes(self) -> list[Recipe]:
+        """Its runs."""
+        return expand(self.sweep)
+
+
+_ROUNDINGS = [{"method": "rtn"}, {"method": "gptq"}]
+
+FOUNDATIONS = Preset(
+    "Foundations sweep",
+    "How far does error feedback (GPTQ) get beyond rounding to nearest, at 8, 4 and 3 bits, with "
+    "and without groups of 64?",
+    {
+        "weights": {"format": ["int8", "int4", "int3"], "group": [None, 64]},
+        "rounding": _ROUNDINGS,
+    },
+)
+
+PRESETS = (
+    FOUNDATIONS,
+    Preset(
+        "MX formats",
+        "What do the OCP Microscaling formats cost in quality, for weights alone and for weights "
+        "and activations, when the shared exponent is floored or rounded (midmax)?",
+        {
+            "weights": {
+                "format": ["mxfp8_e4m3", "mxfp6_e2m3", "mxfp4"],
+                "scale_rounding": ["floor", "midmax"],
+            },
+            "activations": [None, {"format": "mxfp8_e4m3"}],
+            "scales": {"method": "absmax"},
+            "rounding": {"method": "rtn"},
+        },
+    ),
+    Preset(
+        "GPTQ: what matters",
+        "GPTQ (Frantar et al., 2022) at 4 bits: does the column order matter, do the scales, and "
+        "does it help to calibrate each layer on what the quantized layers before it produce?",
+        {
+            "weights": {"format": "int4"},
+            "scales": {"method": ["absmax", "mse"]},
+            "rounding": {
+                "method": "gptq",
+                "act_order": [True, False],
+                "inputs": ["float", "quantized"],
+            },
+        },
+    ),
+    Preset(
+        "Weights and activations",
+        "How much of the loss comes from rounding activations? INT4 and INT8 weights with float, "
+        "INT8 and INT6 inputs, each token scaled by itself.",
+        {
+            "weights": {"format": ["int8", "int4"]},
+            "activations": [None, {"format": ["int8_asym", "int6_asym"]}],
+            "rounding": {"method": "gptq"},
+        },
+    ),
+)
+"""In the order in which the form offers them."""

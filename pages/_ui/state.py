@@ -1,0 +1,62 @@
+"""What a session remembers, and what an address reopens.
+
+A widget's key vanishes when its page is left, so what must last stands under keys of its own.
+Addresses: `?runs=a,b` the selected runs, `?clone=ID` a form filled from a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from pages._ui.knobs import Knobs
+from qcore.recipe import Recipe
+
+_KNOBS = "kept.knobs"
+_SELECTED = "kept.runs"
+
+
+def knobs() -> Knobs:
+    """The form as it was last left; at first the recipe's defaults."""
+    if _KNOBS not in st.session_state:
+        st.session_state[_KNOBS] = Knobs.of([Recipe()])
+    return st.session_state[_KNOBS]
+
+
+def keep_knobs(chosen: Knobs) -> None:
+    """Remember the form across pages."""
+    st.session_state[_KNOBS] = chosen
+
+
+def selected() -> list[str]:
+    """The selected runs' ids, from the address when it names any."""
+    given = st.query_params.get("runs", "")
+    if given:
+        st.session_state[_SELECTED] = [part for part in given.split(",") if part]
+    return list(st.session_state.get(_SELECTED, []))
+
+
+def select(runs: Iterable[str]) -> None:
+    """Select these runs, here and in the address."""
+    chosen = list(dict.fromkeys(runs))
+    st.session_state[_SELECTED] = chosen
+    if chosen:
+        st.query_params["runs"] = ",".join(chosen)
+    elif "runs" in st.query_params:
+        del st.query_params["runs"]
+
+
+def clone_request() -> str:
+    """The run that the address asks to clone; asked once, then gone from the address."""
+    given = st.query_params.get("clone", "")
+    if given:
+        del st.query_params["clone"]
+    return given
+
+
+def clicked(event: Any) -> list[str]:
+    """The ids behind a plotly selection: the first value of each point's customdata."""
+    points: Sequence[Any] = event.get("selection", {}).get("points", []) if event else []
+    return list(dict.fromkeys(point["customdata"][0] for point in points if "customdata" in point))

@@ -1,0 +1,154 @@
+"""Home: what do I have, what should I look at?"""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui import charts, empty, frames, palette, services, wording
+from pages._ui.presets import FOUNDATIONS
+from qcore.devices import devices
+
+_NEWEST = 6
+_POLL_SECONDS = 5.0
+
+
+def draw_welcome() -> None:
+    """The first visit: what this is, what one click does, how long it takes."""
+    runs = FOUNDATIONS.recipes()
+    with st.container(border=True, key="welcome"):
+        st.subheader("See what quantization costs, on a real model, in minutes", anchor=False)
+        st.markdown(
+            f"The demo sweep takes **SmolLM2-135M** through **{len(runs)} configurations** – "
+            "round-to-nearest and GPTQ at 8, 4 and 3 bits, with and without groups of 64 – and "
+            "draws each as a point: its size against its perplexity. You watch it happen."
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            empty.demo_button("demo.home")
+            st.caption(
+                "Takes some minutes on a laptop CPU. Nothing leaves this machine, nothing is "
+                "downloaded, and you can cancel at any time."
+            )
+    for column, (icon, title, text) in zip(st.columns(3), _VERBS, strict=True):
+        with column.container(border=True, height="stretch"):
+            st.markdown(f"**:material/{icon}: {title}**")
+            st.markdown(text)
+
+
+_VERBS = (
+    (
+        "tune",
+        "Explore",
+        "Turn every knob – formats, groups, scales, rounding, calibration – and let several "
+        "values make a sweep. Runs that share a stage share its work.",
+    ),
+    (
+        "scatter_plot",
+        "Compare",
+        "Every run lands on the Pareto page with its confidence interval, so that you see which "
+        "differences are real and which are noise.",
+    ),
+    (
+        "link",
+        "Share",
+        "An address reopens a page as it stands; recipes, reports, tables and figures download as "
+        "JSON, CSV and SVG, and run again from the command line.",
+    ),
+)
+
+
+def draw_front(table: pd.DataFrame) -> None:
+    """The newest evaluation's front, small."""
+    newest = table.iloc[0]
+    alike = table[(table["measured"] == newest["measured"]) & (table["model"] == newest["model"])]
+    score = frames.quality(frames.metrics(alike)[0])
+    st.subheader("The measured front so far", anchor=False)
+    figure = charts.pareto(
+        alike,
+        frames.SIZES["bits"],
+        score,
+        reference=float(alike["float_perplexity"].median())
+        if score.column == "perplexity"
+        else float("nan"),
+        logarithmic=score.logarithmic,
+        small=True,
+    )
+    st.plotly_chart(figure, key="home.front", config=charts.config("front"))
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.caption(
+        f"{newest['model']}, {newest['measured']}. {wording.count(len(alike), 'run')}; lower left "
+        "is better."
+    )
+    right.page_link("pages/pareto.py", label="Open Pareto", icon=":material/scatter_plot:")
+
+
+def draw_newest() -> None:
+    """The newest jobs with their state, kept fresh."""
+    st.subheader("Newest runs", anchor=False)
+    with services.guard():
+        queue = services.backend()
+        queue.tick()
+        jobs = queue.jobs(_NEWEST)
+        for job in jobs:
+            colour, icon = palette.STATE_BADGES[job.state]
+            badge, title = st.columns([2, 5], vertical_alignment="center")
+            badge.badge(job.state, color=colour, icon=icon)  # type: ignore[arg-type]
+            if job.report:
+                title.page_link(
+                    "pages/pareto.py",
+                    label=services.escape(job.recipe.title),
+                    query_params={"runs": job.report},
+                )
+            else:
+                title.markdown(services.escape(job.recipe.title))
+        if jobs:
+            st.page_link("pages/jobs.py", label="All jobs", icon=":material/list_alt:")
+        else:
+            st.caption("Nothing was submitted on this machine yet.")
+
+
+def draw_machine(runs: int) -> None:
+    """Devices, cache and library in numbers."""
+    with st.container(horizontal=True):
+        for device in devices():
+            st.metric(
+                device.name,
+                wording.memory(device.memory_bytes),
+                help=device.label,
+                border=True,
+                delta=device.label[:40],
+                delta_color="off",
+                delta_arrow="off",
+            )
+        with services.guard():
+            st.metric(
+                "Cache",
+                wording.size(services.cache().size()),
+                border=True,
+                help="Results of stages, kept for the next run; may be deleted at any time.",
+            )
+        st.metric("Finished runs", f"{runs:,}", border=True, help="Reports are never evicted.")
+
+
+st.title("What do I have, what should I look at?")
+with services.guard():
+    table = services.catalogue().table()
+    if table.empty:
+        st.caption(
+            "Quantscope quantizes language models after training, measures what that costs, and "
+            "shows which setting is worth its bits."
+        )
+        draw_welcome()
+        moving = services.backend().jobs(1)
+        if moving:
+            st.fragment(draw_newest, run_every=_POLL_SECONDS)()
+    else:
+        st.caption("What to notice: which runs lie on the front, and what has finished since.")
+        left, right = st.columns([5, 3], gap="large")
+        with left:
+            draw_front(table)
+        with right:
+            st.fragment(draw_newest, run_every=_POLL_SECONDS)()
+            empty.demo_button("demo.home")
+    st.subheader("This machine", anchor=False)
+    draw_machine(len(table))

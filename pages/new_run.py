@@ -1,0 +1,108 @@
+"""New run: what shall I try? Knobs to a sweep, its price, and the button that submits it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages._ui import controls, services, state, summary
+from pages._ui.knobs import Knobs, sweep_text
+from pages._ui.presets import PRESETS
+from qcore.errors import InvalidRecipe, QuantscopeError
+from qcore.plain import parse_json
+from qcore.recipe import Recipe
+from qcore.sweep import expand
+
+
+def start_from_preset() -> None:
+    """Fill the form from the chosen preset."""
+    chosen = next((p for p in PRESETS if p.name == st.session_state["preset"]), None)
+    controls.fill(Knobs.of(chosen.recipes() if chosen else [Recipe()]))
+
+
+def start_from_file() -> None:
+    """Fill the form from an uploaded recipe or sweep."""
+    file = st.session_state["recipe.file"]
+    if file is None:
+        return
+    try:
+        recipes = expand(parse_json(file.getvalue().decode("utf-8")))
+    except UnicodeDecodeError:
+        error = InvalidRecipe(f"{file.name} is not UTF-8 text", remedy="upload a recipe's JSON")
+        st.session_state["start.problem"] = services.sentence(error)
+    except QuantscopeError as error:
+        st.session_state["start.problem"] = services.sentence(error)
+    else:
+        fill_from(recipes, file.name)
+
+
+def fill_from(recipes: list[Recipe], source: str) -> None:
+    """Fill the form, and say so when its product of values is more than was asked for."""
+    knobs = Knobs.of(recipes)
+    controls.fill(knobs)
+    st.session_state["preset"] = None
+    st.session_state["start.note"] = f"Started from {services.escape(source)}."
+    offered = len(knobs.recipes())
+    if offered != len(recipes):
+        st.session_state["start.note"] += (
+            f" It lists {len(recipes)} runs that are no full product; as knobs they make {offered}."
+        )
+
+
+def clone(report: str) -> None:
+    """Fill the form from a finished run."""
+    with services.guard():
+        found = services.library().get(report)
+        fill_from([found.recipe], f"run {found.id}")
+
+
+st.title("What shall I try?")
+st.caption(
+    "Every knob may take several values: the form is a sweep, and runs that share a stage share "
+    "its work. What to notice: the counts beside the form follow each click, before anything runs."
+)
+if request := state.clone_request():
+    clone(request)
+
+presets, upload = st.columns([5, 1], vertical_alignment="bottom")
+presets.pills(
+    "Start from",
+    [preset.name for preset in PRESETS],
+    key="preset",
+    on_change=start_from_preset,
+    help="Fills the form; change what you like. Unselect it to go back to the defaults.",
+)
+with upload.popover("From a file", icon=":material/upload_file:", width="stretch"):
+    st.file_uploader(
+        "A recipe or a sweep, as JSON", type="json", key="recipe.file", on_change=start_from_file
+    )
+if problem := st.session_state.pop("start.problem", ""):
+    st.error(problem, icon=":material/error:")
+if chosen := next((p for p in PRESETS if p.name == st.session_state.get("preset")), None):
+    st.caption(chosen.question)
+elif note := st.session_state.get("start.note", ""):
+    st.caption(note)
+
+form, aside = st.columns([7, 3], gap="large")
+recipes: list[Recipe] = []
+sweep, refusal = None, ""
+with form:
+    try:
+        knobs = controls.ask()
+        sweep = knobs.sweep()
+        recipes = expand(sweep)
+    except QuantscopeError as error:
+        refusal = services.sentence(error)
+with aside.container(border=True, key="summary"):
+    summary.draw(recipes, refusal)
+    st.download_button(
+        "Recipe JSON",
+        sweep_text(sweep) if sweep else "",
+        file_name="sweep.json" if len(recipes) > 1 else "recipe.json",
+        mime="application/json",
+        icon=":material/download:",
+        disabled=bool(refusal),
+        on_click="ignore",
+        help="Runs from the command line too: python -m qcore sweep sweep.json",
+        width="stretch",
+    )
+summary.keep_in_view("summary")

@@ -1,0 +1,146 @@
+"""Pareto: what is the best I can get for my size? Finished runs by size and quality."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui import charts, empty, frames, report_view, run_table, services, state
+from qcore.errors import QuantscopeError
+
+_SHOWN_AT_ONCE = 4
+
+
+def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs that were scored on the same tokens of the same model."""
+    counts = table.groupby(["measured", "model"], sort=False).size()
+    places = list(counts.index)
+    wanted = table[table["id"].isin(state.selected())]
+    first = next(
+        (i for i, at in enumerate(places) if len(wanted) and at == _place(wanted.iloc[0])), 0
+    )
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    place = left.selectbox(
+        "Evaluated on",
+        places,
+        index=first,
+        format_func=lambda at: f"{at[1]} – {at[0]} ({counts[at]})",
+        help="Only runs that were scored on the same tokens can be compared.",
+    )
+    others = [model for measured, model in places if measured == place[0] and model != place[1]]
+    models = [place[1]]
+    if others:
+        models += right.multiselect(
+            "Show beside it",
+            others,
+            help="Other models on the same text. Perplexities of models with different "
+            "tokenizers do not compare.",
+        )
+    return table[(table["measured"] == place[0]) & table["model"].isin(models)]
+
+
+def _place(row: pd.Series) -> tuple[str, str]:
+    return row["measured"], row["model"]
+
+
+def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, str]:
+    """Size, quality, whether quality is drawn on a log axis, and the format of saved figures."""
+    left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
+    with left:
+        size = st.segmented_control(
+            "Size",
+            list(frames.SIZES),
+            default="bits",
+            required=True,
+            format_func={"bits": "Bits per weight", "bytes": "Bytes"}.get,
+            key="x",
+            bind="query-params",
+        )
+    with middle:
+        score = st.selectbox(
+            "Quality",
+            frames.metrics(table),
+            format_func=frames.metric_label,
+            key="y",
+            bind="query-params",
+        )
+    axis = frames.quality(score)
+    with right.popover("Display", icon=":material/settings:", width="stretch"):
+        log = st.toggle("Logarithmic quality axis", value=axis.logarithmic, key=f"log-{score}")
+        image = st.segmented_control(
+            "Saved figure (camera button)", ["svg", "png"], default="svg", required=True
+        )
+    return frames.SIZES[size], axis, log, image
+
+
+def draw_chart(table: pd.DataFrame) -> None:
+    """The figure, its caption, and the click that selects."""
+    size, score, log, image = choose_axes(table)
+    chosen = state.selected()
+    figure = _figure(services.catalogue().version, table, size, score, log, tuple(chosen))
+    st.plotly_chart(
+        figure,
+        key="front",
+        on_select=lambda: run_table.choose(state.clicked(st.session_state["front"])),
+        selection_mode=("points", "box", "lasso"),
+        config=charts.config("pareto", image),
+        alt=f"{len(table)} runs, {size.label} against {score.label}",
+    )
+    bars = "Bars are 95 % intervals. " if len(table) <= charts.ERROR_BARS_UP_TO else ""
+    st.caption(
+        f"{table['measured'].iloc[0]}. {bars}The grey steps are the front: no measured run is both "
+        "smaller and better. What to notice: how far each method's points lie above the dotted "
+        "float model at the same size. Click or box-select points to open their reports below."
+    )
+
+
+def _figure(_version, table, size, score, log, selected):
+    reference = float("nan")
+    if score.column == "perplexity" and table["model"].nunique() == 1:
+        reference = float(table["float_perplexity"].median())
+    return charts.pareto(
+        table, size, score, reference=reference, logarithmic=log, selected=selected
+    )
+
+
+def draw_reports() -> None:
+    """The selected runs' reports, one at a time."""
+    chosen = state.selected()
+    if not chosen:
+        st.info("Select a point or a row to see its report.", icon=":material/ads_click:")
+        return
+    reports = []
+    for run in chosen[:_SHOWN_AT_ONCE]:
+        try:
+            reports.append(services.library().get(run))
+        except QuantscopeError as error:
+            st.error(services.sentence(error), icon=":material/error:")
+    if len(chosen) > _SHOWN_AT_ONCE:
+        st.caption(f"{len(chosen)} runs are selected; the first {_SHOWN_AT_ONCE} are shown.")
+    if not reports:
+        return
+    titles = {report.id: report.recipe.title for report in reports}
+    shown = reports[0].id
+    if len(reports) > 1:
+        shown = st.segmented_control(
+            "Report",
+            list(titles),
+            default=shown,
+            required=True,
+            format_func=titles.get,
+            label_visibility="collapsed",
+        )
+    report_view.draw(next(report for report in reports if report.id == shown))
+
+
+st.title("What is the best I can get for my size?")
+with services.guard():
+    everything = services.catalogue().table()
+    if everything.empty:
+        empty.runs()
+    else:
+        comparable = choose_measured(everything)
+        draw_chart(comparable)
+        run_table.draw(comparable)
+        st.divider()
+        draw_reports()
