@@ -1,11 +1,17 @@
-"""Quantscope's dashboard: page config, navigation, device badge."""
+"""Quantscope's dashboard: page config, logo, navigation, device badge."""
 
 import streamlit as st
 
 from pages._ui import wording
 from qcore.devices import devices
 
-st.set_page_config(page_title="Quantscope", page_icon=":material/query_stats:", layout="wide")
+st.set_page_config(
+    page_title="Quantscope",
+    page_icon=":material/query_stats:",
+    layout="wide",
+    initial_sidebar_state=220,
+)
+st.logo("pages/_ui/logo.svg", size="large")
 page = st.navigation(
     [
         st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),

@@ -60,24 +60,27 @@ _VERBS = (
 def draw_front(table: pd.DataFrame) -> None:
     """The newest evaluation's front, small."""
     newest = table.iloc[0]
-    alike = table[(table["measured"] == newest["measured"]) & (table["model"] == newest["model"])]
+    alike = frames.comparable(table, newest["measured"], [newest["model"]])
     score = frames.quality(frames.metrics(alike)[0])
     st.subheader("The measured front so far", anchor=False)
     figure = charts.pareto(
         alike,
         frames.SIZES["bits"],
         score,
-        reference=float(alike["float_perplexity"].median())
-        if score.column == "perplexity"
-        else float("nan"),
+        reference=frames.reference(alike, score),
         logarithmic=score.logarithmic,
         small=True,
     )
-    st.plotly_chart(figure, key="home.front", config=charts.config("front"))
-    left, right = st.columns([3, 1], vertical_alignment="center")
+    st.plotly_chart(
+        figure,
+        key="home.front",
+        config=charts.config("front"),
+        alt=f"{len(alike)} runs, bits per weight against {score.label}",
+    )
+    left, right = st.columns([4, 1], vertical_alignment="center")
     left.caption(
-        f"{newest['model']}, {newest['measured']}. {wording.count(len(alike), 'run')}; lower left "
-        "is better."
+        f"{newest['model']}, {newest['measured']}. {wording.count(len(alike), 'run')}; the lower "
+        "left is better."
     )
     right.page_link("pages/pareto.py", label="Open Pareto", icon=":material/scatter_plot:")
 
@@ -91,7 +94,7 @@ def draw_newest() -> None:
         jobs = queue.jobs(_NEWEST)
         for job in jobs:
             colour, icon = palette.STATE_BADGES[job.state]
-            badge, title = st.columns([2, 5], vertical_alignment="center")
+            badge, title = st.columns([1, 2], vertical_alignment="center")
             badge.badge(job.state, color=colour, icon=icon)  # type: ignore[arg-type]
             if job.report:
                 title.page_link(
@@ -112,13 +115,10 @@ def draw_machine(runs: int) -> None:
     with st.container(horizontal=True):
         for device in devices():
             st.metric(
-                device.name,
+                f"{device.name}: {device.label[:40]}",
                 wording.memory(device.memory_bytes),
                 help=device.label,
                 border=True,
-                delta=device.label[:40],
-                delta_color="off",
-                delta_arrow="off",
             )
         with services.guard():
             st.metric(
@@ -127,7 +127,9 @@ def draw_machine(runs: int) -> None:
                 border=True,
                 help="Results of stages, kept for the next run; may be deleted at any time.",
             )
-        st.metric("Finished runs", f"{runs:,}", border=True, help="Reports are never evicted.")
+        st.metric(
+            "Finished runs", f"{runs:,}", border=True, help="Their reports are never evicted."
+        )
 
 
 st.title("What do I have, what should I look at?")

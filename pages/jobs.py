@@ -11,46 +11,10 @@ from itertools import groupby
 import streamlit as st
 
 from pages._ui import empty, job_rows, services, wording
-from qcore.jobs.protocol import Job, JobState
+from qcore.jobs.protocol import Backend, Job, JobState
 
 _FAST, _SLOW = 1.0, 10.0
-_PER_PAGE = 25
-_ORDER = list(JobState)
-
-
-def sweep_line(jobs: list[Job]) -> str:
-    """`12 runs: 5 finished, 1 running, 6 queued`."""
-    states = [job.state for job in jobs]
-    parts = [f"{states.count(state)} {state}" for state in JobState if state in states]
-    return f"{wording.count(len(jobs), 'run')}: {', '.join(parts)}"
-
-
-def draw_group(jobs: list[Job]) -> None:
-    """A sweep under one heading, or a single job."""
-    queue = services.backend()
-    if len(jobs) > 1:
-        ended = sum(job.state.ended for job in jobs)
-        heading, buttons = st.columns([9, 3], vertical_alignment="bottom")
-        heading.progress(ended / len(jobs), text=f"**Sweep** · {sweep_line(jobs)}")
-        reports = [job.report for job in jobs if job.report]
-        open_jobs = [job for job in jobs if not job.state.ended]
-        with buttons.container(horizontal=True, horizontal_alignment="right"):
-            if reports:
-                st.page_link(
-                    "pages/pareto.py",
-                    label="See results",
-                    icon=":material/scatter_plot:",
-                    query_params={"runs": ",".join(reports)},
-                )
-            if len(open_jobs) > 1 and st.button(
-                "Cancel all", icon=":material/stop_circle:", key=f"cancel-all-{jobs[0].sweep}"
-            ):
-                for job in open_jobs:
-                    with services.guard():
-                        queue.cancel(job.id)
-                st.rerun()
-    for job in jobs:
-        job_rows.draw(job, queue)
+_PER_PAGE = 24
 
 
 def board(was_active: bool) -> None:
@@ -59,27 +23,76 @@ def board(was_active: bool) -> None:
         queue = services.backend()
         queue.tick()
         jobs = queue.jobs()
-        active = any(not job.state.ended for job in jobs)
-        if active != was_active:
+        if any(not job.state.ended for job in jobs) != was_active:
             st.rerun()  # the clock's pace is set where the fragment is made
         if not jobs:
             empty.jobs()
             return
-        shown = _filtered(jobs)
-        first = (
-            (st.pagination(pages, key="jobs.page") - 1) * _PER_PAGE
-            if (pages := -(-len(shown) // _PER_PAGE)) > 1
-            else 0
+        for _, group in groupby(_page(_filtered(jobs)), key=lambda job: job.sweep or job.id):
+            draw_group(list(group)[::-1], queue)
+
+
+def draw_group(jobs: list[Job], queue: Backend) -> None:
+    """A single job, or a sweep under its heading: what has ended is folded away."""
+    if len(jobs) == 1:
+        job_rows.draw(jobs[0], queue)
+        return
+    ended = [job for job in jobs if job.state.ended]
+    heading, buttons = st.columns([8, 4], vertical_alignment="center")
+    heading.progress(len(ended) / len(jobs), text=f"**Sweep** – {sweep_line(jobs)}")
+    with buttons.container(horizontal=True, horizontal_alignment="right"):
+        _sweep_buttons(jobs, queue)
+    over = len(ended) == len(jobs)
+    shown = st.expander(
+        f"{wording.count(len(jobs), 'run')}, submitted {wording.ago(jobs[0].created)}",
+        expanded=not over,
+        key=f"sweep-{jobs[0].sweep}",
+        on_change="rerun",
+        type="compact",
+    )
+    if shown.open:
+        with shown:
+            for job in jobs:
+                job_rows.draw(job, queue)
+
+
+def sweep_line(jobs: list[Job]) -> str:
+    """`12 runs: 5 finished, 1 running, 6 queued`."""
+    states = [job.state for job in jobs]
+    parts = [f"{states.count(state)} {state}" for state in _BY_NEWS if state in states]
+    return f"{wording.count(len(jobs), 'run')}: {', '.join(parts)}"
+
+
+_BY_NEWS = (
+    *(JobState.FAILED, JobState.CANCELLED, JobState.FINISHED, JobState.RUNNING, JobState.QUEUED),
+)
+
+
+def _sweep_buttons(jobs: list[Job], queue: Backend) -> None:
+    if reports := [job.report for job in jobs if job.report]:
+        st.page_link(
+            "pages/pareto.py",
+            label="Results",
+            icon=":material/scatter_plot:",
+            query_params={"runs": ",".join(reports)},
         )
-        rows = shown[first : first + _PER_PAGE]
-        for _, group in groupby(rows, key=lambda job: job.sweep or job.id):
-            draw_group(list(group))
+    waiting = [job for job in jobs if not job.state.ended]
+    stopped = [job for job in jobs if job.state in (JobState.FAILED, JobState.CANCELLED)]
+    for label, icon, part, act in (
+        ("Cancel all", ":material/stop_circle:", waiting, queue.cancel),
+        ("Resume all", ":material/play_arrow:", stopped, queue.resume),
+    ):
+        if len(part) > 1 and st.button(label, icon=icon, key=f"{label}-{jobs[0].sweep}"):
+            for job in part[::-1] if act == queue.cancel else part:
+                with services.guard():
+                    act(job.id)
+            st.rerun()
 
 
 def _filtered(jobs: list[Job]) -> list[Job]:
     states = [state for state in JobState if any(job.state is state for job in jobs)]
     chosen = st.pills(
-        "Show",
+        "Show only",
         states,
         selection_mode="multi",
         format_func=lambda state: f"{state} {sum(job.state is state for job in jobs)}",
@@ -87,6 +100,12 @@ def _filtered(jobs: list[Job]) -> list[Job]:
         label_visibility="collapsed",
     )
     return [job for job in jobs if not chosen or job.state in chosen]
+
+
+def _page(jobs: list[Job]) -> list[Job]:
+    pages = -(-len(jobs) // _PER_PAGE)
+    first = _PER_PAGE * (st.pagination(pages, key="jobs.page") - 1) if pages > 1 else 0
+    return jobs[first : first + _PER_PAGE]
 
 
 st.title("Is it moving?")

@@ -36,7 +36,7 @@ def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
             help="Other models on the same text. Perplexities of models with different "
             "tokenizers do not compare.",
         )
-    return table[(table["measured"] == place[0]) & table["model"].isin(models)]
+    return frames.comparable(table, place[0], models)
 
 
 def _place(row: pd.Series) -> tuple[str, str]:
@@ -76,8 +76,14 @@ def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, st
 def draw_chart(table: pd.DataFrame) -> None:
     """The figure, its caption, and the click that selects."""
     size, score, log, image = choose_axes(table)
-    chosen = state.selected()
-    figure = _figure(services.catalogue().version, table, size, score, log, tuple(chosen))
+    figure = charts.pareto(
+        table,
+        size,
+        score,
+        reference=frames.reference(table, score),
+        logarithmic=log,
+        selected=state.selected(),
+    )
     st.plotly_chart(
         figure,
         key="front",
@@ -88,18 +94,8 @@ def draw_chart(table: pd.DataFrame) -> None:
     )
     bars = "Bars are 95 % intervals. " if len(table) <= charts.ERROR_BARS_UP_TO else ""
     st.caption(
-        f"{table['measured'].iloc[0]}. {bars}The grey steps are the front: no measured run is both "
-        "smaller and better. What to notice: how far each method's points lie above the dotted "
-        "float model at the same size. Click or box-select points to open their reports below."
-    )
-
-
-def _figure(_version, table, size, score, log, selected):
-    reference = float("nan")
-    if score.column == "perplexity" and table["model"].nunique() == 1:
-        reference = float(table["float_perplexity"].median())
-    return charts.pareto(
-        table, size, score, reference=reference, logarithmic=log, selected=selected
+        f"{', '.join(table['model'].unique())} on {table['measured'].iloc[0]}. {bars}Click a point, "
+        "or drag a box around several, to open their reports below."
     )
 
 
@@ -134,6 +130,11 @@ def draw_reports() -> None:
 
 
 st.title("What is the best I can get for my size?")
+st.caption(
+    "Every finished run is a point: how large the model became, and how much of its quality is "
+    "left. What to notice: the runs on the grey steps; none that was measured is both smaller and "
+    "better."
+)
 with services.guard():
     everything = services.catalogue().table()
     if everything.empty:

@@ -92,16 +92,12 @@ def pareto(
         )
     _draw_rings(figure, known[known["id"].isin(set(selected))], size, score)
     if math.isfinite(reference) and (reference > 0 or not logarithmic):
-        figure.add_hline(
-            y=reference,
-            line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"},
-            annotation={
-                "text": f"float model {wording.significant(reference)}",
-                "font": {"color": palette.NEUTRAL, "size": 12},
-            },
-            annotation_position="bottom right",
-        )
+        _draw_reference(figure, reference, logarithmic=logarithmic)
     _lay_out(figure, size, score, logarithmic=logarithmic, small=small)
+    if logarithmic:
+        values = known[score.column].tolist() + ([reference] if reference > 0 else [])
+        ticks = log_ticks(min(values), max(values)) if values else []
+        figure.update_yaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     return figure
 
 
@@ -156,6 +152,42 @@ def _draw_front(
     )
 
 
+def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> None:
+    """A dotted line across; an annotation on a logarithmic axis stands at the logarithm."""
+    figure.add_shape(
+        type="line",
+        xref="paper",
+        x0=0,
+        x1=1,
+        y0=value,
+        y1=value,
+        line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"},
+    )
+    figure.add_annotation(
+        xref="paper",
+        x=1,
+        xanchor="right",
+        y=math.log10(value) if logarithmic else value,
+        yanchor="top",
+        showarrow=False,
+        text=f"float model {wording.significant(value)}",
+        font={"color": palette.NEUTRAL, "size": 12},
+    )
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers for a logarithmic axis from `low` to `high`: some three to nine of them."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), range(10, 100, 2)):
+        scale = 0.1 if steps and max(steps) > 10 else 1.0
+        every = [step * scale * 10.0**decade for decade in decades for step in steps]
+        ticks = [float(f"{tick:.3g}") for tick in every if low * 0.8 <= tick <= high * 1.25]
+        if len(ticks) >= 4:
+            break
+    return ticks
+
+
 def _draw_rings(figure: go.Figure, chosen: pd.DataFrame, size: Axis, score: Axis) -> None:
     if chosen.empty:
         return
@@ -196,7 +228,6 @@ def _lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, s
         type="log" if logarithmic else "linear",
         zeroline=False,
         automargin=True,
-        **({"dtick": "D2", "tickformat": ".4~g"} if logarithmic else {}),
     )
 
 

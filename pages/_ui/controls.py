@@ -71,9 +71,9 @@ def _model(kept: Knobs) -> None:
                 "Where it comes from",
                 ["demo", "folder", "hub"],
                 {
-                    "demo": ":material/science: Demo: SmolLM2-135M",
+                    "demo": ":material/science: Demo (SmolLM2-135M)",
                     "folder": ":material/folder: Local folder",
-                    "hub": ":material/cloud_download: Hugging Face Hub",
+                    "hub": ":material/cloud_download: Hub",
                 },
                 "The demo is SmolLM2-135M-Instruct, dequantized from its Q4_1 file.",
             )
@@ -104,7 +104,7 @@ def _model(kept: Knobs) -> None:
 def _numbers_section(part: str, kept: Knobs) -> None:
     weights = part == "weights"
     title = "Weights" if weights else "Activations"
-    lead = "how they are stored" if weights else "rounded at run time, for every token anew"
+    lead = "how they are stored" if weights else "rounded at run time"
     with _section(title, lead):
         noun = "Keep weights in float" if weights else "Keep activations in float"
         _pills(f"{part}/none", "Float", [NONE], {NONE: noun}, hide_label=True)
@@ -187,13 +187,14 @@ def _rounding(kept: Knobs) -> None:
 
 
 def _calibration(kept: Knobs) -> None:
-    with _section("Calibration", "the text whose activations are captured"):
+    with _section("Calibration", "what the network reads"):
         _pills(
             "calibration_texts",
             "Text",
             [*_texts(kept.calibration_texts), NONE],
-            _text_names(kept.calibration_texts, {NONE: "none (RTN only)"}),
-            "WikiText-2 comes from the Hub, unless a local copy is there.",
+            _text_names(kept.calibration_texts, {NONE: "none"}),
+            "The text whose activations are captured. GPTQ needs one; without one RTN reports no "
+            "output errors. WikiText-2 comes from the Hub unless a local copy is there.",
         )
         _file_text("calibration_texts")
         if set(st.session_state[_key("calibration_texts")]) != {NONE}:
@@ -201,11 +202,11 @@ def _calibration(kept: Knobs) -> None:
             with left:
                 _typed_numbers("calibration_windows", "Windows", "How many, from its start.")
             with right:
-                _typed_numbers("calibration_lengths", "Tokens per window", "2 to 32768.")
+                _typed_numbers("calibration_lengths", "Tokens in each", "2 to 32768.")
 
 
 def _evaluation(kept: Knobs) -> None:
-    with _section("Evaluation", "what is measured on the finished network"):
+    with _section("Evaluation", "what is measured"):
         _pills(
             "evaluation_texts",
             "Perplexity text",
@@ -218,13 +219,13 @@ def _evaluation(kept: Knobs) -> None:
         with left:
             _typed_numbers("evaluation_windows", "Windows", "Non-overlapping.")
         with right:
-            _typed_numbers("evaluation_lengths", "Tokens per window", "2 to 32768.")
+            _typed_numbers("evaluation_lengths", "Tokens in each", "2 to 32768.")
         _pills(
             "divergences",
-            "KL and top-1 agreement with the float model",
+            "KL and top-1 agreement",
             [True, False],
             {True: "measure", False: "skip"},
-            "Far less noisy than perplexity: it compares token by token.",
+            "Compares with the float model token by token: far less noisy than perplexity.",
         )
         labels = {name: frames.metric_label(f"accuracy/{name}") for name in TASKS}
         _pills("tasks", "Zero-shot tasks (lm-eval)", TASKS, labels, "Slow on a CPU; each run.")
@@ -282,6 +283,7 @@ def _pills(
         key=_key(name),
         help=help_text,
         label_visibility="collapsed" if hide_label else "visible",
+        wrap=True,
     )
 
 
@@ -318,7 +320,7 @@ def _file_text(field: str) -> None:
         "Add a text file",
         key=f"{_key(field)}/file",
         on_change=add,
-        placeholder="Path of any UTF-8 text file; press Enter to add it",
+        placeholder="Or the path of a text file, then Enter",
         label_visibility="collapsed",
     )
 

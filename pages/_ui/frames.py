@@ -44,6 +44,7 @@ SIZES = {
 
 _QUALITIES = {
     "perplexity": Axis("perplexity", "perplexity", logarithmic=True),
+    "loss_increase": Axis("loss_increase", "loss increase over the float model (nats/token)"),
     "kl": Axis("kl", "KL to the float model (nats/token)", logarithmic=True),
     "top1_agreement": Axis("top1_agreement", "top-1 agreement with the float model", True),
 }
@@ -137,6 +138,21 @@ def metrics(table: pd.DataFrame) -> list[str]:
     return known + tasks
 
 
+def reference(table: pd.DataFrame, axis: Axis) -> float:
+    """The float model's score on an axis; NaN where it is not known or the runs disagree."""
+    certain = {"loss_increase": 0.0, "kl": 0.0, "top1_agreement": 1.0}
+    if axis.column != "perplexity":
+        return certain.get(axis.column, math.nan)
+    values = table["float_perplexity"].dropna().to_numpy(float)
+    agreed = len(values) > 0 and np.ptp(values) <= 1e-3 * values[0]
+    return float(values[0]) if agreed else math.nan
+
+
+def comparable(table: pd.DataFrame, measured: str, models: Sequence[str]) -> pd.DataFrame:
+    """The runs of these models that were scored on the same tokens."""
+    return table.loc[(table["measured"] == measured) & table["model"].isin(models)]
+
+
 def front(size: np.ndarray, score: np.ndarray, *, higher_is_better: bool = False) -> np.ndarray:
     """Places of the runs that no other run beats at their size or below, smallest first.
 
@@ -179,6 +195,7 @@ def metric_label(name: str) -> str:
     """`Perplexity`, `KL divergence`, `Top-1 agreement`, `ARC easy`."""
     known = {
         "perplexity": "Perplexity",
+        "loss_increase": "Loss increase",
         "kl": "KL divergence",
         "top1_agreement": "Top-1 agreement",
         "accuracy/arc_easy": "ARC-easy",

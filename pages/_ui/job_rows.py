@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -13,73 +14,71 @@ from pages._ui.timeline import Step
 from qcore.jobs.protocol import Backend, Job, JobState
 
 _MARKS = {"waiting": "○", "running": "●", "done": "✓", "cached": "✓", "stopped": "✕"}
+_COLOURS = {
+    "waiting": palette.NEUTRAL,
+    "running": palette.colour("GPTQ"),
+    "done": palette.colour("Qronos"),
+    "cached": palette.colour("Qronos"),
+    "stopped": palette.colour("RTN"),
+}
 
 
-def draw(job: Job, queue: Backend, *, key: str = "") -> None:
-    """One job as a row: name and state, stages, time, buttons; its log under it on demand."""
+def draw(job: Job, queue: Backend) -> None:
+    """One job as a row: state and name, stages and time, buttons; its log under it on demand."""
     now = time.time()
-    stages = timeline.steps(job, queue.events(job.id) if job.state != "queued" else [], now)
-    with st.container(border=True, key=f"job-{job.id}{key}"):
-        name, progress, buttons = st.columns([4, 6, 2], vertical_alignment="center")
+    stages = _stages(job, queue, now)
+    with st.container(border=True, key=f"job-{job.id}", gap="xsmall"):
+        name, progress, buttons = st.columns([4, 7, 3], vertical_alignment="center")
         with name:
             colour, icon = palette.STATE_BADGES[job.state]
-            with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-                st.badge(job.state, color=colour, icon=icon)  # type: ignore[arg-type]
-                st.caption(f"`{job.id}`")
+            st.badge(job.state, color=colour, icon=icon)
             st.markdown(f"**{services.escape(job.recipe.title)}**")
         with progress:
             st.html(strip(stages, job))
             if job.state is JobState.RUNNING:
                 st.progress(timeline.fraction(job, stages))
             st.caption(facts(job, stages, now))
-        with buttons:
+        with buttons.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
             _buttons(job, queue)
         if job.state is JobState.FAILED and job.message:
             st.error(services.escape(job.message), icon=":material/error:")
-        if job.state is not JobState.QUEUED:
+        if st.session_state.get(_log_key(job)):
             _log(job, queue)
 
 
 def strip(stages: Sequence[Step], job: Job) -> str:
     """The stages as a line of chips, readable without colour: mark, name, counts."""
+    if job.state is JobState.FINISHED and all(step.state == "waiting" for step in stages):
+        stages = [Step("exact repeat of a finished run", "cached")]
     chips = []
     for step in stages:
-        count = f" {step.done}/{step.total}" if step.state == "running" and step.total else ""
+        count = f" {step.done:,}/{step.total:,}" if step.state == "running" and step.total else ""
         tail = " · cached" if step.state == "cached" else count
-        strong = "font-weight:600;" if step.state == "running" else ""
-        faint = "opacity:.5;" if step.state == "waiting" else ""
-        colour = _CHIP_COLOURS[step.state]
+        weight = 600 if step.state == "running" else 400
+        opacity = 0.55 if step.state == "waiting" else 1
+        colour = _COLOURS[step.state]
         chips.append(
-            f'<span role="listitem" style="border:1px solid {colour};border-radius:1rem;'
-            f"padding:.1rem .6rem;margin:0 .35rem .3rem 0;display:inline-block;{strong}{faint}"
-            f'font-size:.82rem;white-space:nowrap"><span style="color:{colour}" aria-hidden="true">'
-            f"{_MARKS[step.state]}</span> {html.escape(step.name)}{html.escape(tail)}"
-            f'<span style="position:absolute;left:-9999px"> {step.state}</span></span>'
+            f'<span role="listitem" aria-label="{html.escape(step.name)}: {step.state}{count}"'
+            f' style="border:1px solid {colour};border-radius:1rem;padding:.05rem .55rem;'
+            f"margin:0 .3rem .25rem 0;display:inline-block;font-weight:{weight};"
+            f'opacity:{opacity};font-size:.8rem;white-space:nowrap">'
+            f'<span style="color:{colour}">{_MARKS[step.state]}</span> '
+            f"{html.escape(step.name)}{html.escape(tail)}</span>"
         )
-    return f'<div role="list" aria-label="Stages of {job.id}">{"".join(chips)}</div>'
-
-
-_CHIP_COLOURS = {
-    "waiting": "#8A93A3",
-    "running": "#2B7BC4",
-    "done": "#0A8F6C",
-    "cached": "#0A8F6C",
-    "stopped": "#D55E00",
-}
+    return f'<div role="list" aria-label="Stages of job {job.id}">{"".join(chips)}</div>'
 
 
 def facts(job: Job, stages: Sequence[Step], now: float) -> str:
-    """Device, time and counts in one line."""
+    """Device, time and what is going on, in one line."""
     if job.state is JobState.QUEUED:
         return f"waiting for a free device · submitted {wording.ago(job.created, now)}"
     parts = [job.device or "no device"]
     spent = timeline.elapsed(job, now)
     if spent is not None:
-        verb = "ran" if job.state.ended else "running for"
-        parts.append(f"{verb} {wording.duration(spent)}")
+        parts.append(f"{'ran' if job.state.ended else 'for'} {wording.duration(spent)}")
     rest = timeline.left(job, stages)
     if rest is not None:
-        parts.append(f"this stage: {wording.duration(rest)} left")
+        parts.append(f"**{wording.duration(rest)} left** in this stage")
     if job.attempt > 1:
         parts.append(f"attempt {job.attempt}")
     if job.state.ended and job.ended:
@@ -91,32 +90,30 @@ def facts(job: Job, stages: Sequence[Step], now: float) -> str:
 
 def _buttons(job: Job, queue: Backend) -> None:
     if not job.state.ended:
-        _action("Cancel", ":material/stop_circle:", job, queue.cancel)
+        _action(job, "Cancel", ":material/stop_circle:", queue.cancel)
     elif job.state is JobState.FAILED:
-        _action("Retry", ":material/replay:", job, queue.resume)
+        _action(job, "Retry", ":material/replay:", queue.resume)
     elif job.state is JobState.CANCELLED:
-        _action("Resume", ":material/play_arrow:", job, queue.resume)
+        _action(job, "Resume", ":material/play_arrow:", queue.resume)
     elif job.report:
-        st.page_link(
-            "pages/pareto.py",
-            label="See result",
-            icon=":material/scatter_plot:",
-            query_params={"runs": job.report},
-        )
-        st.page_link(
-            "pages/new_run.py",
-            label="Clone",
-            icon=":material/content_copy:",
-            query_params={"clone": job.report},
+        _link("pages/pareto.py", "Result", ":material/scatter_plot:", {"runs": job.report})
+        _link("pages/new_run.py", "Clone", ":material/content_copy:", {"clone": job.report})
+    if job.state is not JobState.QUEUED:
+        st.button(
+            "Log",
+            icon=":material/terminal:",
+            key=f"toggle-{job.id}",
+            type="tertiary",
+            on_click=partial(_toggle, _log_key(job)),
+            help="What the worker printed, and its warnings.",
         )
 
 
-def _action(label: str, icon: str, job: Job, act) -> None:
+def _action(job: Job, label: str, icon: str, act: Callable[[str], Job]) -> None:
     """A button that acts on the job; stages that are finished stay in the cache."""
-    if st.button(label, icon=icon, key=f"{label}-{job.id}", width="stretch", help=_HELP[label]):
+    if st.button(label, icon=icon, key=f"{label}-{job.id}", help=_HELP[label]):
         with services.guard():
             act(job.id)
-            services.backend().tick()
             st.rerun()
 
 
@@ -127,14 +124,38 @@ _HELP = {
 }
 
 
+def _link(page: str, label: str, icon: str, query: dict[str, str]) -> None:
+    st.page_link(page, label=label, icon=icon, query_params=query)
+
+
+def _log_key(job: Job) -> str:
+    return f"log.open.{job.id}"
+
+
+def _toggle(key: str) -> None:
+    st.session_state[key] = not st.session_state.get(key)
+
+
+def _stages(job: Job, queue: Backend, now: float) -> list[Step]:
+    """The job's stages; those of an ended job are read once, not at every tick of the clock."""
+    if job.state is JobState.QUEUED:
+        return timeline.steps(job, [], now)
+    if job.state.ended:
+        return _ended_stages(job.id, job.attempt, job.ended, job, queue)
+    return timeline.steps(job, queue.events(job.id), now)
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _ended_stages(
+    job_id: str, attempt: int, ended: float | None, _job: Job, _queue: Backend
+) -> list[Step]:
+    del attempt  # with the id and the end it names one outcome
+    return timeline.steps(_job, _queue.events(job_id), ended or 0.0)
+
+
 def _log(job: Job, queue: Backend) -> None:
-    """The worker's log and warnings, read only while open."""
-    shown = st.expander("Log", key=f"log-{job.id}", on_change="rerun", type="compact")
-    if not shown.open:
-        return
-    with shown:
-        for event in queue.events(job.id):
-            if event.kind == "warning":
-                st.warning(services.escape(event.message), icon=":material/warning:")
-        text = queue.logs(job.id)
-        st.code(text or "Nothing printed yet.", language=None, height=260)
+    """Warnings first, then the end of what the worker printed."""
+    for event in queue.events(job.id):
+        if event.kind == "warning":
+            st.warning(services.escape(event.message), icon=":material/warning:")
+    st.code(queue.logs(job.id) or "Nothing printed yet.", language=None, height=240)

@@ -65,7 +65,7 @@ def _columns(table: pd.DataFrame) -> list[str]:
 def _config(table: pd.DataFrame) -> dict:
     number = st.column_config.NumberColumn
     return {
-        "title": st.column_config.TextColumn("Run", width="large", pinned=True),
+        "title": st.column_config.TextColumn("Run", width="medium", pinned=True),
         "method": "Method",
         "bits": number("Bits per weight", format="%.3f", help="Scales included"),
         "bytes": number("Size", format="bytes", help="The whole model, float parts included"),

@@ -14,12 +14,13 @@ from qcore.recipe import Recipe
 
 def draw(recipes: Sequence[Recipe], refusal: str) -> None:
     """Counts, time, and the button; or the sentence that says why there is none to press."""
-    st.metric("Runs", len(recipes) if not refusal else "–")
+    st.metric("Runs in this sweep", f"{len(recipes):,}" if not refusal else "–")
     if not refusal:
         refusal = _price(recipes)
-    label = f"Run {wording.count(len(recipes), 'recipe')}" if recipes else "Run"
     pressed = st.button(
-        label,
+        f"Run {'all ' if len(recipes) > 1 else ''}{wording.count(len(recipes), 'run')}"
+        if recipes
+        else "Run",
         type="primary",
         icon=":material/play_arrow:",
         disabled=bool(refusal),
@@ -31,7 +32,7 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
     if pressed:
         submit(recipes)
     if len(recipes) > 1:
-        with st.expander(f"The {len(recipes)} runs"):
+        with st.expander("Which runs", type="compact"):
             st.dataframe(
                 pd.DataFrame({"Run": [recipe.title for recipe in recipes]}),
                 hide_index=True,
@@ -42,17 +43,16 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
 def submit(recipes: Sequence[Recipe]) -> None:
     """Queue the recipes and go to where they can be watched."""
     with services.guard():
-        queue = services.backend()
-        queue.submit(recipes)
-        queue.tick()
+        services.backend().submit(recipes)
         st.switch_page("pages/jobs.py")
 
 
 def keep_in_view(key: str) -> None:
     """Let the card stay in view while the form beside it scrolls."""
     st.html(
-        f"<style>@media (min-width: 760px) {{ .st-key-{key} {{ position: sticky; top: 4.5rem; }}"
-        f" [data-testid=stColumn]:has(.st-key-{key}) > div {{ height: 100%; }} }}</style>"
+        f"<style>@media (min-width: 760px) {{"
+        f" [data-testid=stLayoutWrapper]:has(> .st-key-{key})"
+        " { position: sticky; top: 4rem; } }</style>"
     )
 
 
@@ -63,23 +63,29 @@ def _price(recipes: Sequence[Recipe]) -> str:
             cost = services.preview(recipes)
     except QuantscopeError as error:
         return services.sentence(error)
-    left, right = st.columns(2)
-    left.metric(
-        "Finished already",
-        cost.finished,
-        help="Exact repeats: their report is returned, nothing is computed.",
-    )
-    right.metric(
-        "Stages cached",
-        f"{cost.cached} of {cost.stages}",
-        help="Runs share stages: each distinct one is computed once and kept.",
-    )
-    st.markdown(f"Time on this machine: **{estimate(cost.seconds)}**")
+    lines = [f":material/schedule: Takes **{estimate(cost.seconds, cost.runs - cost.finished)}**"]
+    if cost.finished:
+        lines.append(f":material/check: **{cost.finished} of {cost.runs}** finished already")
+    if cost.stages:
+        stages = wording.count(cost.stages, "stage")
+        lines.append(f":material/bolt: **{cost.cached} of {stages}** in the cache")
+    if cost.shared:
+        lines.append(f":material/share: **{wording.count(cost.shared, 'stage')}** shared by runs")
+    st.markdown("  \n".join(lines), help=_HELP)
     return ""
 
 
-def estimate(seconds: float | None) -> str:
+_HELP = (
+    "Finished: exact repeats, whose report is returned at once. A stage – loading, capturing, "
+    "quantizing, evaluating – is computed once and kept, whichever run needs it. The time is "
+    "learned from past runs on this machine."
+)
+
+
+def estimate(seconds: float | None, left: int) -> str:
     """`about 6 min`, or that nothing is known yet."""
+    if not left:
+        return "a moment: nothing is left to compute"
     if seconds is None:
-        return "not known before the first run"
+        return "an unknown time: nothing like it ran here yet"
     return "a few seconds" if seconds < 5 else f"about {wording.duration(seconds)}"

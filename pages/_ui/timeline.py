@@ -34,9 +34,12 @@ class Step:
 
 def expected(recipe: Recipe) -> list[str]:
     """The stages that a recipe goes through, before any event tells."""
-    capture = ["capture"] if recipe.calibration is not None else []
-    quantize = ["quantize"] if recipe.weights is not None else []
-    return ["load", *capture, *quantize, "evaluate"]
+    weights = recipe.weights is not None
+    capture = ["capture"] if weights and recipe.calibration is not None else []
+    quantize = ["quantize"] if weights else []
+    evaluate = ["evaluate"] if weights or recipe.activations is not None else []
+    tasks = [f"task {task}" for task in recipe.evaluation.tasks]
+    return ["load", "reference", *capture, *quantize, *evaluate, *tasks]
 
 
 def steps(job: Job, events: Iterable[Event], now: float) -> list[Step]:
@@ -52,8 +55,9 @@ def steps(job: Job, events: Iterable[Event], now: float) -> list[Step]:
     current = ""
     for event in events:
         if event.stage == "job":
-            if event.message == "starting" or event.kind == "state":
-                current = ""
+            if event.kind == "state" and event.message.startswith("starting"):
+                begun, current = {}, ""
+                found = {name: Step(name) for name in expected(job.recipe)}
             continue
         if event.stage not in found:
             found = _insert(found, event.stage)
