@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m qcore", description="Run, explain and compare post-training quantization")
+    parser = argparse.ArgumentParser(
+        prog="python -m qcore", description="Run, explain and compare post-training quantization"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, what in (
         ("run", _run, "run one recipe"),
