@@ -33,11 +33,14 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qcore.errors import DataError, NumericalError, UnsupportedModel
-from qcore.evaluation.logits import final_hidden, head_of, log_probabilities, row_chunks
+from qcore.evaluation.logits import (
+    PASS_TOKENS,
+    final_hidden,
+    head_of,
+    log_probabilities,
+    row_chunks,
+)
 from qcore.event import Progress, silent
-
-PASS_TOKENS = 512
-"""Nodes of a trie that go through the network together."""
 
 DEFAULT_CONTEXT = 2048
 """Context length of a model whose configuration names none; lm-eval's default too."""

@@ -1,13 +1,18 @@
 """How far a measured number may be trusted.
 
 **Windows.** Perplexity and KL are means over a few windows of text; another text would have given
-other windows. Resampling the windows with replacement (bootstrap) shows how much that matters. The
-plain 2.5 % and 97.5 % percentiles are too narrow for few windows (8 windows: about 88 % coverage),
-so the percentiles are moved outwards until they would agree with Student's t for a mean of normal
-values (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, §4.1, the expanded
-percentile interval):
+other windows. Resampling the windows with replacement (bootstrap) shows how much that matters. Its
+plain percentiles are too narrow for few windows, for two reasons that are known exactly for normal
+values: the resampled spread is short by √((n−1)/n), and the spread itself is a guess, which
+Student's t allows for (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, §4). So
+the percentiles' distances from the estimate are stretched by
 
-    α/2  →  Φ( −√(n/(n−1)) · t_{1−α/2, n−1} )
+    k = √(n/(n−1)) · t_{0.975, n−1} / z_{0.975}          n = 8: 1.29; n = 32: 1.06
+
+Coverage measured on normal values, plain → stretched: n = 3 76 → 95 %, n = 5 84 → 94 %, n = 8
+89 → 96 %, n = 32 95 → 96 %. On strongly skewed values (log-normal, σ = 0.7) and 8 windows it is
+still only 89 %: few windows cannot show a long tail. Perplexities are stretched in nats, then
+exponentiated.
 
 **Two runs on the same windows** are compared window by window. Text that is hard for one network
 is hard for the other, and this common part, most of the spread, cancels in the difference.
@@ -20,8 +25,8 @@ when all answers are right.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -34,7 +39,9 @@ MAX_LOSS = 700.0
 LEVEL = 0.95
 RESAMPLES = 10_000
 BLOCK = 1 << 22
-"""Resampling counts held at a time."""
+"""Resampled windows held at a time."""
+
+UNBOUNDED = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +102,29 @@ class Proportion:
     count: int
 
 
-def mean_interval(values: Sequence[float], *, seed: int = 0, level: float = LEVEL) -> Interval:
+def mean_interval(
+    values: Sequence[float],
+    *,
+    bounds: tuple[float, float] = UNBOUNDED,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
     """Mean over equally long windows (a loss, a KL, an agreement), bootstrapped.
+
+    Args:
+        values: one a window.
+        bounds: what the metric can be, such as (0, 1) for an agreement; the ends are held in it.
+        seed: of the resampling.
+        level: of confidence.
 
     Raises:
         DataError: no windows, or a value that is not finite.
     """
     array = _windows(values)
-    return _interval(float(array.mean()), _resampled_means(array[None], seed)[0], array.size, level)
+    found = _interval(
+        float(array.mean()), _resampled_means(array[None], seed)[0], array.size, level
+    )
+    return _map(found, lambda end: min(max(end, bounds[0]), bounds[1]))
 
 
 def perplexity_interval(
@@ -114,10 +136,8 @@ def perplexity_interval(
         DataError: as `mean_interval`.
         NumericalError: a loss has no finite exponential.
     """
-    array = _windows(losses)
-    _check_exponential(array)
-    means = _resampled_means(array[None], seed)[0]
-    return _interval(math.exp(array.mean()), np.exp(means), array.size, level)
+    _check_exponential(_windows(losses))
+    return _map(mean_interval(losses, seed=seed, level=level), math.exp)
 
 
 def compare_means(
@@ -130,9 +150,7 @@ def compare_means(
     """
     pair = _paired(a, b)
     gap = pair[1] - pair[0]
-    means = _resampled_means(gap[None], seed)[0]
-    difference = _interval(float(gap.mean()), means, gap.size, level)
-    return Comparison(difference, None, int((gap < 0).sum()))
+    return Comparison(mean_interval(gap, seed=seed, level=level), None, int((gap < 0).sum()))
 
 
 def compare_perplexities(
@@ -146,13 +164,13 @@ def compare_perplexities(
     """
     pair = _paired(a, b)
     _check_exponential(pair)
-    count = pair.shape[1]
     first, second = np.exp(pair.mean(axis=1))
     firsts, seconds = np.exp(_resampled_means(pair, seed))
+    in_nats = compare_means(a, b, seed=seed, level=level)
     return Comparison(
-        difference=_interval(float(second - first), seconds - firsts, count, level),
-        ratio=_interval(float(second / first), seconds / firsts, count, level),
-        wins=int((pair[1] < pair[0]).sum()),
+        difference=_interval(float(second - first), seconds - firsts, pair.shape[1], level),
+        ratio=_map(in_nats.difference, math.exp),
+        wins=in_nats.wins,
     )
 
 
@@ -206,26 +224,31 @@ def _paired(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
 
 
 def _resampled_means(rows: np.ndarray, seed: int) -> np.ndarray:
-    """Means of `RESAMPLES` bootstrap samples of the columns, `[rows, RESAMPLES]`.
-
-    How often each window is drawn is one multinomial draw per sample, so a mean is a product.
-    """
+    """Means of `RESAMPLES` bootstrap samples of the columns, `[rows, RESAMPLES]`."""
     windows = rows.shape[1]
     random = np.random.default_rng(seed)
     step = max(1, BLOCK // windows)
-    weights = np.full(windows, 1 / windows)
-    parts = [
-        rows @ random.multinomial(windows, weights, size=min(step, RESAMPLES - start)).T / windows
-        for start in range(0, RESAMPLES, step)
-    ]
+    parts = []
+    for start in range(0, RESAMPLES, step):
+        drawn = random.integers(0, windows, size=(min(step, RESAMPLES - start), windows))
+        parts.append(rows[:, drawn].mean(axis=2))
     return np.concatenate(parts, axis=1)
 
 
 def _interval(value: float, resampled: np.ndarray, windows: int, level: float) -> Interval:
+    """The percentiles of `resampled`, stretched from `value` by the k of the module's text."""
     if windows == 1:
         return Interval(value, None, None, windows, level)
     tail = (1 - level) / 2
-    spread = math.sqrt(windows / (windows - 1)) * stats.t.ppf(1 - tail, windows - 1)
-    tail = float(stats.norm.cdf(-spread))
-    low, high = np.quantile(resampled, [tail, 1 - tail])
+    stretch = math.sqrt(windows / (windows - 1))
+    stretch *= stats.t.ppf(1 - tail, windows - 1) / stats.norm.ppf(1 - tail)
+    low, high = value + stretch * (np.quantile(resampled, [tail, 1 - tail]) - value)
     return Interval(value, float(low), float(high), windows, level)
+
+
+def _map(interval: Interval, function: Callable[[float], float]) -> Interval:
+    """The interval of a rising function of the estimate."""
+    if interval.low is None or interval.high is None:
+        return replace(interval, value=function(interval.value))
+    ends = {name: function(getattr(interval, name)) for name in ("value", "low", "high")}
+    return replace(interval, **ends)

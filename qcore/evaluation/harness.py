@@ -18,14 +18,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qcore.errors import DataError
 from qcore.evaluation.confidence import Proportion, proportion
+from qcore.evaluation.logits import PASS_TOKENS
 from qcore.evaluation.questions import SPLIT, lm_eval_version, load_questions, load_task, quiet
 from qcore.event import Progress, silent
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
-
-PASS_TOKENS = 512
-"""Tokens that go through the network together; larger passes suit a GPU."""
 
 
 @dataclass(frozen=True, slots=True)

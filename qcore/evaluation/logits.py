@@ -17,6 +17,9 @@ from transformers import PreTrainedModel
 
 from qcore.errors import UnsupportedModel
 
+PASS_TOKENS = 512
+"""Tokens of several short texts that go through the network together; more suit a GPU."""
+
 CHUNK_LOGITS = 1 << 23
 """Logits made at a time, 32 MB in fp32: measured fastest for 49,152 words on one core."""
 

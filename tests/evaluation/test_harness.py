@@ -127,7 +127,7 @@ def test_every_task_scores_what_lm_eval_scores(model, tokenizer, task):
     with quiet():
         theirs = evaluate(
             HFLM(model, tokenizer=tokenizer, batch_size=1),
-            {"tasks": {task: load_task(task, load_questions(task))}},
+            {"tasks": {task: load_task(task, load_questions(task).select(range(9)))}},
             limit=4,
         )
     result = theirs["results"][task]
