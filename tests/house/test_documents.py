@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import ROOT, markdown_files
+from tests.house.tree import ROOT, make, markdown_files
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -48,9 +48,7 @@ def test_the_readme_names_the_two_commands():
 
 def test_help_lists_every_target_that_can_be_made():
     phony = set(re.findall(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)[0].split())
-    help_text = subprocess.run(
-        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    help_text = make("help")
     assert phony == make_targets() == set(re.findall(r"^  make ([a-z-]+)", help_text, re.MULTILINE))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +31,17 @@ def trees(*parts: str) -> Iterator[tuple[str, ast.Module]]:
     """(path from the root, syntax tree) of each Python file."""
     for path in python_files(*parts):
         yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def make(*arguments: str, folder: Path = ROOT) -> str:
+    """What `make` prints, as if nobody had called it from another make."""
+    inherited = {"MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "PORT", "HOST", "PYTHON"}
+    clean = {name: value for name, value in os.environ.items() if name not in inherited}
+    command = ["make", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=clean, capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout
 
 
 def calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
