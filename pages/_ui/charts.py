@@ -212,7 +212,7 @@ def log_ticks(low: float, high: float) -> list[float]:
         ticks = [float(f"{tick:.3g}") for tick in every if low * 0.8 <= tick <= high * 1.25]
         if len(ticks) >= 4:
             break
-    return ticks
+    return ticks[:: math.ceil(len(ticks) / 9)]
 
 
 def _draw_rings(figure: go.Figure, x: np.ndarray, y: np.ndarray) -> None:
