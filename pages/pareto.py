@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from pages._ui import charts, empty, frames, report_view, run_table, services, state
@@ -74,14 +75,9 @@ def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, st
 def draw_chart(table: pd.DataFrame) -> None:
     """The figure, its caption, and the click that selects."""
     size, score, log, image = choose_axes(table)
-    figure = charts.pareto(
-        table,
-        size,
-        score,
-        reference=frames.reference(table, score),
-        logarithmic=log,
-        selected=state.selected(),
-    )
+    drawn = (table["measured"].iloc[0], *sorted(set(frames.words(table, "model"))))
+    version = services.catalogue().version
+    figure = _figure((version, drawn), table, size, score, log, frozenset(state.selected()))
     st.plotly_chart(
         figure,
         key="front",
@@ -95,6 +91,15 @@ def draw_chart(table: pd.DataFrame) -> None:
         f"{', '.join(table['model'].unique())} on {table['measured'].iloc[0]}. {bars}Click a "
         "point, or drag a box around several, to open their reports below."
     )
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _figure(
+    key: tuple, _table: pd.DataFrame, size: frames.Axis, score: frames.Axis, log: bool, rings
+) -> go.Figure:
+    """The figure, kept while `key` names the same runs; it is drawn from, never changed."""
+    reference = frames.reference(_table, score)
+    return charts.pareto(_table, size, score, reference=reference, logarithmic=log, selected=rings)
 
 
 def draw_reports() -> None:

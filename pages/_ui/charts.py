@@ -21,6 +21,9 @@ WEBGL_FROM = 2000
 ERROR_BARS_UP_TO = 300
 """Beyond this many points, intervals hide the points; the table keeps them."""
 
+FULL_HOVER_UP_TO = 500
+"""Beyond this many points a hover shows the run's title and place; the table has the rest."""
+
 LABELS_UP_TO = 10
 _HEIGHT, _SMALL_HEIGHT = 520, 300
 
@@ -61,7 +64,7 @@ def pareto(
         selected: ids that get a ring.
         small: for a corner of a page: no legend, no labels.
     """
-    figure = go.Figure()
+    figure, selected = go.Figure(), frozenset(selected)
     y = frames.numbers(table, score.column)
     table = table.loc[np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)]
     x, y = frames.numbers(table, size.column), frames.numbers(table, score.column)
@@ -69,7 +72,9 @@ def pareto(
     models = np.asarray(frames.words(table, "model"), dtype=object)
     shapes = palette.symbols(models.tolist())
     _draw_front(figure, table, x, y, score, labels=not small)
-    many = len(table) > WEBGL_FROM
+    ids = np.asarray(frames.words(table, "id"), dtype=object)
+    titles = np.asarray(frames.words(table, "title"), dtype=object)
+    many, full = len(table) > WEBGL_FROM, len(table) <= FULL_HOVER_UP_TO
     trace = go.Scattergl if many else go.Scatter
     for method, model in sorted(set(zip(methods, models, strict=True))):
         part = np.flatnonzero((methods == method) & (models == model))
@@ -83,19 +88,19 @@ def pareto(
                 else None,
                 mode="markers",
                 name=method if len(shapes) == 1 else f"{method} · {model}",
-                customdata=_identities(group),
+                customdata=ids[part],
+                text=np.asarray(_hover(group, score), dtype=object) if full else titles[part],
                 marker={
                     "color": palette.colour(method),
                     "symbol": shapes[model],
                     "size": 8 if small or len(table) > ERROR_BARS_UP_TO else 11,
                     "opacity": 0.55 if many else 0.9,
                 },
-                hovertext=None if many else _hover(group, score),
-                hovertemplate=_PLAIN_TEMPLATE if many else _TEMPLATE,
+                hovertemplate=_TEMPLATE if full else _PLAIN_TEMPLATE,
                 unselected={"marker": {"opacity": 0.35}},
             )
         )
-    ringed = np.isin(frames.words(table, "id"), list(selected))
+    ringed = np.fromiter((run in selected for run in ids), dtype=bool, count=len(ids))
     if ringed.any():
         _draw_rings(figure, x[ringed], y[ringed])
     line = [reference] if math.isfinite(reference) and (reference > 0 or not logarithmic) else []
@@ -107,12 +112,8 @@ def pareto(
     return figure
 
 
-_TEMPLATE = "%{hovertext}<extra></extra>"
-_PLAIN_TEMPLATE = "<b>%{customdata[1]}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
-
-
-def _identities(group: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(zip(frames.words(group, "id"), frames.words(group, "title"), strict=True))
+_TEMPLATE = "%{text}<extra></extra>"
+_PLAIN_TEMPLATE = "<b>%{text}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
 
 
 def _error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from qcore.chromium import find_chromium
+
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 _START_SECONDS = 90.0
@@ -53,12 +55,10 @@ def _wait(url: str, app: subprocess.Popen, log: Path) -> None:
 def chromium():
     """A browser: an installed one, or Playwright's own; without either the tests are skipped."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    from qcore.chromium import find
-
+    installed = find_chromium()
+    if installed is None:
+        pytest.skip("no Chromium: install one, or run `playwright install chromium`")
     with playwright.sync_playwright() as driver:
-        installed = find() or driver.chromium.executable_path
-        if not Path(installed).exists():
-            pytest.skip("no Chromium: install one, or run `playwright install chromium`")
         browser = driver.chromium.launch(executable_path=str(installed), args=FLAGS)
         yield browser
         browser.close()
