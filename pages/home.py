@@ -77,12 +77,11 @@ def draw_front(table: pd.DataFrame) -> None:
         config=charts.config("front"),
         alt=f"{len(alike)} runs, bits per weight against {score.label}",
     )
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.caption(
+    st.caption(
         f"{newest['model']}, {newest['measured']}. {wording.count(len(alike), 'run')}; the lower "
         "left is better."
     )
-    right.page_link("pages/pareto.py", label="Open Pareto", icon=":material/scatter_plot:")
+    st.page_link("pages/pareto.py", label="Open Pareto", icon=":material/scatter_plot:")
 
 
 def draw_newest() -> None:
@@ -95,7 +94,7 @@ def draw_newest() -> None:
         for job in jobs:
             colour, icon = palette.STATE_BADGES[job.state]
             badge, title = st.columns([1, 2], vertical_alignment="center")
-            badge.badge(job.state, color=colour, icon=icon)  # type: ignore[arg-type]
+            badge.badge(job.state, color=colour, icon=icon)
             if job.report:
                 title.page_link(
                     "pages/pareto.py",

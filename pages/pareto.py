@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from pages._ui import charts, empty, frames, report_view, run_table, services, state
@@ -13,19 +14,21 @@ _SHOWN_AT_ONCE = 4
 
 def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
     """The runs that were scored on the same tokens of the same model."""
-    counts = table.groupby(["measured", "model"], sort=False).size()
-    places = list(counts.index)
-    wanted = table[table["id"].isin(state.selected())]
-    first = next(
-        (i for i, at in enumerate(places) if len(wanted) and at == _place(wanted.iloc[0])), 0
-    )
+    scored = list(zip(frames.words(table, "measured"), frames.words(table, "model"), strict=True))
+    places = list(dict.fromkeys(scored))
+    wanted = set(state.selected())
+    named = (at for at, run in zip(scored, frames.words(table, "id"), strict=True) if run in wanted)
+    first = places.index(next(named, places[0]))
     left, right = st.columns([3, 2], vertical_alignment="bottom")
-    place = left.selectbox(
-        "Evaluated on",
-        places,
-        index=first,
-        format_func=lambda at: f"{at[1]} – {at[0]} ({counts[at]})",
-        help="Only runs that were scored on the same tokens can be compared.",
+    place: tuple[str, str] = (
+        left.selectbox(
+            "Evaluated on",
+            places,
+            index=first,
+            format_func=lambda at: f"{at[1]} – {at[0]} ({scored.count(at)})",
+            help="Only runs that were scored on the same tokens can be compared.",
+        )
+        or places[first]
     )
     others = [model for measured, model in places if measured == place[0] and model != place[1]]
     models = [place[1]]
@@ -39,10 +42,6 @@ def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
     return frames.comparable(table, place[0], models)
 
 
-def _place(row: pd.Series) -> tuple[str, str]:
-    return row["measured"], row["model"]
-
-
 def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, str]:
     """Size, quality, whether quality is drawn on a log axis, and the format of saved figures."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
@@ -52,7 +51,7 @@ def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, st
             list(frames.SIZES),
             default="bits",
             required=True,
-            format_func={"bits": "Bits per weight", "bytes": "Bytes"}.get,
+            format_func=lambda name: {"bits": "Bits per weight", "bytes": "Bytes"}[name],
             key="x",
             bind="query-params",
         )
@@ -76,14 +75,9 @@ def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, st
 def draw_chart(table: pd.DataFrame) -> None:
     """The figure, its caption, and the click that selects."""
     size, score, log, image = choose_axes(table)
-    figure = charts.pareto(
-        table,
-        size,
-        score,
-        reference=frames.reference(table, score),
-        logarithmic=log,
-        selected=state.selected(),
-    )
+    drawn = (table["measured"].iloc[0], *sorted(set(frames.words(table, "model"))))
+    version = services.catalogue().version
+    figure = _figure((version, drawn), table, size, score, log, frozenset(state.selected()))
     st.plotly_chart(
         figure,
         key="front",
@@ -94,9 +88,18 @@ def draw_chart(table: pd.DataFrame) -> None:
     )
     bars = "Bars are 95 % intervals. " if len(table) <= charts.ERROR_BARS_UP_TO else ""
     st.caption(
-        f"{', '.join(table['model'].unique())} on {table['measured'].iloc[0]}. {bars}Click a point, "
-        "or drag a box around several, to open their reports below."
+        f"{', '.join(table['model'].unique())} on {table['measured'].iloc[0]}. {bars}Click a "
+        "point, or drag a box around several, to open their reports below."
     )
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _figure(
+    key: tuple, _table: pd.DataFrame, size: frames.Axis, score: frames.Axis, log: bool, rings
+) -> go.Figure:
+    """The figure, kept while `key` names the same runs; it is drawn from, never changed."""
+    reference = frames.reference(_table, score)
+    return charts.pareto(_table, size, score, reference=reference, logarithmic=log, selected=rings)
 
 
 def draw_reports() -> None:
@@ -123,7 +126,7 @@ def draw_reports() -> None:
             list(titles),
             default=shown,
             required=True,
-            format_func=titles.get,
+            format_func=lambda run: titles[run],
             label_visibility="collapsed",
         )
     report_view.draw(next(report for report in reports if report.id == shown))

@@ -6,20 +6,23 @@ Selections come back with the run's id in `customdata`: positions in grouped tra
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages._ui import palette, wording
-from pages._ui.frames import Axis, front
+from pages._ui import frames, palette, wording
+from pages._ui.frames import Axis
 
 WEBGL_FROM = 2000
 """More points than this are drawn by WebGL: SVG makes a page element of each."""
 
 ERROR_BARS_UP_TO = 300
 """Beyond this many points, intervals hide the points; the table keeps them."""
+
+FULL_HOVER_UP_TO = 500
+"""Beyond this many points a hover shows the run's title and place; the table has the rest."""
 
 LABELS_UP_TO = 10
 _HEIGHT, _SMALL_HEIGHT = 520, 300
@@ -61,63 +64,67 @@ def pareto(
         selected: ids that get a ring.
         small: for a corner of a page: no legend, no labels.
     """
-    figure = go.Figure()
-    known = table[table[score.column].notna()]
-    if logarithmic:
-        known = known[known[score.column] > 0]
-    shapes = palette.symbols(known["model"].tolist())
-    _draw_front(figure, known, size, score, labels=not small)
-    bars = len(known) <= ERROR_BARS_UP_TO and f"{score.column}/low" in known
-    trace = go.Scattergl if len(known) > WEBGL_FROM else go.Scatter
-    for (method, model), group in known.groupby(["method", "model"], sort=True):
-        name = method if len(shapes) == 1 else f"{method} · {model}"
+    figure, selected = go.Figure(), frozenset(selected)
+    y = frames.numbers(table, score.column)
+    table = table.loc[np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)]
+    x, y = frames.numbers(table, size.column), frames.numbers(table, score.column)
+    methods = np.asarray(frames.words(table, "method"), dtype=object)
+    models = np.asarray(frames.words(table, "model"), dtype=object)
+    shapes = palette.symbols(models.tolist())
+    _draw_front(figure, table, x, y, score, labels=not small)
+    ids = np.asarray(frames.words(table, "id"), dtype=object)
+    titles = np.asarray(frames.words(table, "title"), dtype=object)
+    many, full = len(table) > WEBGL_FROM, len(table) <= FULL_HOVER_UP_TO
+    trace = go.Scattergl if many else go.Scatter
+    for method, model in sorted(set(zip(methods, models, strict=True))):
+        part = np.flatnonzero((methods == method) & (models == model))
+        group = table.iloc[part]
         figure.add_trace(
             trace(
-                x=_floats(group[size.column]),
-                y=_floats(group[score.column]),
-                error_y=_error_bars(group, score, palette.colour(method)) if bars else None,
+                x=x[part].astype(np.float32),
+                y=y[part].astype(np.float32),
+                error_y=_error_bars(group, score, palette.colour(method))
+                if len(table) <= ERROR_BARS_UP_TO
+                else None,
                 mode="markers",
-                name=name,
-                customdata=group[["id", "title"]].to_numpy(),
+                name=method if len(shapes) == 1 else f"{method} · {model}",
+                customdata=ids[part],
+                text=np.asarray(_hover(group, score), dtype=object) if full else titles[part],
                 marker={
                     "color": palette.colour(method),
                     "symbol": shapes[model],
-                    "size": 8 if small or len(known) > ERROR_BARS_UP_TO else 11,
-                    "opacity": 0.9 if len(known) <= WEBGL_FROM else 0.55,
+                    "size": 8 if small or len(table) > ERROR_BARS_UP_TO else 11,
+                    "opacity": 0.55 if many else 0.9,
                 },
-                hovertext=_hover(group, size, score) if len(known) <= WEBGL_FROM else None,
-                hovertemplate=_TEMPLATE if len(known) <= WEBGL_FROM else _PLAIN_TEMPLATE,
+                hovertemplate=_TEMPLATE if full else _PLAIN_TEMPLATE,
                 unselected={"marker": {"opacity": 0.35}},
             )
         )
-    _draw_rings(figure, known[known["id"].isin(set(selected))], size, score)
-    if math.isfinite(reference) and (reference > 0 or not logarithmic):
+    ringed = np.fromiter((run in selected for run in ids), dtype=bool, count=len(ids))
+    if ringed.any():
+        _draw_rings(figure, x[ringed], y[ringed])
+    line = [reference] if math.isfinite(reference) and (reference > 0 or not logarithmic) else []
+    if line:
         _draw_reference(figure, reference, logarithmic=logarithmic)
     _lay_out(figure, size, score, logarithmic=logarithmic, small=small)
-    if logarithmic:
-        values = known[score.column].tolist() + ([reference] if reference > 0 else [])
-        ticks = log_ticks(min(values), max(values)) if values else []
-        figure.update_yaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+    if len(table):
+        _set_ticks(figure, size, x, [*y.tolist(), *line], logarithmic=logarithmic)
     return figure
 
 
-_TEMPLATE = "%{hovertext}<extra></extra>"
-_PLAIN_TEMPLATE = "<b>%{customdata[1]}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
-
-
-def _floats(values: pd.Series) -> np.ndarray:
-    return values.to_numpy(dtype=np.float32)
+_TEMPLATE = "%{text}<extra></extra>"
+_PLAIN_TEMPLATE = "<b>%{text}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
 
 
 def _error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:
-    value = group[score.column]
-    above = (group[f"{score.column}/high"] - value).clip(lower=0).fillna(0)
-    below = (value - group[f"{score.column}/low"]).clip(lower=0).fillna(0)
+    value = frames.numbers(group, score.column)
+    above = frames.numbers(group, f"{score.column}/high") - value
+    below = value - frames.numbers(group, f"{score.column}/low")
     return {
         "type": "data",
         "symmetric": False,
-        "array": _floats(above),
-        "arrayminus": _floats(below),
+        "array": np.nan_to_num(above).clip(min=0).astype(np.float32),
+        "arrayminus": np.nan_to_num(below).clip(min=0).astype(np.float32),
         "color": palette.translucent(colour, 0.45),
         "thickness": 1.3,
         "width": 3,
@@ -125,24 +132,25 @@ def _error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:
 
 
 def _draw_front(
-    figure: go.Figure, table: pd.DataFrame, size: Axis, score: Axis, *, labels: bool
+    figure: go.Figure,
+    table: pd.DataFrame,
+    x: np.ndarray,
+    y: np.ndarray,
+    score: Axis,
+    *,
+    labels: bool,
 ) -> None:
-    best = front(
-        table[size.column].to_numpy(float),
-        table[score.column].to_numpy(float),
-        higher_is_better=score.higher_is_better,
-    )
+    best = frames.front(x, y, higher_is_better=score.higher_is_better)
     if not len(best):
         return
-    points = table.iloc[best]
     labelled = labels and len(best) <= LABELS_UP_TO
     figure.add_trace(
         go.Scatter(
-            x=_floats(points[size.column]),
-            y=_floats(points[score.column]),
+            x=x[best].astype(np.float32),
+            y=y[best].astype(np.float32),
             mode="lines+text" if labelled else "lines",
-            text=[short_title(row) for row in points.itertuples()] if labelled else None,
-            textposition="bottom left" if not score.higher_is_better else "top left",
+            text=[short_title(row) for row in table.iloc[best].itertuples()] if labelled else None,
+            textposition="top left" if score.higher_is_better else "bottom left",
             textfont={"size": 11},
             line={"color": palette.NEUTRAL, "width": 2, "shape": "hv"},
             name="front",
@@ -175,6 +183,26 @@ def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> No
     )
 
 
+_BITS = (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 12, 16)
+
+
+def _set_ticks(
+    figure: go.Figure, size: Axis, x: np.ndarray, y: Sequence[float], *, logarithmic: bool
+) -> None:
+    """Round numbers on the logarithmic axes, which plotly would label with stray digits."""
+    low, high = float(x.min()), float(x.max())
+    if size.column == "bits":
+        ticks = [step for step in _BITS if low * 0.8 <= step <= high * 1.25]
+        names = [f"{tick:g}" for tick in ticks]
+    else:
+        ticks = log_ticks(low, high)
+        names = [wording.size(tick) for tick in ticks]
+    figure.update_xaxes(tickvals=ticks, ticktext=names)
+    if logarithmic:
+        ticks = log_ticks(min(y), max(y))
+        figure.update_yaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+
+
 def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers for a logarithmic axis from `low` to `high`: some three to nine of them."""
     decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
@@ -185,24 +213,17 @@ def log_ticks(low: float, high: float) -> list[float]:
         ticks = [float(f"{tick:.3g}") for tick in every if low * 0.8 <= tick <= high * 1.25]
         if len(ticks) >= 4:
             break
-    return ticks
+    return ticks[:: math.ceil(len(ticks) / 9)]
 
 
-def _draw_rings(figure: go.Figure, chosen: pd.DataFrame, size: Axis, score: Axis) -> None:
-    if chosen.empty:
-        return
+def _draw_rings(figure: go.Figure, x: np.ndarray, y: np.ndarray) -> None:
     figure.add_trace(
         go.Scatter(
-            x=_floats(chosen[size.column]),
-            y=_floats(chosen[score.column]),
+            x=x.astype(np.float32),
+            y=y.astype(np.float32),
             mode="markers",
             name="selected",
-            marker={
-                "symbol": "circle-open",
-                "size": 22,
-                "color": "#E0A100",
-                "line": {"width": 3},
-            },
+            marker={"symbol": "circle-open", "size": 22, "color": "#E0A100", "line": {"width": 3}},
             hoverinfo="skip",
         )
     )
@@ -219,8 +240,7 @@ def _lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, s
         hoverlabel={"align": "left"},
         uirevision="keep",
     )
-    bytes_axis = {"tickformat": ".3s", "ticksuffix": "B"} if size.column == "bytes" else {}
-    figure.update_xaxes(title=size.label, zeroline=False, automargin=True, **bytes_axis)
+    figure.update_xaxes(title=size.label, type="log", zeroline=False, automargin=True)
     better = "higher is better" if score.higher_is_better else "lower is better"
     scale = ", log scale" if logarithmic else ""
     figure.update_yaxes(
@@ -240,7 +260,7 @@ def short_title(row) -> str:
     return f"{weights}{group}{acting.replace('_ASYM', '')}{tail}"
 
 
-def _hover(group: pd.DataFrame, size: Axis, score: Axis) -> list[str]:
+def _hover(group: pd.DataFrame, score: Axis) -> list[str]:
     """Everything about a point, in a few short lines."""
     low, high = f"{score.column}/low", f"{score.column}/high"
     lines = []

@@ -127,13 +127,23 @@ _WORDS = {
 }
 
 
+def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
+    """A column as float64, NaN where there is no number; all NaN where there is no such column."""
+    if column not in table.columns:
+        return np.full(len(table), math.nan)
+    return np.asarray(table[column], dtype=np.float64)
+
+
+def words(table: pd.DataFrame, column: str) -> list[str]:
+    """A column of text."""
+    return [str(word) for word in np.asarray(table[column], dtype=object)]
+
+
 def metrics(table: pd.DataFrame) -> list[str]:
     """The metrics that any run of the table has: perplexity first, tasks last."""
-    known = [name for name in _QUALITIES if name in table and table[name].notna().any()]
+    known = [name for name in _QUALITIES if np.isfinite(numbers(table, name)).any()]
     tasks = sorted(
-        name
-        for name in table.columns
-        if name.startswith("accuracy/") and name.count("/") == 1 and table[name].notna().any()
+        name for name in table.columns if name.startswith("accuracy/") and name.count("/") == 1
     )
     return known + tasks
 
@@ -143,7 +153,8 @@ def reference(table: pd.DataFrame, axis: Axis) -> float:
     certain = {"loss_increase": 0.0, "kl": 0.0, "top1_agreement": 1.0}
     if axis.column != "perplexity":
         return certain.get(axis.column, math.nan)
-    values = table["float_perplexity"].dropna().to_numpy(float)
+    values = numbers(table, "float_perplexity")
+    values = values[np.isfinite(values)]
     agreed = len(values) > 0 and np.ptp(values) <= 1e-3 * values[0]
     return float(values[0]) if agreed else math.nan
 

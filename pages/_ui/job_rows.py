@@ -28,7 +28,7 @@ def draw(job: Job, queue: Backend) -> None:
     now = time.time()
     stages = _stages(job, queue, now)
     with st.container(border=True, key=f"job-{job.id}", gap="xsmall"):
-        name, progress, buttons = st.columns([4, 7, 3], vertical_alignment="center")
+        name, progress, buttons = st.columns([4, 6, 4], vertical_alignment="center")
         with name:
             colour, icon = palette.STATE_BADGES[job.state]
             st.badge(job.state, color=colour, icon=icon)

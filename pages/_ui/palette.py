@@ -7,6 +7,7 @@ lightness until each has a contrast of at least 3.5 against the light and the da
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 METHOD_COLOURS = {
     "float": "#7B8494",
@@ -19,7 +20,9 @@ METHOD_COLOURS = {
 NEUTRAL = "#7B8494"
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "hexagon", "x")
 
-STATE_BADGES = {
+BadgeColour = Literal["red", "orange", "blue", "green", "gray"]
+
+STATE_BADGES: dict[str, tuple[BadgeColour, str]] = {
     "queued": ("gray", ":material/schedule:"),
     "running": ("blue", ":material/progress_activity:"),
     "finished": ("green", ":material/check:"),

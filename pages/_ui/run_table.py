@@ -58,7 +58,7 @@ def _rows_chosen() -> None:
 def _columns(table: pd.DataFrame) -> list[str]:
     """What is worth a column: quality first, then what the run was."""
     metrics = frames.metrics(table)
-    varying = [name for name in ("model", "device") if table[name].nunique() > 1]
+    varying = [name for name in ("model", "device") if len(set(frames.words(table, name))) > 1]
     return ["title", "method", "bits", "bytes", *metrics, *varying, "seconds", "id"]
 
 

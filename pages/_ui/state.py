@@ -57,6 +57,13 @@ def clone_request() -> str:
 
 
 def clicked(event: Any) -> list[str]:
-    """The ids behind a plotly selection: the first value of each point's customdata."""
+    """The ids behind a plotly selection: each point's customdata."""
     points: Sequence[Any] = event.get("selection", {}).get("points", []) if event else []
-    return list(dict.fromkeys(point["customdata"][0] for point in points if "customdata" in point))
+    return list(
+        dict.fromkeys(_id(point["customdata"]) for point in points if "customdata" in point)
+    )
+
+
+def _id(customdata: Any) -> str:
+    # Plotly hands back a scalar or a list of one, whichever the browser made of it.
+    return str(customdata[0] if isinstance(customdata, list | tuple) else customdata)

@@ -1,0 +1,54 @@
+"""What only a browser shows: the app starts, follows the knobs, and is clean in both themes."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+# Streamlit's own, offline and on deep links: its host config and health probes under the page.
+_NOISE = ("status of 404", "ERR_NAME_NOT_RESOLVED", "ERR_INTERNET_DISCONNECTED")
+_PATIENCE_MS = 60_000
+
+
+@pytest.fixture(params=["light", "dark"])
+def tab(chromium, request):
+    """A page in one theme that fails its test on any console error."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 900}, color_scheme=request.param)
+    page.set_default_timeout(_PATIENCE_MS)
+    errors: list[str] = []
+
+    def note(message) -> None:
+        if message.type == "error" and not any(word in message.text for word in _NOISE):
+            errors.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert not errors
+
+
+def test_home_invites_on_the_first_visit(tab, address):
+    tab.goto(address)
+    tab.get_by_role("button", name="Run the demo sweep").wait_for()
+    tab.get_by_text("This machine").wait_for()
+    assert tab.locator("[data-testid=stException]").count() == 0
+
+
+def test_the_number_of_runs_follows_the_knobs(tab, address):
+    tab.goto(f"{address}/new_run")
+    runs = tab.get_by_test_id("stMetricValue").first
+    runs.get_by_text("1", exact=True).wait_for()
+    tab.get_by_role("button", name="GPTQ", exact=True).click()
+    runs.get_by_text("2", exact=True).wait_for()
+    tab.get_by_role("button", name="absmax", exact=True).click()
+    runs.get_by_text("4", exact=True).wait_for()
+    assert tab.locator("[data-testid=stException]").count() == 0
+
+
+@pytest.mark.parametrize("page", ["jobs", "pareto"])
+def test_an_empty_page_says_what_to_do_next(tab, address, page):
+    tab.goto(f"{address}/{page}")
+    tab.get_by_role("button", name="Choose my own").click()
+    tab.get_by_role("heading", name="What shall I try?").wait_for()

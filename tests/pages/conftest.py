@@ -1,0 +1,99 @@
+"""A home of its own, reports made by hand, and a queue that remembers what it was asked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages._ui import services
+from qcore.event import Event
+from qcore.jobs.protocol import Job, JobState
+from qcore.library import Library
+from qcore.recipe import Recipe
+
+_APP = Path(__file__).resolve().parents[2] / "app.py"
+
+
+class Queue:
+    """A Backend that keeps jobs in a list and runs nothing."""
+
+    def __init__(self):
+        self.all: list[Job] = []
+        self.submitted: list[Recipe] = []
+        self.asked: list[tuple[str, str]] = []
+        self.history: dict[str, list[Event]] = {}
+
+    def add(self, recipe: Recipe, state: JobState, **values) -> Job:
+        job = Job(f"{len(self.all):012x}", recipe, state, time.time(), **values)
+        self.all.insert(0, job)
+        return job
+
+    def submit(self, recipes):
+        self.submitted += recipes
+        sweep = "s" if len(recipes) > 1 else ""
+        return [self.add(recipe, JobState.QUEUED, sweep=sweep) for recipe in recipes]
+
+    def jobs(self, limit=200):
+        return self.all[:limit]
+
+    def status(self, job):
+        return next(item for item in self.all if item.id == job)
+
+    def cancel(self, job):
+        self.asked.append(("cancel", job))
+        return self.status(job)
+
+    def resume(self, job):
+        self.asked.append(("resume", job))
+        return self.status(job)
+
+    def events(self, job, after=0):
+        return self.history.get(job, [])[after:]
+
+    def logs(self, job, tail=200):
+        return "a line that the worker printed"
+
+    def tick(self):
+        pass
+
+
+@dataclass
+class Bench:
+    """What a page test holds: the library, the queue, and the running app."""
+
+    library: Library
+    queue: Queue
+    app: AppTest
+
+    def open(self, page: str = "home", **query: str) -> AppTest:
+        """The page, run once."""
+        if page != "home":
+            self.app.run()
+            self.app.switch_page(f"pages/{page}.py")
+        for key, value in query.items():
+            self.app.query_params[key] = value
+        self.app.run()
+        assert not self.app.exception, [item.value for item in self.app.exception]
+        return self.app
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch) -> Bench:
+    """The dashboard over an empty home; previews cost nothing to make."""
+    monkeypatch.setenv("QUANTSCOPE_HOME", str(tmp_path))
+    queue = Queue()
+    monkeypatch.setattr(services, "backend", lambda: queue)
+    monkeypatch.setattr(services, "cache", lambda: SimpleNamespace(size=lambda: 12_300_000))
+    monkeypatch.setattr(
+        services,
+        "preview",
+        lambda recipes: SimpleNamespace(
+            runs=len(recipes), finished=1, stages=7, cached=3, shared=2, seconds=61.0
+        ),
+    )
+    return Bench(Library(tmp_path), queue, AppTest.from_file(_APP, default_timeout=60))
