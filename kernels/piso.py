@@ -26,6 +26,7 @@ float32 rounds to the codes that were scored; pieces narrower than that are left
 
 from __future__ import annotations
 
+import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,7 +36,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
 
 Path = Literal["reference", "blocked", "compiled"]
 
@@ -109,7 +109,7 @@ def sides(grid: Float[Tensor, "points"]) -> tuple[Side, Side]:
 
 
 def _side(values: list[float]) -> Side:
-    pairs = list(zip(values, values[1:], strict=False))
+    pairs = list(itertools.pairwise(values))
     return Side(tuple((a + b) / 2 for a, b in pairs), tuple(b - a for a, b in pairs))
 
 
