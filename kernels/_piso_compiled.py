@@ -8,9 +8,9 @@ know of a transition is its level: n_l entries stand at level l or above, and th
 largest. So the scales alone are sorted, with the level written over their last bits (`prepare`).
 
 **Staircase.** Therefore (Hq)_i = Σ_l gap_l · R_i[n_l], where R_i is the prefix sum, in sorted
-order, of sign(w_j) H_ij. A panel of columns of H is held at a time: one scan of d vector additions gives
-their prefix sums, and each of their transitions then costs one look-up per level. Per channel
-d² additions, side by side in the vector unit, and d·levels² look-ups.
+order, of sign(w_j) H_ij. A panel of columns of H is held at a time: one scan of d vector additions
+gives their prefix sums, and each of their transitions then costs one look-up per level. Per
+channel d² additions, side by side in the vector unit, and d·levels² look-ups.
 
 **Stream.** With many levels the look-ups dominate. Then the transitions are replayed in order for
 each panel, each adding δ·H_i to the panel's running sums: d²·levels additions, but no table.
