@@ -30,8 +30,10 @@ import numpy as np
 from numba import njit
 
 COLUMNS = 32
-"""Columns of H in a panel. It is kept out of the compiled code on purpose: loops of known short
-length are unrolled before they are vectorised, which then fails."""
+STREAM_COLUMNS = 64
+"""Columns of H in a panel, for the staircase and the stream. The compiled code reads them off the
+panel on purpose: loops of known short length are unrolled before they are vectorised, which then
+fails."""
 
 LEVEL_BITS = 9
 """Bits of a transition's key that hold its level; E5M2 has 123 levels, INT8 has 128."""
