@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks._measure import interleave, save, table
-from kernels.gptq import Path
+from kernels.paths import Path
 from qcore.formats.coding import dequantize
 from qcore.formats.format import Format, named
 from qcore.formats.quantized import Quantized, Scales

@@ -13,28 +13,20 @@ other.
 
 The reference does it twice blocked: a matrix product brings the errors of earlier sub-blocks, so
 that the column-by-column part never reaches further than `INNER` columns. On the CPU a compiled
-twin (`kernels.gptq_compiled`) takes its place; `path_for` says which one runs.
+twin (`kernels.gptq_compiled`) takes its place; `kernels.paths` says which one runs.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from kernels.elements import Element, nearest
-
-Path = Literal["compiled", "torch"]
+from kernels.paths import Path, path_for
 
 INNER = 16
 """Columns between two matrix products: fewer means more products, more means longer updates."""
-
-
-def path_for(device: torch.device) -> Path:
-    """Which implementation serves a device: the compiled one on the CPU, torch elsewhere."""
-    return "compiled" if device.type == "cpu" else "torch"
 
 
 def round_block(

@@ -51,12 +51,12 @@ def round_block_compiled(
         offset = torch.zeros_like(scale) if zero is None else zero.contiguous()
         unit = np.float32(2.0**element.fraction)
         low, high = np.float32(element.low), np.float32(element.high)
-        _fixed_point(*arrays, offset.numpy(), low, high, unit)
+        _fixed_point(low, high, unit, offset.numpy(), *arrays)
     else:
         smallest = (element.min_exponent + FLOAT32_BIAS) << FLOAT32_MANTISSA
         shift = ((FLOAT32_MANTISSA - element.mantissa) << FLOAT32_MANTISSA) + ROUNDERS_MANTISSA
         largest = np.float32(element.largest)
-        _minifloat(*arrays, np.int32(smallest), np.int32(shift), largest)
+        _minifloat(np.int32(smallest), np.int32(shift), largest, *arrays)
     return values, errors
 
 
@@ -83,7 +83,7 @@ def _hear(target, errors, factor, column):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _fixed_point(columns, heard, factor, scale, group_of, values, errors, zero, low, high, unit):
+def _fixed_point(low, high, unit, zero, columns, heard, factor, scale, group_of, values, errors):
     block, out = columns.shape
     own = np.empty((block, LANES), np.float32)
     for first in range(0, out, LANES):
@@ -108,7 +108,7 @@ def _fixed_point(columns, heard, factor, scale, group_of, values, errors, zero, 
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _minifloat(columns, heard, factor, scale, group_of, values, errors, smallest, shift, largest):
+def _minifloat(smallest, shift, largest, columns, heard, factor, scale, group_of, values, errors):
     block, out = columns.shape
     own = np.empty((block, LANES), np.float32)
     rounder = np.empty(LANES, np.float32)

@@ -32,7 +32,8 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from kernels.elements import code_dtype, encode
-from kernels.gptq import Path, round_block
+from kernels.gptq import round_block
+from kernels.paths import Path
 from qcore.errors import NotPositiveDefinite
 from qcore.formats.coding import element_of, require_finite
 from qcore.formats.format import Format

@@ -14,7 +14,6 @@ A group of zeros gets scale 1 (its codes are all zero); for MX the smallest scal
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -37,7 +36,7 @@ def absmax(weight: Float[Tensor, "out in"], fmt: Format) -> Scales:
     if fmt.kind == "int" and not fmt.symmetric:
         scale, zero = asymmetric_scale(groups, fmt.bits)
         return Scales(scale.squeeze(-1), zero.squeeze(-1))
-    largest = torch.linalg.vector_norm(groups, torch.inf, dim=-1)
+    largest = groups.abs().amax(-1)
     if fmt.kind == "mx":
         return Scales(scales_of(shared_exponents(largest, element_of(fmt), fmt.scale_rounding)))
     scale = largest / 2 ** (fmt.bits - 1)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from kernels.elements import E2M1, E2M3, E4M3, E5M2, MXINT8, FixedPoint, encode, nearest
-from kernels.gptq import path_for, round_block
+from kernels.gptq import round_block
+from kernels.paths import path_for
 
 ELEMENTS = [FixedPoint(-8, 7), FixedPoint(-2, 1), FixedPoint(0, 15), MXINT8, E2M1, E2M3, E4M3, E5M2]
 SHAPES = [(1, 1), (5, 63), (16, 64), (33, 65), (128, 200)]

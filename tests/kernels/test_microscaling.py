@@ -32,7 +32,7 @@ def specified_exponent(largest: float, element, rule: str) -> int:
 def spread(*shape: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator) * torch.exp2(
-        8 * torch.randn(shape[:-1] + (1,), generator=generator)
+        8 * torch.randn(*shape[:-1], 1, generator=generator)
     )
 
 
