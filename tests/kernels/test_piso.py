@@ -155,7 +155,7 @@ def test_a_fine_grid_of_scales_is_never_better(name, spread):
 
 @pytest.mark.parametrize("storage", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_scale_is_storable_and_was_scored_with_the_codes_it_gives(storage):
-    w, h, t = problem(11, 48, "dense", rows=16)
+    w, h, _ = problem(11, 48, "dense", rows=16)
     w = w.float().double()
     grid = grid_of("int3")
     found = search(w, grid, h, w @ h, storage=storage)

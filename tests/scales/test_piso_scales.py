@@ -1,5 +1,7 @@
 """PiSO scales on whole weights: objectives, groups, zero points, powers of two, refusals."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -131,7 +133,7 @@ def test_refining_lowers_the_error_in_every_pass_and_ends_where_no_group_improve
         weight, named(name, group), *moments(x, xq), objective="cross", refine=True, signed=True
     )
     totals = [one.error for one in found.passes]
-    assert all(later <= earlier for earlier, later in zip(totals, totals[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(totals))
     assert found.passes[-1].name == "refine"
     assert found.passes[-1].changed == 0
 
@@ -207,7 +209,7 @@ def test_one_input_is_coded_without_error():
 
 
 def test_one_calibration_token_is_enough_for_a_scale():
-    x, xq, weight = layer(tokens=2)
+    _, xq, weight = layer(tokens=2)
     h = xq[:1].T @ xq[:1]
     found = fit(weight, named("int4"), h)
     assert bool(found.scales.scale.isfinite().all())
