@@ -14,9 +14,8 @@ zero one transition at a time, entry i taking the step δ, and
 visits every piece. What is left is bookkeeping, in three forms of the same search:
 
 - `reference`: one flip at a time, as above; the truth, and slow.
-- `blocked`: C flips of many channels at a time, for any device: one matrix product gives Hq at the
-  block's start, a C×C triangle of H corrects it inside. The best pieces are scored again in double.
-- `compiled`: for the CPU, `kernels._piso_compiled`.
+- `blocked`: C flips of many channels at a time, for any device: `kernels.piso_blocked`.
+- `compiled`: for the CPU, `kernels.piso_compiled`.
 
 Two rules make the answer usable. The scale returned is a number that its storage type holds: within
 each piece the storable neighbours of the parabola's minimum are tried, so nothing moves afterwards.
@@ -26,6 +25,7 @@ float32 rounds to the codes that were scored; pieces narrower than that are left
 
 from __future__ import annotations
 
+import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,7 +35,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
 
 Path = Literal["reference", "blocked", "compiled"]
 
@@ -47,7 +46,7 @@ MARGINS = {
 }
 """Relative distance kept from transition scales, by storage type."""
 
-_STORAGE = {
+STORAGE = {
     torch.float64: (53, -1022, float(np.finfo(np.float64).max)),
     torch.float32: (24, -126, float(np.finfo(np.float32).max)),
     torch.bfloat16: (8, -126, 3.3895313892515355e38),
@@ -55,14 +54,12 @@ _STORAGE = {
 }
 """Significand bits, smallest exponent and largest value of a stored scale."""
 
-STAIRCASE_LEVELS = 24
-"""Up to this many levels the staircase is faster than the stream (measured at widths 576, 1536)."""
+STAIRCASE_LEVELS = 40
+"""Up to this many levels (6 bits) the staircase is no slower than the stream, measured at widths
+576 and 1536; at 64 levels it depends on the width, at 128 the stream is faster."""
 
 _ROWS = 16
 """Channels that share one pass over the panels of H."""
-
-_KEPT = 4
-"""Pieces of a channel that the blocked form scores again in double precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,7 @@ def sides(grid: Float[Tensor, "points"]) -> tuple[Side, Side]:
 
 
 def _side(values: list[float]) -> Side:
-    pairs = list(zip(values, values[1:], strict=False))
+    pairs = list(itertools.pairwise(values))
     return Side(tuple((a + b) / 2 for a, b in pairs), tuple(b - a for a, b in pairs))
 
 
@@ -135,7 +132,9 @@ def search(
         path: force a form; None takes `compiled` on the CPU and `blocked` elsewhere.
     """
     path = path or ("compiled" if weights.device.type == "cpu" else "blocked")
-    run = {"reference": _reference, "blocked": _blocked, "compiled": _compiled}[path]
+    from kernels.piso_blocked import sweep_blocks  # it builds on this module
+
+    run = {"reference": _reference, "blocked": sweep_blocks, "compiled": _compiled}[path]
     scale, error = run(weights, grid, hessian, target, storage)
     mirrored = -grid.flip(0)
     if signed and not torch.equal(mirrored, grid):
@@ -219,103 +218,11 @@ def _candidates(alpha, beta, low, high, storage):
     if low >= high or alpha <= 0.0:
         return []
     s = min(max(alpha / beta, low), high) if beta > 0.0 else high
-    precision, smallest, largest = _STORAGE[storage]
+    precision, smallest, largest = STORAGE[storage]
     unit = math.ldexp(1.0, max(math.frexp(s)[1] - 1, smallest) - (precision - 1))
     down = math.floor(s / unit) * unit
     near = {down, down if down == s else down + unit}
     return [c for c in near if low <= c <= high and 0.0 < c <= largest]
-
-
-# --- blocked --------------------------------------------------------------------------------------
-
-
-def _blocked(weights, grid, hessian, target, storage, *, flips: int = 128, room: int = 1 << 25):
-    """`flips` transitions of many channels at a time; `room` bounds the elements of a gather."""
-    positive, negative = sides(grid)
-    rows = max(1, room // (flips * flips))
-    parts = [
-        _sweep_block(w, positive, negative, hessian, aim, storage, flips)
-        for w, aim in zip(weights.split(rows), target.split(rows), strict=True)
-    ]
-    kept = torch.cat(parts)  # (out, kept)
-    errors = torch.stack(
-        [
-            score(weights, torch.where(s > 0, s, torch.inf), grid, hessian, target)
-            for s in kept.unbind(1)
-        ],
-        dim=1,
-    )
-    errors = torch.where(kept > 0, errors, 0.0)
-    best = errors.argmin(1, keepdim=True)
-    error, scale = errors.gather(1, best)[:, 0], kept.gather(1, best)[:, 0]
-    return torch.where(error < 0, scale, 0.0), error.clamp(max=0.0)
-
-
-def _sweep_block(w, positive, negative, hessian, target, storage, flips):
-    """The storable scales of the `_KEPT` best pieces of each row, 0 where there are fewer."""
-    dense, (rows, _) = hessian.dim() == 2, w.shape
-    high, entry, delta = _flips(w, positive, negative)
-    low = torch.cat([high[:, 1:], torch.zeros_like(high[:, :1])], dim=1)
-    diagonal = hessian.diagonal() if dense else hessian
-    q = torch.zeros_like(w)
-    alpha = beta = w.new_zeros(rows, 1)
-    best = w.new_zeros(rows, _KEPT)
-    kept = torch.zeros(rows, _KEPT, dtype=torch.float64, device=w.device)
-    for at in range(0, high.shape[1], flips):
-        i, d = entry[:, at : at + flips], delta[:, at : at + flips]  # (rows, C)
-        hq = (q @ hessian if dense else q * hessian).gather(1, i)
-        inner = hessian[i[:, :, None], i[:, None, :]] if dense else _same(i) * diagonal[i][:, None]
-        hq = hq + (inner.tril(-1) @ d[:, :, None])[:, :, 0]
-        alphas = alpha + (d * target.gather(1, i)).cumsum(1)
-        betas = beta + (d * (2 * hq + d * diagonal[i])).cumsum(1)
-        scales, errors = _pieces(
-            alphas, betas, low[:, at : at + flips], high[:, at : at + flips], storage
-        )
-        q.scatter_add_(1, i, d)
-        alpha, beta = alphas[:, -1:], betas[:, -1:]
-        best, order = torch.cat([best, errors], 1).topk(_KEPT, dim=1, largest=False)
-        kept = torch.cat([kept, scales], 1).gather(1, order)
-    return kept
-
-
-def _flips(w: Tensor, positive: Side, negative: Side) -> tuple[Tensor, Tensor, Tensor]:
-    """(scale, entry, step) of all transitions of each row, scales falling; absent ones last."""
-    levels = max(len(positive.gap), len(negative.gap))
-
-    def pad(values: tuple[float, ...], fill: float) -> Tensor:
-        return w.new_tensor((*values, *(fill for _ in range(levels - len(values)))))
-
-    up = (w > 0)[:, :, None]
-    middle = torch.where(up, pad(positive.middle, torch.inf), pad(negative.middle, torch.inf))
-    gap = torch.where(up, pad(positive.gap, 0.0), -pad(negative.gap, 0.0))
-    scale = (w.abs()[:, :, None] / middle).flatten(1)
-    scale, order = scale.sort(dim=1, descending=True, stable=True)
-    step = gap.flatten(1).gather(1, order)
-    return scale, order // levels, torch.where(scale > 0, step, 0.0)
-
-
-def _same(i: Tensor) -> Tensor:
-    return i[:, :, None] == i[:, None, :]
-
-
-def _pieces(alpha, beta, low, high, storage):
-    """The better storable scale of each piece (float64, 0 where none) and its e (inf there)."""
-    margin = MARGINS[storage]
-    alpha, beta = alpha.double(), beta.double()
-    low, high = low.double() * (1 + margin), high.double() * (1 - margin)
-    wide = (low < high) & (alpha > 0)
-    s = torch.where(beta > 0, alpha / beta, torch.inf).clamp(low, high.maximum(low))
-    precision, smallest, largest = _STORAGE[storage]
-    exponent = (torch.frexp(s).exponent - 1).clamp(min=smallest) - (precision - 1)
-    unit = torch.exp2(exponent.double())
-    down = (s / unit).floor() * unit
-    up = torch.where(down == s, down, down + unit)
-    scale, error = torch.zeros_like(s), torch.full_like(s, torch.inf)
-    for near in (down, up):
-        fits = wide & (near >= low) & (near <= high) & (near > 0) & (near <= largest)
-        e = torch.where(fits, near * (near * beta - 2 * alpha), torch.inf)
-        scale, error = torch.where(e < error, near, scale), torch.minimum(e, error)
-    return scale, error.to(alpha.dtype)
 
 
 # --- compiled -------------------------------------------------------------------------------------
@@ -323,16 +230,17 @@ def _pieces(alpha, beta, low, high, storage):
 
 def _compiled(weights, grid, hessian, target, storage):
     """Chunks of channels over as many threads as torch may use."""
-    from kernels import _piso_compiled as compiled  # numba is slow to import
+    from kernels import piso_compiled as compiled  # numba is slow to import
 
     rows, width = weights.shape
     w, aim = (np.ascontiguousarray(part.double().numpy()) for part in (weights, target))
     middle, gap, levels_a, side, split = _tracks(*sides(grid))
     staircase = len(gap) <= STAIRCASE_LEVELS and width < 1 << 16
     dense = hessian.dim() == 2
-    panels = _panels(hessian, compiled.COLUMNS) if dense else np.empty((0, 0, 0))
+    columns = compiled.COLUMNS if staircase else compiled.STREAM_COLUMNS
+    panels = _panels(hessian, columns) if dense else np.empty((0, 0, 0))
     diagonal = (hessian.diagonal() if dense else hessian).double().numpy().copy()
-    rule = np.array(_STORAGE[storage])
+    rule = np.array(STORAGE[storage])
     scales, errors = np.zeros(rows), np.zeros(rows)
 
     def run(first: int) -> None:
@@ -362,7 +270,7 @@ def _panels(hessian: Tensor, columns: int) -> np.ndarray:
 
 
 def _tracks(positive: Side, negative: Side):
-    """The grid's levels as the compiled form wants them: see `kernels._piso_compiled`."""
+    """The grid's levels as the compiled form wants them: see `kernels.piso_compiled`."""
     short, long = sorted((positive, negative), key=lambda side: len(side.gap))
     common = len(short.gap)
     side = 0 if common == len(long.gap) else (1 if long is positive else -1)

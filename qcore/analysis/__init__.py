@@ -1,1 +1,1 @@
-"""What the numbers of a tensor look like: outliers, block masses, bounds."""
+"""What is measured to be looked at, not to be used by the next stage."""

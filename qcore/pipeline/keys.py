@@ -89,7 +89,7 @@ def resolve_inputs(recipe: Recipe, root: Path) -> Resolved:
 def _task_digests(tasks: tuple[str, ...]) -> dict[str, str]:
     if not tasks:
         return {}
-    from qcore.evaluation.harness import task_digest  # lm-eval takes seconds to import
+    from qcore.evaluation.questions import task_digest  # lm-eval takes seconds to import
 
     return {task: task_digest(task) for task in tasks}
 

@@ -6,6 +6,7 @@ The float network's final hidden states are kept per window; divergence is measu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,10 @@ class Meter:
 
         def score(index: int) -> WindowScore:
             model = network(progress).model
-            return score_window(model, self._window(index), references.get(index))
+            reference = references.get(index)
+            if reference is not None:
+                reference = reference.to(model.device)
+            return score_window(model, self._window(index), reference)
 
         return self._all_windows("evaluate", score, progress)
 
@@ -81,7 +85,7 @@ class Meter:
             return from_plain(TaskScore, kept, "task score"), True
         lent = network(progress)
         (score,) = evaluate_tasks(
-            lent.model, lent.tokenizer, [task], limit=self._evaluation.limit, progress=progress
+            lent.model, lent.tokenizer, [task], self._evaluation.limit, progress
         )
         self._cache.put_record(key, to_plain(score))
         return score, False
@@ -161,11 +165,23 @@ def metrics(
     agreement = [window.agreement for window in windows if window.agreement is not None]
     if kl and agreement:
         sentence = divergence_definition(count, length)
-        found.append(_metric("kl", mean_interval(kl), "nats/token", sentence, tokens))
+        found.append(
+            _metric("kl", mean_interval(kl, bounds=(0, math.inf)), "nats/token", sentence, tokens)
+        )
         sentence = agreement_definition(count, length)
-        found.append(_metric("top1_agreement", mean_interval(agreement), "", sentence, tokens))
+        found.append(
+            _metric("top1_agreement", mean_interval(agreement, bounds=(0, 1)), "", sentence, tokens)
+        )
     return (*found, *(_task_metric(task) for task in tasks))
 
 
 def _metric(name: str, interval: Interval, unit: str, sentence: str, count: int) -> Metric:
     return Metric(name, interval.value, unit, sentence, count, interval.low, interval.high)
+
+
+def _task_metric(score: TaskScore) -> Metric:
+    accuracy = score.accuracy_norm or score.accuracy
+    name = f"accuracy/{score.task}"
+    return Metric(
+        name, accuracy.value, "", score.definition, score.questions, accuracy.low, accuracy.high
+    )

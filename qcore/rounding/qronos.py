@@ -9,10 +9,11 @@ column is rounded with all later ones free to make up for it. In visiting order,
 
 and from there on it is GPTQ on the damped H.
 
-**One start, then GPTQ.** Put ŵ₁ for q₁ in the second line and call the result ŵ_≥2. Then w_≥2 differs
-from ŵ_≥2 by (H_≥2,≥2 + λI)⁻¹ H_≥2,1 (ŵ₁ − q₁), which is precisely how GPTQ passes on the error of its
-first column. So Qronos is GPTQ started from ŵ instead of w (`qronos_start`): the same factor, the
-same blocked rounding, one triangular solve more. With X̃ = X it is ŵ = w, and Qronos is GPTQ.
+**One start, then GPTQ.** Put ŵ₁ for q₁ in the second line and call the result ŵ_≥2. Then w_≥2
+differs from ŵ_≥2 by (H_≥2,≥2 + λI)⁻¹ H_≥2,1 (ŵ₁ − q₁), which is precisely how GPTQ passes on the
+error of its first column. So Qronos is GPTQ started from ŵ instead of w (`qronos_start`): the same
+factor, the same blocked rounding, one triangular solve more. With X̃ = X it is ŵ = w, and Qronos is
+GPTQ.
 
 λ = damping · σ_max(H), the paper's convention: 1e-6, or 1e-3 under a rotated 4-bit network.
 """

@@ -44,26 +44,24 @@ class GroupFit:
 
     Attributes:
         scale: float32, storable.
-        zero: whole numbers as float32, or None.
+        zero: whole numbers as float32; zeros where the format has no zero points.
         error: float64, e of the module's text.
     """
 
-    scale: Float[Tensor, "rows"]
-    zero: Float[Tensor, "rows"] | None
-    error: Float[Tensor, "rows"]
+    scale: Float[Tensor, " rows"]
+    zero: Float[Tensor, " rows"]
+    error: Float[Tensor, " rows"]
 
     def where(self, better: Tensor, other: GroupFit) -> GroupFit:
         """This fit, with the rows that are `better` taken from the other one."""
-        zero = None if self.zero is None else torch.where(better, other.zero, self.zero)
         return GroupFit(
             torch.where(better, other.scale, self.scale),
-            zero,
+            torch.where(better, other.zero, self.zero),
             torch.where(better, other.error, self.error),
         )
 
     def __getitem__(self, rows: Tensor) -> GroupFit:
-        zero = None if self.zero is None else self.zero[rows]
-        return GroupFit(self.scale[rows], zero, self.error[rows])
+        return GroupFit(self.scale[rows], self.zero[rows], self.error[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +81,20 @@ class Search:
 
 def fit_group(
     rows: Float[Tensor, "rows group"],
-    hessian: Float[Tensor, "group group"] | Float[Tensor, "group"],
+    hessian: Float[Tensor, "group group"] | Float[Tensor, " group"],
     target: Float[Tensor, "rows group"],
     fmt: Format,
     how: Search,
-    zero: Float[Tensor, "rows"] | None,
+    zero: Float[Tensor, " rows"],
 ) -> GroupFit:
     """The fit of least e; `zero` is the zero point to start from, for formats that have one."""
     if fmt.kind == "mx":
-        return _power_of_two(rows, hessian, target, fmt)
-    if zero is None:
+        return _power_of_two(rows, hessian, target, fmt, zero)
+    if fmt.symmetric:
         found = search(
             rows, grid(fmt), hessian, target, storage=STORAGE[how.storage], signed=how.signed
         )
-        return GroupFit(found.scale.float(), None, found.error)
+        return GroupFit(found.scale.float(), zero, found.error)
     return _with_zero(rows, hessian, target, fmt, how, zero)
 
 
@@ -104,17 +102,17 @@ def dequantized(
     rows: Float[Tensor, "rows group"], fit: GroupFit, fmt: Format
 ) -> Float[Tensor, "rows group"]:
     """The values that the rows take when rounded to nearest, float64."""
-    zero = None if fit.zero is None else fit.zero[:, None]
+    zero = None if fmt.symmetric else fit.zero[:, None]
     codes = nearest(rows.float() / fit.scale[:, None], element_of(fmt), zero)
     return codes.double() * fit.scale[:, None].double()
 
 
 def rescore(
     values: Float[Tensor, "rows group"],
-    hessian: Float[Tensor, "group group"] | Float[Tensor, "group"],
+    hessian: Float[Tensor, "group group"] | Float[Tensor, " group"],
     target: Float[Tensor, "rows group"],
-) -> Float[Tensor, "rows"]:
-    """e of dequantized values, float64."""
+) -> Float[Tensor, " rows"]:
+    """E of dequantized values, float64."""
     moved = values * hessian if hessian.dim() == 1 else values @ hessian
     return torch.linalg.vecdot(values, moved - 2 * target)
 
@@ -153,9 +151,8 @@ def _with_zero(rows, hessian, target, fmt: Format, how: Search, zero: Tensor) ->
     return best
 
 
-def _power_of_two(rows, hessian, target, fmt: Format) -> GroupFit:
+def _power_of_two(rows, hessian, target, fmt: Format, zero: Tensor) -> GroupFit:
     """Every exponent that could matter, scored with the rounding that will be used."""
-    element = element_of(fmt)
     values = grid(fmt)
     step = float(values[values > 0].min())
     peak = rows.abs().amax(1)
@@ -168,14 +165,14 @@ def _power_of_two(rows, hessian, target, fmt: Format) -> GroupFit:
     )
     best = GroupFit(
         torch.exp2(high).float(),
-        None,
+        zero,
         torch.full((len(rows),), torch.inf, dtype=torch.float64, device=rows.device),
     )
     for down in range(int((high - low).max()) + 1 if len(rows) else 0):
         exponent = (high - down).maximum(low)
-        fit = GroupFit(torch.exp2(exponent).float(), None, best.error)
+        fit = GroupFit(torch.exp2(exponent).float(), zero, best.error)
         error = rescore(dequantized(rows, fit, fmt), hessian, target)
-        best = best.where(error < best.error, GroupFit(fit.scale, None, error))
+        best = best.where(error < best.error, GroupFit(fit.scale, zero, error))
     return best
 
 

@@ -9,7 +9,8 @@ piece. Which moments stand for H and G is the objective:
     unquantized  H = XᵀX,  G = H     inputs of the float network: one capture serves every recipe
     identity     H = G = I           no data: least weight error
 
-`self` and `unquantized` are one computation on different captures. G's orientation: `qcore.moments`.
+`self` and `unquantized` are one computation on different captures. G's orientation:
+`qcore.moments`.
 
 **Groups.** *independent*: each group sees only its own blocks of H and G. *sequential*: groups in
 falling Σ diag H; each one is fitted to what is left of the target when the groups done before it
@@ -189,7 +190,9 @@ class _Descent:
         self._fmt, self._how = fmt, how
         self._target = rows if cross.dim() == 1 else correlation(rows, cross)
         self._groups = [slice(at * size, (at + 1) * size) for at in range(count)]
-        self._zero = absmax(rows, fmt).zero  # where the descent over zero points starts
+        # Where the descent over zero points starts, in formats that have them.
+        first = absmax(rows, fmt)
+        self._zero = torch.zeros_like(first.scale) if first.zero is None else first.zero
         self._fits: list[GroupFit] = []
         self._values = rows.clone()
         self._active = torch.arange(len(rows), device=rows.device)
@@ -204,7 +207,7 @@ class _Descent:
         fits: dict[int, GroupFit] = {}
         for g in self._order():
             part = self._groups[g]
-            zero = None if self._zero is None else self._zero[:, g].clone()
+            zero = self._zero[:, g].clone()
             target = self._own(part) if grouping == "independent" else self._left(part)
             block = self._block(part)
             fits[g] = fit_group(self._rows[:, part], block, target, self._fmt, self._how, zero)
@@ -230,8 +233,7 @@ class _Descent:
             chosen = active[better]
             self._values[chosen, part] = dequantized(rows[better], new[better], self._fmt)
             self._fits[g].scale[chosen] = new.scale[better]
-            if new.zero is not None:
-                self._fits[g].zero[chosen] = new.zero[better]
+            self._fits[g].zero[chosen] = new.zero[better]
             moved[chosen] += 1
         self._active = moved.nonzero()[:, 0]
         return Pass(
@@ -242,15 +244,15 @@ class _Descent:
         )
 
     def error(self) -> Tensor:
-        """e of every channel, all groups together."""
+        """The error of every channel, e of the module's text, all groups together."""
         if len(self._groups) == 1:
             return self._fits[0].error
         return rescore(self._values, self._hessian, self._target)
 
     def scales(self) -> Scales:
-        zeros = [fit.zero for fit in self._fits if fit.zero is not None]
         scale = torch.stack([fit.scale for fit in self._fits], dim=1)
-        return Scales(scale, torch.stack(zeros, dim=1) if zeros else None)
+        zero = torch.stack([fit.zero for fit in self._fits], dim=1)
+        return Scales(scale, None if self._fmt.symmetric else zero)
 
     def _own(self, part: slice) -> Tensor:
         """G_gg w_g: what the group should correlate with if it were alone."""

@@ -2,15 +2,15 @@
 
 The idea is in `kernels.piso`; here is how the sweep avoids O(d) work per transition.
 
-**Order.** Sort |w| once. For one level with midpoint m the transitions are |w|/m in that same order,
-so all transitions are a merge of as many sorted lists as there are levels, and all that the merge
-must know of a transition is its level: n_l entries stand at level l or above, and they are the n_l
-largest. So the scales are sorted with the level written over their last bits (`transition_keys`).
+**Order.** Sort |w| once. For one level with midpoint m the transitions are |w|/m in that order, so
+all transitions are a merge of as many sorted lists as there are levels. All that the merge must
+know of a transition is its level: n_l entries stand at level l or above, and they are the n_l
+largest. So the scales alone are sorted, with the level written over their last bits (`prepare`).
 
-**Staircase.** Therefore (Hq)_i = Σ_l gap_l · R_i[n_l], where R_i is the prefix sum, in sorted order,
-of sign(w_j) H_ij. A panel of columns of H is held at a time: one scan of d vector additions gives
-their prefix sums, and each of their transitions then costs one look-up per level. Per channel
-d² additions, side by side in the vector unit, and d·levels² look-ups.
+**Staircase.** Therefore (Hq)_i = Σ_l gap_l · R_i[n_l], where R_i is the prefix sum, in sorted
+order, of sign(w_j) H_ij. A panel of columns of H is held at a time: one scan of d vector additions
+gives their prefix sums, and each of their transitions then costs one look-up per level. Per
+channel d² additions, side by side in the vector unit, and d·levels² look-ups.
 
 **Stream.** With many levels the look-ups dominate. Then the transitions are replayed in order for
 each panel, each adding δ·H_i to the panel's running sums: d²·levels additions, but no table.
@@ -30,8 +30,10 @@ import numpy as np
 from numba import njit
 
 COLUMNS = 32
-"""Columns of H in a panel. It is kept out of the compiled code on purpose: loops of known short
-length are unrolled before they are vectorised, which then fails."""
+STREAM_COLUMNS = 64
+"""Columns of H in a panel, for the staircase and the stream. The compiled code reads them off the
+panel on purpose: loops of known short length are unrolled before they are vectorised, which then
+fails."""
 
 LEVEL_BITS = 9
 """Bits of a transition's key that hold its level; E5M2 has 123 levels, INT8 has 128."""
@@ -191,7 +193,7 @@ def _storable(s, low, high, precision, smallest, largest):
 
 @njit(**_OPTIONS)
 def _best(owner, slot, step, scale, events, target, diagonal, product, margin, storage):
-    """(scale, e) of the best piece; (0, 0) when none is below e = 0, the error of no code at all."""
+    """(scale, e) of the best piece; (0, 0) when none is below e = 0, that of no code at all."""
     precision, smallest, largest = int(storage[0]), int(storage[1]), storage[2]
     alpha = 0.0
     beta = 0.0

@@ -1,0 +1,179 @@
+"""One channel's error as a function of its scale: the picture that explains PiSO.
+
+For given codes q the output error is a parabola in the scale s. Codes change at transition scales,
+so the error that rounding to nearest really makes jumps from parabola to parabola:
+
+    E(s) = ‖Xw‖² + s²β_k − 2sα_k    for s in piece k,    α_k = q_kᵀGw, β_k = q_kᵀHq_k.
+
+`channel_objective` lists the pieces; `sample` draws the curve; `landings` says where given methods
+come down on it. Plain float64 arrays, no more than a page needs to draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kernels.piso import score, sides
+from qcore.errors import InvalidRecipe
+from qcore.moments import correlation, require_moments
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelObjective:
+    """The pieces of E(s) for s > 0, by falling scale.
+
+    Attributes:
+        high: [pieces], where the piece begins; infinite for the first, in which every code is zero.
+        low: [pieces], where it ends, the next transition scale; 0 for the last.
+        alpha: [pieces], qᵀGw.
+        beta: [pieces], qᵀHq.
+        best_scale: [pieces], the scale in [low, high] at which the piece's parabola is least.
+        best_error: [pieces], E there, relative to ‖Xw‖².
+        energy: ‖Xw‖², on the scale of H.
+    """
+
+    high: Array
+    low: Array
+    alpha: Array
+    beta: Array
+    best_scale: Array
+    best_error: Array
+    energy: float
+
+    @property
+    def best(self) -> int:
+        """The piece that holds the least error of all."""
+        return int(np.argmin(self.best_error))
+
+    def error(self, scale: Array) -> Array:
+        """E at any scales > 0, relative to ‖Xw‖²; at a transition, that of the piece above it."""
+        piece = np.searchsorted(-self.low, -np.asarray(scale), side="left")
+        piece = np.minimum(piece, len(self.low) - 1)
+        s = np.asarray(scale, dtype=np.float64)
+        return 1.0 + s * (s * self.beta[piece] - 2.0 * self.alpha[piece]) / self.energy
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Where a method's scale comes down: its scale and E there, relative to ‖Xw‖²."""
+
+    scale: float
+    error: float
+
+
+def channel_objective(
+    channel: Float[Tensor, " in"],
+    grid: Float[Tensor, " points"],
+    hessian: Float[Tensor, "in in"],
+    cross: Float[Tensor, "in in"] | None = None,
+    *,
+    energy: float | None = None,
+) -> ChannelObjective:
+    """All pieces of one output channel's error, in float64.
+
+    Args:
+        channel: one row of a weight.
+        grid: element values at scale 1, sorted, with 0 in it.
+        hessian: X̃ᵀX̃.
+        cross: X̃ᵀX (`qcore.moments`); None where inputs are the float ones.
+        energy: ‖Xw‖² on the scale of H; wᵀHw where it is not given, which it is exactly without
+            `cross`.
+
+    Raises:
+        InvalidRecipe: moments that do not fit, or a channel whose output is zero.
+        NumericalError: NaN or an infinity; an H that is no X̃ᵀX̃.
+    """
+    require_moments(channel[None], hessian, cross)
+    w, h = channel.double(), hessian.double()
+    aim = correlation(w[None], h if cross is None else cross.double())[0]
+    total = float(w @ h @ w) if energy is None else energy
+    if total <= 0.0:
+        raise InvalidRecipe(
+            f"the channel's output has the energy {total:.3g}",
+            remedy="choose a channel that is not zero on the calibration text",
+        )
+    scale, entry, step = _transitions(w, grid)
+    alpha, beta = _parabolas(h.numpy(force=True), aim.numpy(force=True), entry, step)
+    high, low = np.concatenate([[np.inf], scale]), np.concatenate([scale, [0.0]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        free = np.where(beta > 0, alpha / beta, np.where(alpha > 0, np.inf, 0.0))
+    best_scale = np.clip(free, low, high)
+    best_scale[0] = 2.0 * scale[0] if len(scale) else 1.0  # all codes zero: any scale will do
+    best_error = 1.0 + best_scale * (best_scale * beta - 2.0 * alpha) / total
+    return ChannelObjective(high, low, alpha, beta, best_scale, best_error, total)
+
+
+def sample(objective: ChannelObjective, low: float, high: float, points: int = 400) -> Array:
+    """[points', 2] scales and errors of the curve between two scales, rising; for a line plot.
+
+    Every transition inside gets a point just above and just below, so jumps are drawn as jumps.
+    """
+    inside = objective.low[(objective.low > low) & (objective.low < high)]
+    scales = np.unique(
+        np.concatenate(
+            [
+                np.linspace(low, high, points),
+                inside * (1 - 1e-9),
+                inside * (1 + 1e-9),
+            ]
+        )
+    )
+    return np.stack([scales, objective.error(scales)], axis=1)
+
+
+def landings(
+    channel: Float[Tensor, " in"],
+    grid: Float[Tensor, " points"],
+    hessian: Float[Tensor, "in in"],
+    cross: Float[Tensor, "in in"] | None,
+    scales: Mapping[str, float],
+    objective: ChannelObjective,
+) -> dict[str, Landing]:
+    """Where each named scale comes down, scored afresh with the codes it really gives.
+
+    Negative scales are scored as well, though the curve is drawn for positive ones.
+    """
+    w = channel.double()[None]
+    aim = correlation(w, (hessian if cross is None else cross).double())
+    found = {}
+    for name, scale in scales.items():
+        error = score(w, torch.tensor([scale], dtype=torch.float64), grid, hessian, aim)
+        found[name] = Landing(float(scale), 1.0 + float(error) / objective.energy)
+    return found
+
+
+def _transitions(w: Tensor, grid: Tensor) -> tuple[Array, Array, Array]:
+    """(scale, entry, step) of every transition, scales falling."""
+    positive, negative = sides(grid)
+    values = w.numpy(force=True)
+    parts = [
+        (np.abs(values[chosen])[:, None] / np.array(side.middle), chosen, sign * np.array(side.gap))
+        for chosen, side, sign in (
+            (np.flatnonzero(values > 0), positive, 1.0),
+            (np.flatnonzero(values < 0), negative, -1.0),
+        )
+    ]
+    scale = np.concatenate([scales.ravel() for scales, _, _ in parts])
+    entry = np.concatenate([np.repeat(chosen, len(gap)) for _, chosen, gap in parts])
+    step = np.concatenate([np.tile(gap, len(chosen)) for _, chosen, gap in parts])
+    order = np.argsort(-scale, kind="stable")
+    return scale[order], entry[order], step[order]
+
+
+def _parabolas(hessian: Array, aim: Array, entry: Array, step: Array) -> tuple[Array, Array]:
+    """α and β of every piece, from all codes zero on."""
+    alpha = np.concatenate([[0.0], np.cumsum(step * aim[entry])])
+    beta = np.zeros(len(entry) + 1)
+    moved = np.zeros(len(aim))  # Hq
+    for at, (i, delta) in enumerate(zip(entry, step, strict=True)):
+        beta[at + 1] = beta[at] + delta * (2.0 * moved[i] + delta * hessian[i, i])
+        moved += delta * hessian[i]
+    return alpha, beta
