@@ -1,7 +1,7 @@
 """C8: a page's rerun on the server at 1,000 and 10,000 runs.
 
-Times all that the Pareto page computes when a selection changes, its dearest rerun: the catalogue's look at the folder,
-the figure, its JSON, and the table's Arrow bytes. The reports are rows made from one summary: the
+Times all that the Pareto page computes when a selection changes, its dearest rerun: the
+catalogue's look at the folder, the figure, its JSON, and the table's Arrow bytes. The reports are rows made from one summary: the
 page reads a report once, when it is new, and never again.
 """
 
