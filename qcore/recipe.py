@@ -120,9 +120,40 @@ class Activations:
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """How a weight's scales are found: from its largest magnitude, or by least squared error."""
+    """How a weight's scales are found.
 
-    method: Literal["absmax", "mse"] = "mse"
+    Attributes:
+        method: `absmax` (from the largest magnitude), `mse` (least weight error) or `piso` (exactly
+            least output error; arXiv 2606.10890). The other fields are PiSO's alone.
+        objective: whose output is to be kept: `self` (‖X̃(w − s·q)‖², the inputs that rounding
+            sees), `cross` (‖Xw − s·X̃q‖², float against quantized inputs) or `identity` (weights).
+        grouping: groups of a channel solved `sequential`ly, each knowing the others' errors, or
+            each for itself.
+        refine: coordinate descent over the groups until none improves.
+        signed: also try negative scales, where the grid is asymmetric.
+        storage: the type that holds a scale.
+    """
+
+    method: Literal["absmax", "mse", "piso"] = "mse"
+    objective: Literal["self", "cross", "identity"] = "self"
+    grouping: Literal["sequential", "independent"] = "sequential"
+    refine: bool = False
+    signed: bool = False
+    storage: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    def __post_init__(self):
+        plain = Scales.__dataclass_fields__
+        set_here = [n for n in plain if n != "method" and getattr(self, n) != plain[n].default]
+        require(
+            self.method == "piso" or not set_here,
+            f"{', '.join(set_here)} {'is' if len(set_here) == 1 else 'are'} PiSO's, and the scale "
+            f"method is {self.method}",
+            'leave them out, or set the method to "piso"',
+        )
+
+
+DAMPING = {"rtn": 0.0, "gptq": 0.01, "gpfq": 1e-6, "qronos": 1e-6}
+"""Each method's own damping: of mean diag H; for Qronos, of σ_max(H)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,29 +161,33 @@ class Rounding:
     """How weights become codes once the scales are known.
 
     Attributes:
-        method: `rtn` (round to nearest) or `gptq`.
-        act_order: GPTQ visits columns by falling Hessian diagonal.
-        damping: added to the Hessian's diagonal, as a fraction of its mean.
+        method: `rtn` (round to nearest), `gptq`, `gpfq` or `qronos`.
+        act_order: columns are visited by falling Hessian diagonal.
+        damping: added to the Hessian's diagonal, as a fraction; None is the method's own.
         inputs: the layer inputs behind the Hessian: `float` (one capture of the float network,
             shared by every recipe) or `quantized` (what the quantized layers before it produce,
             layer by layer).
+        interleaving: when scales are found: all from the float network in an earlier pass
+            (`decoupled`), a layer's just before it is rounded (`layer`), or a group's when error
+            correction reaches it, on the weights as moved so far (`group`).
     """
 
-    method: Literal["rtn", "gptq"] = "rtn"
+    method: Literal["rtn", "gptq", "gpfq", "qronos"] = "rtn"
     act_order: bool = True
-    damping: float = 0.01
+    damping: float | None = None
     inputs: Literal["float", "quantized"] = "float"
+    interleaving: Literal["decoupled", "layer", "group"] = "layer"
 
     def __post_init__(self):
         require(
-            0 < self.damping <= 1,
-            f"damping {self.damping:g} is out of range",
-            "choose more than 0 and at most 1; 0.01 is usual",
+            self.damping is None or 0 < self.damping <= 1,
+            f"damping {self.damping or 0:g} is out of range",
+            "choose more than 0 and at most 1, or leave it out for the method's own",
         )
         require(
-            self.method != "rtn" or self.inputs == "float",
-            "round-to-nearest looks at no inputs, so they cannot be quantized ones",
-            'set inputs to "float" or the method to "gptq"',
+            self.interleaving != "group" or self.method in ("gptq", "qronos"),
+            f"{self.method} has no group-interleaved form",
+            'set interleaving to "layer", or the method to "gptq" or "qronos"',
         )
 
 
@@ -223,15 +258,40 @@ class Recipe:
 
     def __post_init__(self):
         require(0 <= self.seed < 2**32, f"seed {self.seed} is out of range", "choose 0 to 2³²−1")
+        rounding, scales = self.rounding, self.scales
+        corrects = rounding.method != "rtn"
+        looks = corrects or (scales.method == "piso" and scales.objective != "identity")
+        what = rounding.method if corrects else "PiSO"
         require(
-            self.weights is not None or self.rounding.method == "rtn",
-            f"{self.rounding.method} has no weights to round: the weight format is none",
+            self.weights is not None or not corrects,
+            f"{rounding.method} has no weights to round: the weight format is none",
             "choose a weight format, or rounding rtn",
         )
         require(
-            self.calibration is not None or self.rounding.method == "rtn",
-            f"{self.rounding.method} needs calibration text",
-            "name a calibration text, or choose rounding rtn",
+            self.weights is None or self.calibration is not None or not looks,
+            f"{what} needs calibration text",
+            "name a calibration text, or choose rounding rtn and scales absmax or mse",
+        )
+        require(
+            looks or rounding.inputs == "float",
+            "round-to-nearest with data-free scales looks at no inputs, so they cannot be "
+            "quantized ones",
+            'set inputs to "float", the scales to "piso", or another rounding method',
+        )
+        require(
+            scales.objective != "cross" or rounding.inputs == "quantized",
+            "the cross objective compares float with quantized inputs, and inputs are float",
+            'set the rounding\'s inputs to "quantized", or the objective to "self"',
+        )
+        require(
+            rounding.interleaving != "group" or scales.objective != "cross",
+            "a group's scale is found on moved weights, where PiSO's objective is self",
+            'set the objective to "self", or interleaving to "layer"',
+        )
+        require(
+            scales.objective != "cross" or rounding.interleaving != "decoupled",
+            "decoupled scales see the float network alone, and the objective is cross",
+            'set the objective to "self", or interleaving to "layer"',
         )
 
     @property
@@ -250,9 +310,7 @@ class Recipe:
         if self.activations is not None:
             parts.append("A " + _format_title(self.activations.value))
         if self.weights is not None:
-            quantized = " on quantized inputs" if self.rounding.inputs == "quantized" else ""
-            parts.append(self.rounding.method.upper() + quantized)
-            parts.append({"absmax": "absmax", "mse": "MSE"}[self.scales.method])
+            parts += [_rounding_title(self.rounding), _scales_title(self.scales)]
         return " · ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -284,3 +342,25 @@ def _format_title(fmt: Format) -> str:
     group = f" g{fmt.group}" if fmt.kind == "int" and fmt.group else ""
     midmax = " midmax" if fmt.scale_rounding == "midmax" else ""
     return f"{name}{group}{midmax}"
+
+
+def _rounding_title(rounding: Rounding) -> str:
+    name = {"rtn": "RTN", "gptq": "GPTQ", "gpfq": "GPFQ", "qronos": "Qronos"}[rounding.method]
+    inputs = " on quantized inputs" if rounding.inputs == "quantized" else ""
+    order = " in stored order" if rounding.method != "rtn" and not rounding.act_order else ""
+    damping = f" damped {rounding.damping:g}" if rounding.damping is not None else ""
+    when = {"layer": "", "decoupled": " decoupled", "group": " group-interleaved"}
+    return f"{name}{when[rounding.interleaving]}{inputs}{order}{damping}"
+
+
+def _scales_title(scales: Scales) -> str:
+    if scales.method != "piso":
+        return {"absmax": "absmax", "mse": "MSE"}[scales.method]
+    told = [
+        scales.objective if scales.objective != "self" else "",
+        scales.grouping if scales.grouping != "sequential" else "",
+        "refined" if scales.refine else "",
+        "signed" if scales.signed else "",
+        scales.storage if scales.storage != "float32" else "",
+    ]
+    return " ".join(["PiSO", *filter(None, told)])

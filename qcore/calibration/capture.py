@@ -30,6 +30,10 @@ OnSite = Callable[[Site, SiteStatistics], None]
 """Called with a site and its statistics; expected to replace the weights of the site's linears."""
 
 
+OnBlock = Callable[[int], bool]
+"""Called with a block's index before its sites; True when nothing is left to do there."""
+
+
 def capture(
     model: nn.Module,
     windows: Int[Tensor, "windows length"],
@@ -74,7 +78,7 @@ def capture_sequential(
     on_site: OnSite,
     progress: Progress = silent,
     *,
-    skip: int = 0,
+    on_block: OnBlock = lambda block: False,
     float_stream: bool = False,
     scratch: Path | None = None,
 ) -> None:
@@ -88,7 +92,8 @@ def capture_sequential(
         windows: token ids; all of equal length.
         on_site: called once per site.
         progress: told the sites done so far.
-        skip: blocks at the front that are changed already; the text only passes through them.
+        on_block: called before a block's sites; when it returns True it has changed the block
+            itself, and the text only passes through.
         float_stream: also walk the float weights beside, and give statistics their `cross`.
         scratch: folder for hidden states too large for memory.
 
@@ -103,7 +108,7 @@ def capture_sequential(
         sites = block_sites(model, block)
         # Weights are replaced by pointing parameters elsewhere, so this twin keeps the float ones.
         original = _float_twin(blocks(model)[block]) if plain is not None else None
-        for site in sites if block >= skip else []:
+        for site in [] if on_block(block) else sites:
             statistics = _site_statistics(model, site, changed, plain, original)
             on_site(site, statistics)
             done += 1

@@ -126,7 +126,9 @@ class Keys:
         recipe = self.recipe
         if recipe.weights is None:
             return self.load
-        rounding = to_plain(recipe.rounding) if recipe.rounding.method != "rtn" else "rtn"
+        rounding = to_plain(recipe.rounding)
+        if recipe.rounding.method == "rtn":  # what RTN does not look at must not part two runs
+            rounding = ["rtn", recipe.rounding.inputs, recipe.rounding.interleaving]
         sees_activations = recipe.rounding.inputs == "quantized" and recipe.activations
         activations = to_plain(recipe.activations) if sees_activations else None
         return self._key(

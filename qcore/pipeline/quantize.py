@@ -28,13 +28,11 @@ from qcore.models.loading import Network
 from qcore.models.surgery import Surgery
 from qcore.pipeline.calibrate import Calibrator
 from qcore.pipeline.keys import Keys
+from qcore.pipeline.solve import Moments, needs_cross, scale_and_round
 from qcore.pipeline.workbench import Workbench
 from qcore.plain import from_plain, parse_json, to_plain
-from qcore.recipe import Recipe, Rounding
+from qcore.recipe import Recipe
 from qcore.report import LayerReport
-from qcore.rounding.gptq import gptq
-from qcore.rounding.rtn import rtn
-from qcore.scales.find import find_scales
 
 Layer = tuple[Quantized, LayerReport]
 
@@ -134,14 +132,22 @@ class Quantizer:
                 self._cache.put_artifact(self._key(site.block), *_pack(layers))
                 layers.clear()
 
+        def on_block(block: int) -> bool:
+            kept = self._cache.artifact(self._key(block))
+            if kept is not None:
+                self._install(surgery, kept, block)
+            return kept is not None
+
         try:
-            finished = 0
-            while finished < self._blocks and self._cache.has(self._key(finished)):
-                self._install(surgery, self._block(finished), finished)
-                finished += 1
             self._map_inputs(surgery)
-            windows = self._calibrator.windows()
-            capture_sequential(network.model, windows, on_site, progress, skip=finished)
+            capture_sequential(
+                network.model,
+                self._calibrator.windows(),
+                on_site,
+                progress,
+                on_block=on_block,
+                float_stream=needs_cross(self._recipe),
+            )
         finally:
             surgery.restore()
 
@@ -149,8 +155,20 @@ class Quantizer:
         self, surgery: Surgery, site: Site, statistics: SiteStatistics | None
     ) -> list[Layer]:
         weights = [surgery.float_weight(linear).float() for linear in site.linears]
-        hessian = None if statistics is None else statistics.hessian.to(weights[0].device)
-        return quantize_together(self._recipe, site.linears, weights, hessian)
+        moments = self._moments(site, statistics, weights[0].device)
+        return quantize_together(self._recipe, site.linears, weights, moments)
+
+    def _moments(
+        self, site: Site, statistics: SiteStatistics | None, device: torch.device
+    ) -> Moments | None:
+        if statistics is None:
+            return None
+        float_hessian = None
+        rounding = self._recipe.rounding
+        if rounding.inputs == "quantized" and rounding.interleaving == "decoupled":
+            float_hessian = self._calibrator.block(site.block).sites[site.name].hessian.to(device)
+        cross = None if statistics.cross is None else statistics.cross.to(device)
+        return Moments(statistics.hessian.to(device), cross, float_hessian)
 
     def _install(self, surgery: Surgery, artifact: Artifact, block: int) -> None:
         assert self._recipe.weights is not None
@@ -166,7 +184,7 @@ class Quantizer:
 
 
 def quantize_together(
-    recipe: Recipe, linears: Sequence[Linear], weights: Sequence[Tensor], hessian: Tensor | None
+    recipe: Recipe, linears: Sequence[Linear], weights: Sequence[Tensor], moments: Moments | None
 ) -> list[Layer]:
     """Scale and round layers that read the same input.
 
@@ -174,7 +192,7 @@ def quantize_together(
         recipe: its scales and rounding are used; its weights part must not be None.
         linears: which layers they are.
         weights: float32, each [out, in] with the same `in`.
-        hessian: second moments of their input, [in, in]; None without a capture.
+        moments: second moments of their input; None without a capture.
 
     Raises:
         NumericalError: the Hessian cannot be used.
@@ -184,26 +202,15 @@ def quantize_together(
     fmt = recipe.weights.value
     start = time.perf_counter()
     stacked = torch.cat(list(weights))
-    scales = find_scales(recipe.scales.method, stacked, fmt)
-    rounded = _round(recipe.rounding, stacked, scales, fmt, hessian)
+    rounded = scale_and_round(recipe, stacked, fmt, moments)
     seconds = time.perf_counter() - start
     heights = [len(weight) for weight in weights]
     parts = _split(rounded, heights)
+    hessian = None if moments is None else moments.hessian
     return [
         (part, _row(linear, weight, part, hessian, seconds * len(weight) / len(stacked)))
         for linear, weight, part in zip(linears, weights, parts, strict=True)
     ]
-
-
-def _round(
-    rounding: Rounding, weight: Tensor, scales: Scales, fmt: Format, hessian: Tensor | None
-) -> Quantized:
-    if rounding.method == "rtn":
-        return rtn(weight, scales, fmt)
-    assert hessian is not None  # a recipe without a capture is refused at the door
-    return gptq(
-        weight, hessian, scales, fmt, act_order=rounding.act_order, damping=rounding.damping
-    )
 
 
 def _split(stacked: Quantized, heights: Sequence[int]) -> list[Quantized]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from qcore.recipe import Recipe
+from qcore.recipe import DAMPING, Recipe
 from qcore.report import LayerReport, Volume
 
 FLOAT_BITS = 16
@@ -36,11 +36,14 @@ def volume(facts: dict[str, Any], layers: Sequence[LayerReport]) -> Volume:
 
 def damping_notes(recipe: Recipe, layers: Sequence[LayerReport]) -> list[str]:
     """A sentence when a Hessian needed more damping than asked for."""
-    raised = [row for row in layers if (row.damping or 0) > recipe.rounding.damping]
+    if recipe.rounding.method == "qronos":
+        return []  # its unit is the largest eigenvalue: each layer's own fraction is in its row
+    asked = recipe.rounding.damping or DAMPING[recipe.rounding.method]
+    raised = [row for row in layers if (row.damping or 0) > asked]
     if not raised:
         return []
     worst = max(raised, key=lambda row: row.damping or 0)
     return [
-        f"{len(raised)} of {len(layers)} layers needed more damping than "
-        f"{recipe.rounding.damping:g} for a Cholesky factor: {worst.name} took {worst.damping:g}"
+        f"{len(raised)} of {len(layers)} layers needed more damping than {asked:g} for a Cholesky "
+        f"factor: {worst.name} took {worst.damping:g}"
     ]
