@@ -73,6 +73,11 @@ class Transform:
         """The part that is left at run time once the permutation is fused upstream."""
         return replace(self, permutation=None)
 
+    @property
+    def fused(self) -> Transform:
+        """The permutation alone, which the layers upstream can take."""
+        return replace(self, rotation=None)
+
     def apply(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... transformed"]:
         """The product x T, for activations and for a weight along its inputs alike."""
         self._check(x.shape[-1])
