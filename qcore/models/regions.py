@@ -17,6 +17,9 @@ every value head may have a T of its own; query heads that share it read that T.
 channel, so only their order may change. Where nothing lies in between, T is computed at run time
 in front of the consumer, and may widen the input by zeros (expansion).
 
+The outputs of q_proj and k_proj are no region: RoPE turns pairs of their channels by angles of
+their own, and nothing but itself commutes with that.
+
 R1 of the literature is `residual`, R2 `values`, R4 `mlp_hidden`.
 """
 

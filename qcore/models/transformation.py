@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qcore.errors import BrokenCheckpoint
-from qcore.models.families import Linear, Site, family_of, linear_module
+from qcore.models.families import Linear, Site, family_of, linear_module, sites
 from qcore.models.folding import gain_of, norms, untie
 from qcore.models.plan import FeatureMap, PerHead, Plan, SiteChange
 from qcore.models.regions import Dimensions, Region, dimensions, regions
@@ -51,6 +51,8 @@ def transform(model: nn.Module, plan: Plan) -> Transformed:
         UnsupportedModel: a norm that no rotation can pass.
         BrokenCheckpoint: a weight that is NaN or infinite; the network is as before.
     """
+    if any(online_map(model, site) for site in sites(model)):
+        raise ValueError("the network carries a plan already; restore it first")
     plan.require_fit(dimensions(model))
     return Transformed(model, plan)
 
@@ -236,9 +238,11 @@ def _maps(
 
 
 def _require_finite(name: str, tensor: Tensor) -> None:
-    # A sum is not finite unless all its terms are, and reads the tensor once.
-    if not bool(tensor.sum(dtype=torch.float64).isfinite()):
-        count = int((~tensor.isfinite()).sum())
+    # A finite sum has finite terms, and reads the tensor once; half precision may overflow in it.
+    if bool(tensor.sum().isfinite()):
+        return
+    count = int((~tensor.isfinite()).sum())
+    if count:
         raise BrokenCheckpoint(
             f"{name} holds {count} NaN or infinite weights", remedy="download it again"
         )
