@@ -11,7 +11,7 @@ from qcore.transforms.permutation import permute, permute_heads
 # What stands for each place; widths follow the network. Sizes above the width are expansion.
 RESIDUAL = ("none", "folded", "permuted", "rotated", "permuted and rotated")
 VALUES = ("none", "permuted", "rotated", "permuted and rotated")
-ATTENTION_OUTPUT = ("none", "full", "block", "expanded")
+ATTENTION_OUTPUT = ("none", "block", "expanded")
 MLP_HIDDEN = ("none", "permuted", "full", "block", "permuted block", "expanded", "expanded block")
 
 
@@ -43,7 +43,6 @@ def values(choice, size, block):
 def attention_output(choice, size):
     width = size.attention
     rotations = {
-        "full": lambda: full_rotation(width, seed=3),
         "block": lambda: block_rotation(width, 4),
         "expanded": lambda: full_rotation(width + width // 4, seed=4),
     }
