@@ -25,6 +25,7 @@ from qcore.calibration.statistics import Accumulator, BlockStatistics, SiteStati
 from qcore.calibration.walk import Stream
 from qcore.event import Progress, silent
 from qcore.models.families import Site, block_sites, blocks, linear_module
+from qcore.models.surgery import OnlineMap
 
 OnSite = Callable[[Site, SiteStatistics], None]
 """Called with a site and its statistics; expected to replace the weights of the site's linears."""
@@ -142,10 +143,16 @@ def _site_statistics(
 
 
 def _float_twin(module: nn.Module) -> nn.Module:
-    """The module with the same tensors now, whatever is replaced later, and without hooks."""
+    """The module with the same tensors now, whatever is replaced later, and without hooks.
+
+    Online transforms stay: they belong to the float network.
+    """
     twin = module.__new__(type(module))
     twin.__dict__.update(module.__dict__)
     twin._forward_hooks, twin._forward_pre_hooks = OrderedDict(), OrderedDict()
+    for key, hook in module._forward_pre_hooks.items():
+        if isinstance(hook, OnlineMap):
+            twin._forward_pre_hooks[key] = hook.plain()
     twin._parameters = {
         name: None if kept is None else nn.Parameter(kept.data, requires_grad=False)
         for name, kept in module._parameters.items()

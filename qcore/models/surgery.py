@@ -6,6 +6,10 @@ function, once for all linears that share it: behind the norm where a norm write
 the linear otherwise.
 
 Surgery takes tensors and functions; what a Format is stays unknown here.
+
+A transformed network (`qcore.models.transformation`) computes rotations online, in front of some
+linears. Those belong to the network: an input map comes behind them, or takes their place where one
+kernel does both (`map_inputs(…, fused=…)`).
 """
 
 from __future__ import annotations
@@ -17,9 +21,42 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from qcore.models.families import Linear, Site, linear_module, sites
+from qcore.models.plan import FeatureMap
 
 InputMap = Callable[[Tensor], Tensor]
 """What becomes of a site's tensor [..., width]: same shape, same dtype."""
+
+
+class OnlineMap:
+    """The forward pre-hook of a linear whose input is rotated at run time.
+
+    Attributes:
+        transform: what the network computes there.
+        fused: computes the transform and more in its stead, while some Surgery says so.
+    """
+
+    def __init__(self, transform: FeatureMap):
+        self.transform = transform
+        self.fused: InputMap | None = None
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The linear's arguments, the first one transformed."""
+        change = self.transform.apply if self.fused is None else self.fused
+        return (change(inputs[0]), *inputs[1:])
+
+    def plain(self) -> OnlineMap:
+        """The same without what was fused with it: what a float twin computes."""
+        return OnlineMap(self.transform)
+
+
+def online_map(model: nn.Module, site: Site) -> OnlineMap | None:
+    """The online transform in front of a site's linear; None where there is none."""
+    hooks = linear_module(model, site.linears[0])._forward_pre_hooks.values()
+    return next((hook for hook in hooks if isinstance(hook, OnlineMap)), None)
+
+
+FusedMap = Callable[[Site, FeatureMap], InputMap | None]
+"""From a site and its online transform to one function for both; None leaves them apart."""
 
 
 class Surgery:
@@ -34,6 +71,7 @@ class Surgery:
         self._model = model
         self._float: dict[str, tuple[Tensor, Tensor]] = {}
         self._hooks: list[RemovableHandle] = []
+        self._fused: list[OnlineMap] = []
 
     def replace_weight(self, linear: Linear, weight: Tensor) -> None:
         """Let `linear` multiply by `weight` [out, in], cast to the model's dtype and device."""
@@ -49,17 +87,32 @@ class Surgery:
         kept = self._float.get(linear.path)
         return linear_module(self._model, linear).weight.data if kept is None else kept[1]
 
-    def map_inputs(self, choose: Callable[[Site], InputMap | None]) -> None:
-        """Pass the tensor of every site through `choose(site)`, where that is not None."""
+    def map_inputs(
+        self, choose: Callable[[Site], InputMap | None], *, fused: FusedMap | None = None
+    ) -> None:
+        """Pass the tensor of every site through `choose(site)`, where that is not None.
+
+        Args:
+            choose: the map of a site; behind the online transform, where the network has one.
+            fused: asked first for sites with an online transform: one function that computes the
+                transform and the map.
+        """
         for site in sites(self._model):
-            change = choose(site)
-            if change is not None:
+            online = online_map(self._model, site)
+            both = fused(site, online.transform) if fused and online else None
+            change = choose(site) if both is None else None
+            if online is not None and both is not None:
+                online.fused = both
+                self._fused.append(online)
+            elif change is not None:
                 self._hooks.append(_install(self._model, site, change))
 
     def remove_input_maps(self) -> None:
         """Let all sites pass unchanged again."""
         while self._hooks:
             self._hooks.pop().remove()
+        while self._fused:
+            self._fused.pop().fused = None
 
     def restore(self) -> None:
         """Take every change back; the model computes what it did before, bit for bit."""

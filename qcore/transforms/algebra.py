@@ -29,7 +29,7 @@ from qcore.transforms.hadamard import (
     rotate,
     rotate_moment,
 )
-from qcore.transforms.permutation import Method, Permutation, permute
+from qcore.transforms.permutation import HeadPermutation, Method, Permutation, permute
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +72,11 @@ class Transform:
     def online(self) -> Transform:
         """The part that is left at run time once the permutation is fused upstream."""
         return replace(self, permutation=None)
+
+    @property
+    def fused(self) -> Transform:
+        """The permutation alone, which the layers upstream can take."""
+        return replace(self, rotation=None)
 
     def apply(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... transformed"]:
         """The product x T, for activations and for a weight along its inputs alike."""
@@ -164,3 +169,39 @@ def site_transform(
         )
     permutation = permute(method, mean, rotation.block, absmax=absmax, seed=order_seed, slots=size)
     return Transform(width, permutation, rotation)
+
+
+def head_transforms(
+    head_dim: int,
+    kv_heads: int,
+    rotation: Rotation | None = None,
+    permutation: HeadPermutation | None = None,
+) -> tuple[Transform, ...]:
+    """One transform per value head: its own order of channels, then the rotation they share (R2).
+
+    Args:
+        head_dim: channels of a head.
+        kv_heads: value heads.
+        rotation: of `head_dim` features; None for none.
+        permutation: of all heads, from `permute_heads`; None leaves the order.
+
+    Raises:
+        InvalidRecipe: a permutation or a rotation of other heads.
+    """
+    if permutation is None:
+        return (Transform(head_dim, None, rotation),) * kv_heads
+    if len(permutation.values) != kv_heads * head_dim:
+        raise InvalidRecipe(
+            f"an order of {len(permutation.values)} values does not fit {kv_heads} heads of "
+            f"{head_dim}",
+            remedy="make it with the model's own head counts",
+        )
+    first = head_dim * torch.arange(kv_heads)[:, None]
+    orders = permutation.values.view(kv_heads, head_dim) - first
+    query_heads = len(permutation.outputs.order) // head_dim
+    mass = permutation.outputs.mass.view(kv_heads, query_heads // kv_heads, -1).sum(1)
+    method = permutation.outputs.method
+    return tuple(
+        Transform(head_dim, Permutation(orders[head], mass[head], method), rotation)
+        for head in range(kv_heads)
+    )
