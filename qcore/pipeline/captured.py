@@ -41,6 +41,7 @@ from qcore.recipe import Calibration
 from qcore.report import Report
 from qcore.transforms.algebra import Transform, site_transform
 from qcore.transforms.expansion import admissible_sizes
+from qcore.transforms.hadamard import power_of_two_blocks
 from qcore.transforms.permutation import Method
 
 _OVERVIEW_VERSION = 1
@@ -233,6 +234,12 @@ def view(statistics: SiteStatistics, lens: Lens) -> View:
         permuted=permuted,
         curves=curves,
     )
+
+
+def rotations(width: int) -> list[Literal["none", "full"] | int]:
+    """Rotations to offer for an input of `width`: none, full, and blocks that divide it."""
+    blocks = [block for block in power_of_two_blocks(width) if block < width]
+    return ["none", "full", *([block for block in blocks if block >= 16] or blocks)]
 
 
 def sizes(width: int, rotation: Literal["none", "full"] | int) -> list[int]:
