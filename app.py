@@ -17,6 +17,7 @@ page = st.navigation(
         st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
         st.Page("pages/new_run.py", title="New run", icon=":material/tune:"),
         st.Page("pages/jobs.py", title="Jobs", icon=":material/list_alt:"),
+        st.Page("pages/outliers.py", title="Outliers", icon=":material/blur_on:"),
         st.Page("pages/pareto.py", title="Pareto", icon=":material/scatter_plot:"),
     ]
 )

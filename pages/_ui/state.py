@@ -1,7 +1,8 @@
 """What a session remembers, and what an address reopens.
 
 A widget's key vanishes when its page is left, so what must last stands under keys of its own.
-Addresses: `?runs=a,b` the selected runs, `?clone=ID` a form filled from a run.
+Addresses: `?runs=a,b` the selected runs, `?clone=ID` a form filled from a run; a page of many
+choices writes each of them under its own name (`settle`, `keep`).
 """
 
 from __future__ import annotations
@@ -67,3 +68,29 @@ def clicked(event: Any) -> list[str]:
 def _id(customdata: Any) -> str:
     # Plotly hands back a scalar or a list of one, whichever the browser made of it.
     return str(customdata[0] if isinstance(customdata, list | tuple) else customdata)
+
+
+def settle(page: str, name: str, options: Sequence[Any], default: Any = None) -> str:
+    """Give a widget a value that it can show, and return the key to make it with.
+
+    What the widget holds counts first, then the address (`?name=…`), then what was chosen when the
+    page was last open, then the default, then the first option. A value that is no option any more
+    is passed over.
+    """
+    key = f"{page}.{name}"
+    texts = {str(option): option for option in options}
+    kept = st.session_state.get(f"kept.{page}", {})
+    wishes = (st.session_state.get(key), st.query_params.get(name), kept.get(name), default)
+    value = next((texts[str(wish)] for wish in wishes if str(wish) in texts), options[0])
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+    return key
+
+
+def keep(page: str, **chosen: Any) -> None:
+    """Remember a page's choices across pages, and write them into the address."""
+    texts = {name: str(value) for name, value in chosen.items()}
+    st.session_state[f"kept.{page}"] = texts
+    for name, text in texts.items():
+        if st.query_params.get(name) != text:
+            st.query_params[name] = text

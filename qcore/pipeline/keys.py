@@ -94,6 +94,11 @@ def _task_digests(tasks: tuple[str, ...]) -> dict[str, str]:
     return {task: task_digest(task) for task in tasks}
 
 
+def block_key(stage_key: str, block: int) -> str:
+    """Key of one decoder block's outcome in the stage of that key."""
+    return digest([stage_key, "block", block])
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The stage keys of one recipe over its resolved inputs."""
@@ -162,7 +167,7 @@ class Keys:
 
     def block(self, stage: str, block: int) -> str:
         """Key of one decoder block's outcome in `capture` or `quantize`."""
-        return digest([getattr(self, stage), "block", block])
+        return block_key(getattr(self, stage), block)
 
     def window(self, stage: str, window: int) -> str:
         """Key of one window's outcome in `reference` or `evaluate`."""
