@@ -68,12 +68,10 @@ def pareto(
     y = frames.numbers(table, score.column)
     table = table.loc[np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)]
     x, y = frames.numbers(table, size.column), frames.numbers(table, score.column)
-    methods = np.asarray(frames.words(table, "method"), dtype=object)
-    models = np.asarray(frames.words(table, "model"), dtype=object)
+    methods, models = frames.words(table, "method"), frames.words(table, "model")
     shapes = palette.symbols(models.tolist())
     _draw_front(figure, table, x, y, score, labels=not small)
-    ids = np.asarray(frames.words(table, "id"), dtype=object)
-    titles = np.asarray(frames.words(table, "title"), dtype=object)
+    ids, titles = frames.words(table, "id"), frames.words(table, "title")
     many, full = len(table) > WEBGL_FROM, len(table) <= FULL_HOVER_UP_TO
     trace = go.Scattergl if many else go.Scatter
     for method, model in sorted(set(zip(methods, models, strict=True))):
