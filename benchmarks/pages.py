@@ -1,26 +1,24 @@
 """C8: a page's rerun on the server at 1,000 and 10,000 runs.
 
-Times all that the Pareto page computes when a selection changes, its dearest rerun: the
-catalogue's look at the folder, the figure, its JSON, and the table's Arrow bytes. The reports are rows made from one summary: the
-page reads a report once, when it is new, and never again.
+Times all that the Pareto page computes when a selection changes, its dearest rerun: the catalogue's
+look at the folder, the figure, its JSON, the table's Arrow bytes. The rows are made up on the spot:
+the page reads a report once, when it is new, and never again.
 """
 
 from __future__ import annotations
 
-import json
-import platform
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import plotly
 import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import _measure
 from pages._ui import charts, frames
 from pages._ui.catalogue import Catalogue
 from qcore.library import Library
@@ -99,20 +97,10 @@ def main() -> int:
     """Print the table, write the JSON, fail when the goal is missed."""
     found = {count: measure(count) for count in (1_000, 10_000)}
     growth = found[10_000] / found[1_000]
-    for count, value in found.items():
-        print(f"{count:>7,} runs   p95 {value:6.1f} ms")
+    rows_of = [{"runs": count, "p95_ms": round(value, 1)} for count, value in found.items()]
+    print(_measure.table(rows_of))
     print(f"growth ×{growth:.2f}; goal: ≤ {LIMIT_MS:g} ms at 10,000 and growth ≤ {GROWTH:g}")
-    result = {
-        "goal": "C8",
-        "p95_ms": found,
-        "growth": growth,
-        "versions": {"plotly": plotly.__version__, "pandas": pd.__version__},
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "pages.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    _measure.save("pages", rows_of)
     return 0 if found[10_000] <= LIMIT_MS else 1
 
 

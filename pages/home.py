@@ -93,16 +93,14 @@ def draw_newest() -> None:
         jobs = queue.jobs(_NEWEST)
         for job in jobs:
             colour, icon = palette.STATE_BADGES[job.state]
-            badge, title = st.columns([1, 2], vertical_alignment="center")
-            badge.badge(job.state, color=colour, icon=icon)
-            if job.report:
-                title.page_link(
-                    "pages/pareto.py",
-                    label=services.escape(job.recipe.title),
-                    query_params={"runs": job.report},
-                )
-            else:
-                title.markdown(services.escape(job.recipe.title))
+            with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+                st.badge(job.state, color=colour, icon=icon)
+                title = services.escape(job.recipe.title)
+                if job.report:
+                    query = {"runs": job.report}
+                    st.page_link("pages/pareto.py", label=title, query_params=query)
+                else:
+                    st.markdown(title)
         if jobs:
             st.page_link("pages/jobs.py", label="All jobs", icon=":material/list_alt:")
         else:

@@ -68,12 +68,10 @@ def pareto(
     y = frames.numbers(table, score.column)
     table = table.loc[np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)]
     x, y = frames.numbers(table, size.column), frames.numbers(table, score.column)
-    methods = np.asarray(frames.words(table, "method"), dtype=object)
-    models = np.asarray(frames.words(table, "model"), dtype=object)
+    methods, models = frames.words(table, "method"), frames.words(table, "model")
     shapes = palette.symbols(models.tolist())
     _draw_front(figure, table, x, y, score, labels=not small)
-    ids = np.asarray(frames.words(table, "id"), dtype=object)
-    titles = np.asarray(frames.words(table, "title"), dtype=object)
+    ids, titles = frames.words(table, "id"), frames.words(table, "title")
     many, full = len(table) > WEBGL_FROM, len(table) <= FULL_HOVER_UP_TO
     trace = go.Scattergl if many else go.Scatter
     for method, model in sorted(set(zip(methods, models, strict=True))):
@@ -149,7 +147,7 @@ def _draw_front(
             x=x[best].astype(np.float32),
             y=y[best].astype(np.float32),
             mode="lines+text" if labelled else "lines",
-            text=[short_title(row) for row in table.iloc[best].itertuples()] if labelled else None,
+            text=_labels(table.iloc[best], x[best], y[best]) if labelled else None,
             textposition="top left" if score.higher_is_better else "bottom left",
             textfont={"size": 11},
             line={"color": palette.NEUTRAL, "width": 2, "shape": "hv"},
@@ -158,6 +156,25 @@ def _draw_front(
             cliponaxis=False,
         )
     )
+
+
+def _labels(points: pd.DataFrame, x: np.ndarray, y: np.ndarray) -> list[str]:
+    """Titles for the points of a front, left out where they would cover the one before."""
+    across, up = np.log(x), np.log(np.maximum(np.abs(y), 1e-12))
+    labels, at = [], -1
+    for place, row in enumerate(points.itertuples()):
+        near = at >= 0 and (
+            across[place] - across[at] < _LABEL_WIDTH * max(np.ptp(across), 1e-9)
+            and abs(up[place] - up[at]) < _LABEL_HEIGHT * max(np.ptp(up), 1e-9)
+        )
+        # A no-break space on either side keeps the text clear of the marker.
+        labels.append("" if near else f"\u00a0\u00a0{short_title(row)}\u00a0\u00a0\u00a0")
+        at = at if near else place
+    return labels
+
+
+_LABEL_WIDTH, _LABEL_HEIGHT = 0.16, 0.07
+"""Shares of the drawn range that a label covers."""
 
 
 def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> None:

@@ -117,8 +117,9 @@ def runs(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
         return pd.DataFrame({"id": [], "measured": [], "model": [], "method": []})
     table = pd.DataFrame.from_records(rows)
     for column in table.columns:
-        if table[column].dtype == object and column not in _WORDS:
-            table[column] = pd.to_numeric(table[column])
+        # Python's own strings: arrow's would be converted anew at every drawing.
+        kept = column in _WORDS
+        table[column] = table[column].astype(object) if kept else pd.to_numeric(table[column])
     return table.sort_values("created", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -134,9 +135,9 @@ def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
     return np.asarray(table[column], dtype=np.float64)
 
 
-def words(table: pd.DataFrame, column: str) -> list[str]:
-    """A column of text."""
-    return [str(word) for word in np.asarray(table[column], dtype=object)]
+def words(table: pd.DataFrame, column: str) -> np.ndarray:
+    """A column of text, as an array of str."""
+    return np.asarray(table[column], dtype=object)
 
 
 def metrics(table: pd.DataFrame) -> list[str]:

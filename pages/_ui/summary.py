@@ -18,9 +18,7 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
     if not refusal:
         refusal = _price(recipes)
     pressed = st.button(
-        f"Run {'all ' if len(recipes) > 1 else ''}{wording.count(len(recipes), 'run')}"
-        if recipes
-        else "Run",
+        f"Run all {len(recipes)}" if len(recipes) > 1 else "Run it",
         type="primary",
         icon=":material/play_arrow:",
         disabled=bool(refusal),

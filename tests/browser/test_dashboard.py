@@ -32,7 +32,7 @@ def tab(chromium, request):
 def test_home_invites_on_the_first_visit(tab, address):
     tab.goto(address)
     tab.get_by_role("button", name="Run the demo sweep").wait_for()
-    tab.get_by_text("This machine").wait_for()
+    tab.get_by_role("heading", name="This machine").wait_for()
     assert tab.locator("[data-testid=stException]").count() == 0
 
 
