@@ -119,6 +119,80 @@ class Activations:
 
 
 @dataclass(frozen=True, slots=True)
+class Rotation:
+    """Orthogonal matrices that spread outliers; the float network's outputs stay what they are.
+
+    Attributes:
+        r1: rotate the residual stream; fused. Folds the norms and unties the embeddings.
+        r2: rotate every value head, undone in o_proj; fused.
+        r4: rotate down_proj's input at run time.
+        block: features to a block of the online rotations; None rotates all features at once.
+        o_proj: rotate o_proj's input at run time too.
+        signs: random signs before every Hadamard matrix, drawn from the recipe's seed.
+    """
+
+    r1: bool = True
+    r2: bool = True
+    r4: bool = True
+    block: int | None = None
+    o_proj: bool = False
+    signs: bool = False
+
+    def __post_init__(self):
+        require(
+            self.r1 or self.r2 or self.r4 or self.o_proj,
+            "the rotation rotates nothing",
+            "set r1, r2, r4 or o_proj, or leave the rotation out",
+        )
+        require(
+            self.block is None or self.block >= 2,
+            f"a rotation block of {self.block} mixes nothing",
+            "choose 16, 32, 64, 128, 256 or 512, or leave the block out for a full rotation",
+        )
+        require(
+            self.block is None or self.r4 or self.o_proj,
+            f"block {self.block} belongs to the online rotations, and there are none",
+            "set r4 or o_proj, or leave the block out",
+        )
+
+    @property
+    def online(self) -> bool:
+        """Whether anything is rotated at run time."""
+        return self.r4 or self.o_proj
+
+
+@dataclass(frozen=True, slots=True)
+class Permutation:
+    """How channels are shared over the blocks of an online rotation (MixQuant, 2601.22347).
+
+    Attributes:
+        method: `massdiff`, `zigzag`, `absmax`, `random` (by the recipe's seed) or `identity`.
+        values: also within value heads, for blocks at o_proj's input.
+    """
+
+    method: Literal["identity", "massdiff", "zigzag", "absmax", "random"] = "massdiff"
+    values: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """Wider inputs for the online rotations (arXiv 2503.17513).
+
+    Attributes:
+        percent: of all parameters, to be added; the admissible sizes closest to it are used.
+    """
+
+    percent: float = 5.0
+
+    def __post_init__(self):
+        require(
+            0 <= self.percent <= 100,
+            f"an expansion of {self.percent:g} % is out of range",
+            "choose 0 to 100",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Scales:
     """How a weight's scales are found.
 
@@ -250,6 +324,9 @@ class Recipe:
     model: ModelRef = field(default_factory=ModelRef)
     weights: Weights | None = field(default_factory=Weights)
     activations: Activations | None = None
+    rotation: Rotation | None = None
+    permutation: Permutation | None = None
+    expansion: Expansion | None = None
     scales: Scales = field(default_factory=Scales)
     rounding: Rounding = field(default_factory=Rounding)
     calibration: Calibration | None = field(default_factory=Calibration)
@@ -258,6 +335,31 @@ class Recipe:
 
     def __post_init__(self):
         require(0 <= self.seed < 2**32, f"seed {self.seed} is out of range", "choose 0 to 2³²−1")
+        online = self.rotation is not None and self.rotation.online
+        require(
+            self.expansion is None or online,
+            "expansion widens the input of an online rotation, and there is none",
+            "set the rotation's r4 or o_proj, or leave the expansion out",
+        )
+        require(
+            self.permutation is None or online,
+            "a permutation shares channels over the blocks of an online rotation: there is none",
+            "set the rotation's r4 or o_proj, or leave the permutation out",
+        )
+        require(
+            self.permutation is None
+            or self.permutation.method == "identity"
+            or self.calibration is not None,
+            f"permutation {self.permutation.method if self.permutation else ''} needs E|x| from "
+            "calibration text",
+            "name a calibration text, or leave the permutation out",
+        )
+        blocks = self.rotation if self.permutation and self.permutation.values else None
+        require(
+            blocks is None or (blocks.o_proj and blocks.block is not None and not blocks.r2),
+            "permuting values matters for blocks at o_proj's input that no R2 has mixed before",
+            "set o_proj and a block, and r2 to false; or leave values out",
+        )
         rounding, scales = self.rounding, self.scales
         corrects = rounding.method != "rtn"
         looks = corrects or (scales.method == "piso" and scales.objective != "identity")
@@ -302,13 +404,12 @@ class Recipe:
     @property
     def title(self) -> str:
         """A short line for people: `INT4 g64 · A8 asym · GPTQ · MSE`."""
-        if self.weights is None and self.activations is None:
-            return "float"
-        parts = []
+        parts = [] if self.weights or self.activations else ["float"]
         if self.weights is not None:
             parts.append("W " + _format_title(self.weights.value))
         if self.activations is not None:
             parts.append("A " + _format_title(self.activations.value))
+        parts += _transform_titles(self)
         if self.weights is not None:
             parts += [_rounding_title(self.rounding), _scales_title(self.scales)]
         return " · ".join(parts)
@@ -342,6 +443,23 @@ def _format_title(fmt: Format) -> str:
     group = f" g{fmt.group}" if fmt.kind == "int" and fmt.group else ""
     midmax = " midmax" if fmt.scale_rounding == "midmax" else ""
     return f"{name}{group}{midmax}"
+
+
+def _transform_titles(recipe: Recipe) -> list[str]:
+    rotation, parts = recipe.rotation, []
+    if rotation is None:
+        return parts
+    fused = [name for name, on in (("R1", rotation.r1), ("R2", rotation.r2)) if on]
+    online = [name for name, on in (("R4", rotation.r4), ("o_proj", rotation.o_proj)) if on]
+    size = f" b{rotation.block}" if rotation.block else ""
+    parts.append(" ".join([*fused, *(name + size for name in online)]))
+    if recipe.permutation is not None and recipe.permutation.method != "identity":
+        parts.append(
+            {"massdiff": "MassDiff"}.get(recipe.permutation.method) or recipe.permutation.method
+        )
+    if recipe.expansion is not None and recipe.expansion.percent > 0:
+        parts.append(f"+{recipe.expansion.percent:g} %")
+    return parts
 
 
 def _rounding_title(rounding: Rounding) -> str:

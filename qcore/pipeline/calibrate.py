@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from jaxtyping import Int
 from torch import Tensor
 
@@ -21,13 +23,27 @@ class Calibrator:
         self._keys = keys
         self._cache = cache
         self._bench = bench
+        self._held: dict[int, BlockStatistics] = {}
+
+    @property
+    def blocks(self) -> int:
+        """The network's decoder blocks."""
+        return self._bench.facts(self._keys, self._cache).blocks
+
+    def hold(self, blocks: Iterable[int]) -> None:
+        """Have these blocks' statistics at hand while the network is changed.
+
+        They are mapped from their files, so that not even an eviction takes them away; capturing
+        them again would need the untouched network.
+        """
+        if self._keys.capture:
+            self._held.update({block: self.block(block) for block in blocks})
 
     def capture(self, progress: Progress) -> bool:
         """Make sure that every block's statistics are kept; returns whether they all were."""
-        blocks = self._bench.facts(self._keys, self._cache)["blocks"]
-        missing = [b for b in range(blocks) if not self._cache.has(self._key(b))]
+        missing = [b for b in range(self.blocks) if not self._cache.has(self._key(b))]
         if missing:
-            kept = set(range(blocks)) - set(missing)
+            kept = set(range(self.blocks)) - set(missing)
             model = self._bench.network(self._keys, progress).model
             for found in capture(model, self.windows(), progress, skip=kept):
                 self._cache.put_artifact(self._key(found.block), found.to_tensors())
@@ -35,12 +51,13 @@ class Calibrator:
 
     def block(self, block: int) -> BlockStatistics:
         """One block's statistics; captured again if the cache has lost them."""
+        if block in self._held:
+            return self._held[block]
         kept = self._cache.artifact(self._key(block))
         if kept is not None:
             return BlockStatistics.from_tensors(block, kept.tensors)
-        blocks = self._bench.facts(self._keys, self._cache)["blocks"]
         model = self._bench.network(self._keys, silent).model
-        (found,) = capture(model, self.windows(), skip=set(range(blocks)) - {block})
+        (found,) = capture(model, self.windows(), skip=set(range(self.blocks)) - {block})
         self._cache.put_artifact(self._key(block), found.to_tensors())
         return found
 

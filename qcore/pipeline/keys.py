@@ -4,8 +4,8 @@ A stage's key is the digest of its own inputs, its version and its parents' keys
 share a stage exactly when nothing that the stage reads differs. Changing what a stage computes
 means raising its version here: everything below it is then computed anew.
 
-    load ── capture ── quantize ──┬── evaluate (one record per window)
-      └──── reference ────────────┴── task     (one record per task)
+    load ── capture ── transform ── scales ── quantize ──┬── evaluate (one record per window)
+      └──── reference ───────────────────────────────────┴── task     (one record per task)
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ VERSIONS = {
     "load": 1,
     "capture": 1,
     "reference": 1,
+    "transform": 1,
+    "scales": 1,
     "quantize": 1,
     "evaluate": 1,
     "task": 1,
@@ -121,16 +123,41 @@ class Keys:
     def capture(self) -> str:
         """The float network's statistics on the calibration text; empty without one."""
         part = self.recipe.calibration
-        if part is None or self.recipe.weights is None:
+        if part is None or (self.recipe.weights is None and not self.permutes):
             return ""
         return self._key("capture", self.load, self.inputs.calibration, part.windows, part.length)
+
+    @property
+    def permutes(self) -> bool:
+        """Whether channels are reordered by what the capture saw of them."""
+        part = self.recipe.permutation
+        return part is not None and part.method != "identity"
+
+    @property
+    def transform(self) -> str:
+        """The rotated, permuted, expanded float network; the float network's key where it is it."""
+        recipe = self.recipe
+        if recipe.rotation is None:
+            return self.load
+        parts = [to_plain(recipe.rotation), to_plain(recipe.permutation)]
+        parts.append(to_plain(recipe.expansion))
+        draws = recipe.rotation.signs or (self.permutes and recipe.permutation is not None)
+        seed = recipe.seed if draws else None
+        return self._key("transform", self.load, self.capture if self.permutes else "", parts, seed)
+
+    @property
+    def scales(self) -> str:
+        """Scales that are found from the float network alone, before any rounding."""
+        recipe = self.recipe
+        parts = [to_plain(recipe.weights), to_plain(recipe.scales)]
+        return self._key("scales", self.transform, self.capture, parts)
 
     @property
     def quantize(self) -> str:
         """The quantized weights. Activations matter only where they shape the layer inputs."""
         recipe = self.recipe
         if recipe.weights is None:
-            return self.load
+            return self.transform
         rounding = to_plain(recipe.rounding)
         if recipe.rounding.method == "rtn":  # what RTN does not look at must not part two runs
             rounding = ["rtn", recipe.rounding.inputs, recipe.rounding.interleaving]
@@ -138,7 +165,7 @@ class Keys:
         activations = to_plain(recipe.activations) if sees_activations else None
         return self._key(
             "quantize",
-            self.load,
+            self.transform,
             self.capture,
             to_plain(recipe.weights),
             to_plain(recipe.scales),
@@ -162,8 +189,9 @@ class Keys:
 
     @property
     def is_float(self) -> bool:
-        """Whether nothing is quantized."""
-        return self.recipe.weights is None and self.recipe.activations is None
+        """Whether this is the untouched float network."""
+        recipe = self.recipe
+        return recipe.weights is None and recipe.activations is None and recipe.rotation is None
 
     def block(self, stage: str, block: int) -> str:
         """Key of one decoder block's outcome in `capture` or `quantize`."""

@@ -54,21 +54,26 @@ class Meter:
         self._cache = cache
         self._bench = bench
         self._tokens: Int[Tensor, "windows length"] | None = None
+        self._references: dict[int, Reference] = {}
 
     def reference_windows(self, progress: Progress) -> tuple[list[WindowScore], bool]:
-        """The float network's scores, and whether the cache had them all."""
-        return self._all_windows("reference", self._score_float, progress)
+        """The float network's scores, and whether the cache had them all.
+
+        Where divergence will be measured, the reference is taken now: later the network is changed.
+        """
+        found = self._all_windows("reference", self._score_float, progress)
+        if self._evaluation.divergence and not self._keys.is_float:
+            count = self._evaluation.windows
+            wanted = [index for index in range(count) if not self._kept("evaluate", index)]
+            self._references = {index: self._reference(index) for index in wanted}
+        return found
 
     def windows(self, network: NetworkSource, progress: Progress) -> tuple[list[WindowScore], bool]:
         """The quantized network's scores, and whether the cache had them all."""
-        # References first, all of them: they may need the float network, which `network` changes.
-        missing = [i for i in range(self._evaluation.windows) if not self._kept("evaluate", i)]
-        wanted = missing if self._evaluation.divergence else []
-        references = {index: self._reference(index) for index in wanted}
 
         def score(index: int) -> WindowScore:
             model = network(progress).model
-            reference = references.get(index)
+            reference = self._references.get(index)
             if reference is not None:
                 reference = reference.to(model.device)
             return score_window(model, self._window(index), reference)

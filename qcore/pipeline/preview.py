@@ -80,7 +80,7 @@ def stages_of(keys: Keys, cache: Cache) -> tuple[PlannedStage, ...]:
     recipe = keys.recipe
     windows = range(recipe.evaluation.windows)
     facts = cache.record(keys.load)
-    blocks = range(facts["blocks"]) if facts else None
+    blocks = range(facts["size"]["blocks"]) if facts else None
 
     def all_blocks(stage: str) -> bool:
         return blocks is not None and all(cache.has(keys.block(stage, b)) for b in blocks)
@@ -92,6 +92,9 @@ def stages_of(keys: Keys, cache: Cache) -> tuple[PlannedStage, ...]:
     stages.append(PlannedStage("reference", keys.reference, all_windows("reference")))
     if keys.capture:
         stages.append(PlannedStage("capture", keys.capture, all_blocks("capture")))
+    if recipe.rotation is not None:
+        known = cache.has(keys.transform)
+        stages.append(PlannedStage("transform", keys.transform, known))
     if recipe.weights is not None:
         stages.append(PlannedStage("quantize", keys.quantize, all_blocks("quantize")))
     if not keys.is_float:

@@ -1,16 +1,11 @@
-"""The quantize stage: every linear layer of a decoder block to codes, one artifact per block.
+"""The quantize stage: decoder blocks to codes, one artifact per block.
 
 A block is the unit of resuming: a run that was killed finds the finished blocks in the cache.
-Linears that read the same input share a Hessian, so their weights are stacked and rounded in one
-go: rows are independent in every method. A layer's errors are computed here, while the float
-weight and its inputs' second moments are at hand, and travel in the artifact's metadata.
+Scales that take long to find, and depend on the float network alone, are artifacts of their own,
+so recipes that differ in rounding find them once.
 """
 
 from __future__ import annotations
-
-import json
-import time
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -21,34 +16,30 @@ from qcore.calibration.statistics import SiteStatistics
 from qcore.errors import CorruptEntry
 from qcore.event import Progress, silent
 from qcore.formats.coding import dequantize, fake_quantize
-from qcore.formats.format import Format
-from qcore.formats.quantized import Quantized, Scales
-from qcore.models.families import Linear, Site, block_sites
+from qcore.formats.quantized import Scales
+from qcore.models.families import Site, block_sites
 from qcore.models.loading import Network
 from qcore.models.surgery import Surgery
 from qcore.pipeline.calibrate import Calibrator
 from qcore.pipeline.keys import Keys
-from qcore.pipeline.solve import Moments, needs_cross, scale_and_round
-from qcore.pipeline.workbench import Workbench
-from qcore.plain import from_plain, parse_json, to_plain
-from qcore.recipe import Recipe
+from qcore.pipeline.layers import Layer, pack, quantize_together, rows, unpack
+from qcore.pipeline.solve import Moments, needs_cross
+from qcore.pipeline.transforming import Transformer
 from qcore.report import LayerReport
-
-Layer = tuple[Quantized, LayerReport]
 
 
 class Quantizer:
     """Quantizes what is missing, and lends out the quantized network.
 
-    As a context manager it leaves the network as it was.
+    As a context manager it leaves the network as the transformer made it.
     """
 
-    def __init__(self, keys: Keys, cache: Cache, bench: Workbench, calibrator: Calibrator):
+    def __init__(self, keys: Keys, cache: Cache, calibrator: Calibrator, transformer: Transformer):
         self._keys = keys
         self._recipe = keys.recipe
         self._cache = cache
-        self._bench = bench
         self._calibrator = calibrator
+        self._transformer = transformer
         self._surgery: Surgery | None = None
 
     def __enter__(self) -> Quantizer:
@@ -68,15 +59,16 @@ class Quantizer:
         missing = [b for b in range(self._blocks) if not self._cache.has(self._key(b))]
         if missing and self._recipe.rounding.inputs == "quantized":
             self._quantize_in_sequence(progress)
-        else:
+        elif missing:
+            self._calibrator.hold(missing)
             for done, block in enumerate(missing):
                 progress(done, len(missing), f"block {block + 1} of {self._blocks}")
                 self._quantize_block(block)
-        return [row for b in range(self._blocks) for row in _rows(self._block(b))], not missing
+        return [row for b in range(self._blocks) for row in rows(self._block(b))], not missing
 
     def network(self, progress: Progress = silent) -> Network:
         """The network with its quantized weights and activation quantizers in place."""
-        network = self._bench.network(self._keys, progress)
+        network = self._transformer.network(progress)
         if self._surgery is None:
             self._surgery = Surgery(network.model)
             if self._recipe.weights is not None:
@@ -87,49 +79,69 @@ class Quantizer:
 
     @property
     def _blocks(self) -> int:
-        return self._bench.facts(self._keys, self._cache)["blocks"]
+        return self._calibrator.blocks
 
     def _key(self, block: int) -> str:
         return self._keys.block("quantize", block)
 
     def _block(self, block: int) -> Artifact:
-        """The block's artifact; quantized again if the cache has lost it."""
+        """The block's artifact.
+
+        Raises:
+            CorruptEntry: the cache has lost it, for the second time where it was made just now.
+        """
         kept = self._cache.artifact(self._key(block))
-        if kept is None:
-            if self._recipe.rounding.inputs == "quantized":
-                self._quantize_in_sequence(silent)
-            else:
-                self._quantize_block(block)
+        if kept is None and self._recipe.rounding.inputs == "float" and self._surgery is None:
+            self._quantize_block(block)
             kept = self._cache.artifact(self._key(block))
         if kept is None:
             raise CorruptEntry(
                 f"block {block} cannot be read back from the cache",
-                remedy="raise QUANTSCOPE_CACHE_GB, or check the disk",
+                remedy="run the recipe again; if it recurs, raise QUANTSCOPE_CACHE_GB or check "
+                "the disk",
             )
         return kept
 
     def _quantize_block(self, block: int) -> None:
         """One block on the float network's statistics, or on none."""
-        model = self._bench.network(self._keys, silent).model
+        model = self._transformer.network().model
         statistics = self._calibrator.block(block).sites if self._keys.capture else {}
+        key = self._keys.block("scales", block)
+        share = self._recipe.scales.method == "piso" and self._recipe.rounding.inputs == "float"
+        kept = self._cache.artifact(key) if share else None
         layers: list[Layer] = []
+        found: dict[str, Tensor] = {}
         for site in block_sites(model, block):
-            layers += self._quantize_site(Surgery(model), site, statistics.get(site.name))
-        self._cache.put_artifact(self._key(block), *_pack(layers))
+            known = None if kept is None else _scales_at(kept, site)
+            seen = statistics.get(site.name)
+            hessian = None if seen is None else self._transformer.moment(site, seen.hessian)
+            moments = None if hessian is None else Moments(hessian.to(self._device))
+            made, scales = self._quantize_site(site, moments, known)
+            layers += made
+            if share and scales is not None:
+                found[f"{site.name}.scale"] = scales.scale.cpu()
+                if scales.zero is not None:
+                    found[f"{site.name}.zero"] = scales.zero.cpu()
+        if found and kept is None:
+            self._cache.put_artifact(key, found)
+        self._cache.put_artifact(self._key(block), *pack(layers))
 
     def _quantize_in_sequence(self, progress: Progress) -> None:
         """All blocks, each layer on what the quantized layers before it really produce."""
-        network = self._bench.network(self._keys, progress)
-        surgery = Surgery(network.model)
+        windows = self._calibrator.windows()
+        if self._recipe.rounding.interleaving == "decoupled":
+            self._calibrator.hold(range(self._blocks))
+        model = self._transformer.network(progress).model
+        surgery = Surgery(model)
         layers: list[Layer] = []
 
         def on_site(site: Site, statistics: SiteStatistics) -> None:
-            made = self._quantize_site(surgery, site, statistics)
+            made, _ = self._quantize_site(site, self._moments(site, statistics), None)
             for linear, (quantized, _) in zip(site.linears, made, strict=True):
                 surgery.replace_weight(linear, dequantize(quantized))
             layers.extend(made)
-            if site == block_sites(network.model, site.block)[-1]:
-                self._cache.put_artifact(self._key(site.block), *_pack(layers))
+            if site == block_sites(model, site.block)[-1]:
+                self._cache.put_artifact(self._key(site.block), *pack(layers))
                 layers.clear()
 
         def on_block(block: int) -> bool:
@@ -141,8 +153,8 @@ class Quantizer:
         try:
             self._map_inputs(surgery)
             capture_sequential(
-                network.model,
-                self._calibrator.windows(),
+                model,
+                windows,
                 on_site,
                 progress,
                 on_block=on_block,
@@ -152,29 +164,29 @@ class Quantizer:
             surgery.restore()
 
     def _quantize_site(
-        self, surgery: Surgery, site: Site, statistics: SiteStatistics | None
-    ) -> list[Layer]:
-        weights = [surgery.float_weight(linear).float() for linear in site.linears]
-        moments = self._moments(site, statistics, weights[0].device)
-        return quantize_together(self._recipe, site.linears, weights, moments)
+        self, site: Site, moments: Moments | None, scales: Scales | None
+    ) -> tuple[list[Layer], Scales | None]:
+        weights = [self._transformer.weight(linear) for linear in site.linears]
+        return quantize_together(self._recipe, site.linears, weights, moments, scales)
 
-    def _moments(
-        self, site: Site, statistics: SiteStatistics | None, device: torch.device
-    ) -> Moments | None:
-        if statistics is None:
-            return None
-        float_hessian = None
-        rounding = self._recipe.rounding
-        if rounding.inputs == "quantized" and rounding.interleaving == "decoupled":
-            float_hessian = self._calibrator.block(site.block).sites[site.name].hessian.to(device)
-        cross = None if statistics.cross is None else statistics.cross.to(device)
-        return Moments(statistics.hessian.to(device), cross, float_hessian)
+    def _moments(self, site: Site, statistics: SiteStatistics) -> Moments:
+        """Of a site as the changed network shows it, with the float network's where asked for."""
+        plain = None
+        if self._recipe.rounding.interleaving == "decoupled":
+            seen = self._calibrator.block(site.block).sites[site.name].hessian
+            plain = self._transformer.moment(site, seen).to(self._device)
+        cross = None if statistics.cross is None else statistics.cross.to(self._device)
+        return Moments(statistics.hessian.to(self._device), cross, plain)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._transformer.network().model.parameters()).device
 
     def _install(self, surgery: Surgery, artifact: Artifact, block: int) -> None:
         assert self._recipe.weights is not None
-        model = self._bench.network(self._keys, silent).model
+        model = self._transformer.network().model
         linears = {item.name: item for site in block_sites(model, block) for item in site.linears}
-        for name, quantized in _unpack(artifact, self._recipe.weights.value).items():
+        for name, quantized in unpack(artifact, self._recipe.weights.value).items():
             surgery.replace_weight(linears[name], dequantize(quantized))
 
     def _map_inputs(self, surgery: Surgery) -> None:
@@ -183,101 +195,6 @@ class Quantizer:
             surgery.map_inputs(lambda site: lambda x: fake_quantize(x, fmt))
 
 
-def quantize_together(
-    recipe: Recipe, linears: Sequence[Linear], weights: Sequence[Tensor], moments: Moments | None
-) -> list[Layer]:
-    """Scale and round layers that read the same input.
-
-    Args:
-        recipe: its scales and rounding are used; its weights part must not be None.
-        linears: which layers they are.
-        weights: float32, each [out, in] with the same `in`.
-        moments: second moments of their input; None without a capture.
-
-    Raises:
-        NumericalError: the Hessian cannot be used.
-        InvalidRecipe: the format's group does not divide the layers' width.
-    """
-    assert recipe.weights is not None
-    fmt = recipe.weights.value
-    start = time.perf_counter()
-    stacked = torch.cat(list(weights))
-    rounded = scale_and_round(recipe, stacked, fmt, moments)
-    seconds = time.perf_counter() - start
-    heights = [len(weight) for weight in weights]
-    parts = _split(rounded, heights)
-    hessian = None if moments is None else moments.hessian
-    return [
-        (part, _row(linear, weight, part, hessian, seconds * len(weight) / len(stacked)))
-        for linear, weight, part in zip(linears, weights, parts, strict=True)
-    ]
-
-
-def _split(stacked: Quantized, heights: Sequence[int]) -> list[Quantized]:
-    sizes = list(heights)
-    codes, scale = stacked.codes.split(sizes), stacked.scales.scale.split(sizes)
-    zeros = stacked.scales.zero
-    zero = [None] * len(sizes) if zeros is None else zeros.split(sizes)
-    return [
-        Quantized(part, Scales(s, z), stacked.format, stacked.damping)
-        for part, s, z in zip(codes, scale, zero, strict=True)
-    ]
-
-
-def _row(
-    linear: Linear, weight: Tensor, quantized: Quantized, hessian: Tensor | None, seconds: float
-) -> LayerReport:
-    error = dequantize(quantized) - weight
-    return LayerReport(
-        name=linear.name,
-        block=linear.block,
-        projection=linear.projection,
-        format=quantized.format.name,
-        parameters=weight.numel(),
-        element_bits=quantized.format.bits,
-        bits_per_weight=quantized.format.bits_per_weight(weight.shape[1]),
-        weight_error=_ratio(error.square().sum(), weight.square().sum()),
-        output_error=None if hessian is None else _output_error(error, weight, hessian),
-        damping=quantized.damping,
-        seconds=round(seconds, 4),
-    )
-
-
-def _output_error(error: Tensor, weight: Tensor, hessian: Tensor) -> float:
-    """‖XEᵀ‖² / ‖XWᵀ‖² = tr(E H Eᵀ) / tr(W H Wᵀ)."""
-    return _ratio(((error @ hessian) * error).sum(), ((weight @ hessian) * weight).sum())
-
-
-def _ratio(part: Tensor, whole: Tensor) -> float:
-    """The quotient, 0 for an all-zero layer."""
-    return float(part / whole) if float(whole) > 0 else 0.0
-
-
-def _pack(layers: Sequence[Layer]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of one block's artifact."""
-    tensors: dict[str, Tensor] = {}
-    for quantized, row in layers:
-        tensors[f"{row.name}.codes"] = quantized.codes
-        tensors[f"{row.name}.scale"] = quantized.scales.scale
-        if quantized.scales.zero is not None:
-            tensors[f"{row.name}.zero"] = quantized.scales.zero
-    rows = json.dumps([to_plain(row) for _, row in layers])
-    return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, {"rows": rows}
-
-
-def _rows(artifact: Artifact) -> list[LayerReport]:
-    rows = parse_json(artifact.metadata["rows"])
-    return [from_plain(LayerReport, row, "layer") for row in rows]
-
-
-def _unpack(artifact: Artifact, fmt: Format) -> dict[str, Quantized]:
+def _scales_at(artifact: Artifact, site: Site) -> Scales:
     tensors = artifact.tensors
-    return {
-        row.name: Quantized(
-            tensors[f"{row.name}.codes"],
-            Scales(tensors[f"{row.name}.scale"], tensors.get(f"{row.name}.zero")),
-            fmt,
-            row.damping,
-        )
-        for row in _rows(artifact)
-    }
+    return Scales(tensors[f"{site.name}.scale"], tensors.get(f"{site.name}.zero"))

@@ -26,6 +26,7 @@ from qcore.pipeline.measure import Meter, metrics
 from qcore.pipeline.preview import stages_of
 from qcore.pipeline.quantize import Quantizer
 from qcore.pipeline.summary import damping_notes, volume
+from qcore.pipeline.transforming import Outcome, Transformer
 from qcore.pipeline.workbench import Workbench
 from qcore.recipe import Recipe
 from qcore.report import Environment, Report
@@ -88,16 +89,22 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
         with journal.stage("capture", keys.capture) as step:
             step.cached = calibrator.capture(step)
 
-    quantizer = Quantizer(keys, cache, bench, calibrator)
-    layers = []
-    if recipe.weights is not None:
-        with journal.stage("quantize", keys.quantize) as step:
-            layers, step.cached = quantizer.quantize(step)
-        for note in damping_notes(recipe, layers):
-            journal.note(note)
-
+    layers, outcome = [], Outcome()
     windows, scores = reference, []
-    with quantizer:  # the network is as it was afterwards
+    transformer = Transformer(keys, cache, bench, calibrator)
+    quantizer = Quantizer(keys, cache, calibrator, transformer)
+    with transformer, quantizer:  # the network is as it was afterwards
+        if recipe.rotation is not None:
+            with journal.stage("transform", keys.transform) as step:
+                calibrator.hold(range(facts.blocks))
+                outcome, step.cached = transformer.outcome(step)
+            for note in outcome.notes:
+                journal.note(note)
+        if recipe.weights is not None:
+            with journal.stage("quantize", keys.quantize) as step:
+                layers, step.cached = quantizer.quantize(step)
+            for note in damping_notes(recipe, layers):
+                journal.note(note)
         if not keys.is_float:
             with journal.stage("evaluate", keys.evaluate) as step:
                 windows, step.cached = meter.windows(quantizer.network, step)
@@ -116,7 +123,7 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
         window_losses=tuple(window.loss for window in windows),
         float_window_losses=tuple(window.loss for window in reference),
         window_divergences=tuple(w.kl for w in windows if w.kl is not None),
-        volume=volume(facts, layers),
+        volume=volume(recipe, facts, layers, outcome.added),
         stages=tuple(journal.stages),
         environment=_environment(keys, bench.device),
         notes=tuple(journal.notes),

@@ -45,10 +45,10 @@ def needs_cross(recipe: Recipe) -> bool:
     return recipe.rounding.method in ("gpfq", "qronos") or recipe.scales.objective == "cross"
 
 
-def scale_and_round(
+def find_scales_of(
     recipe: Recipe, weight: Float[Tensor, "out in"], fmt: Format, moments: Moments | None
-) -> Quantized:
-    """Codes and scales of one weight by the recipe's methods.
+) -> Scales | None:
+    """Scales by the recipe's method; None where they are found while rounding, group by group.
 
     Args:
         recipe: its scales and rounding parts are read.
@@ -60,30 +60,46 @@ def scale_and_round(
         NumericalError: the moments cannot be used.
         InvalidRecipe: the format's group does not divide the width.
     """
-    rounding = recipe.rounding
+    if recipe.rounding.interleaving == "group":
+        return None
     if moments is None:
-        return rtn(weight, _find(recipe.scales, weight, fmt, None, None), fmt)
-    hessian, cross = moments.hessian, moments.cross
-    damping = rounding.damping or DAMPING[rounding.method]
-    if rounding.interleaving == "group" and rounding.method in ("gptq", "qronos"):
+        return _find(recipe.scales, weight, fmt, None, None)
+    seen = moments.hessian if moments.float_hessian is None else moments.float_hessian
+    return _find(recipe.scales, weight, fmt, seen, moments.cross)
+
+
+def round_weight(
+    recipe: Recipe,
+    weight: Float[Tensor, "out in"],
+    fmt: Format,
+    moments: Moments | None,
+    scales: Scales | None,
+) -> Quantized:
+    """Codes by the recipe's rounding, at the scales of `find_scales_of`.
+
+    Raises:
+        NumericalError: the moments cannot be used.
+        InvalidRecipe: the format's group does not divide the width.
+    """
+    rounding = recipe.rounding
+    order, damping = rounding.act_order, rounding.damping or DAMPING[rounding.method]
+    if scales is None:
+        assert moments is not None
+        assert rounding.method in ("gptq", "qronos")
         return group_interleaved(
             weight,
-            hessian,
-            cross if rounding.method == "qronos" else None,
+            moments.hessian,
+            moments.cross if rounding.method == "qronos" else None,
             fmt,
-            lambda moved, moved_hessian: _find(
-                recipe.scales, moved, _one_group(fmt), moved_hessian, None
-            ),
+            lambda moved, seen: _find(recipe.scales, moved, fmt.with_group(None), seen, None),
             method=rounding.method,
-            act_order=rounding.act_order,
+            act_order=order,
             damping=damping,
         )
-    seen = hessian if moments.float_hessian is None else moments.float_hessian
-    scales = _find(recipe.scales, weight, fmt, seen, cross)
-    order = rounding.act_order
+    if rounding.method == "rtn" or moments is None:
+        return rtn(weight, scales, fmt)
+    hessian, cross = moments.hessian, moments.cross
     match rounding.method:
-        case "rtn":
-            return rtn(weight, scales, fmt)
         case "gptq":
             return gptq(weight, hessian, scales, fmt, act_order=order, damping=damping)
         case "gpfq":
@@ -108,8 +124,3 @@ def _find(
         signed=knobs.signed,
         storage=knobs.storage,
     )
-
-
-def _one_group(fmt: Format) -> Format:
-    """The format for a weight that is one group already."""
-    return fmt.with_group(None)

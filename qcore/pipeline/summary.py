@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from qcore.pipeline.workbench import Facts
 from qcore.recipe import DAMPING, Recipe
 from qcore.report import LayerReport, Volume
 
@@ -13,14 +13,20 @@ FLOAT_BITS = 16
 """What is not quantized is counted as it is published: in 16-bit float."""
 
 
-def volume(facts: dict[str, Any], layers: Sequence[LayerReport]) -> Volume:
+def volume(recipe: Recipe, facts: Facts, layers: Sequence[LayerReport], added: int) -> Volume:
     """Bytes in storage.
 
+    A rotated residual stream unties the embeddings: the norm that is folded into the head is not
+    in the embedding, so both are stored.
+
     Args:
-        facts: the network's sizes, as the load stage keeps them.
-        layers: rows of the quantized layers; none for a float network.
+        recipe: what was asked.
+        facts: the untouched network's sizes.
+        layers: rows of the quantized layers; none for float weights.
+        added: parameters that expansion added.
     """
-    total = int(facts["parameters"])
+    untied = facts.tied_parameters if recipe.rotation and recipe.rotation.r1 else 0
+    total = facts.parameters + added + untied
     quantized = sum(row.parameters for row in layers)
     element_bits = sum(row.parameters * row.element_bits for row in layers)
     all_bits = sum(row.parameters * row.bits_per_weight for row in layers)

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cache.store import Cache
 from qcore.event import Progress, silent
-from qcore.models.families import blocks
+from qcore.models.families import linear_module, linears
 from qcore.models.loading import Network, load
+from qcore.models.regions import Dimensions, dimensions
 from qcore.pipeline.keys import Keys
+from qcore.plain import from_plain, to_plain
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Sizes of an untouched network.
+
+    Attributes:
+        size: its widths.
+        parameters: all, tied ones once.
+        linear_parameters: those in the linears of its decoder blocks.
+        tied_parameters: those that the embedding and the head share.
+    """
+
+    size: Dimensions
+    parameters: int
+    linear_parameters: int
+    tied_parameters: int
+
+    @property
+    def blocks(self) -> int:
+        """Decoder blocks."""
+        return self.size.blocks
 
 
 class Workbench:
@@ -38,12 +63,23 @@ class Workbench:
             self._key = keys.load
         return self._network
 
-    def facts(self, keys: Keys, cache: Cache, progress: Progress = silent) -> dict[str, Any]:
-        """The network's sizes: `blocks`, and `parameters` (tied ones once)."""
-        facts = cache.record(keys.load)
-        if facts is None:
+    def facts(self, keys: Keys, cache: Cache, progress: Progress = silent) -> Facts:
+        """The network's sizes, from the cache where it has them."""
+        kept = cache.record(keys.load)
+        if kept is None:
             model = self.network(keys, progress).model
-            parameters = sum(item.numel() for item in model.parameters())
-            facts = {"blocks": len(blocks(model)), "parameters": parameters}
-            cache.put_record(keys.load, facts)
-        return facts
+            kept = to_plain(_facts(model))
+            cache.put_record(keys.load, kept)
+        return from_plain(Facts, kept, "facts")
+
+
+def _facts(model: Any) -> Facts:
+    size = dimensions(model)
+    head = model.get_output_embeddings().weight
+    tied = head is model.get_input_embeddings().weight
+    return Facts(
+        size=size,
+        parameters=sum(item.numel() for item in model.parameters()),
+        linear_parameters=sum(linear_module(model, item).weight.numel() for item in linears(model)),
+        tied_parameters=head.numel() if tied else 0,
+    )

@@ -1,0 +1,141 @@
+"""Linear layers to codes and report rows, and a block of them to one artifact and back.
+
+Linears that read the same input share a Hessian, so their weights are stacked and rounded in one
+go: rows are independent in every method. A layer's errors are computed here, while the float
+weight and its inputs' second moments are at hand.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cache.store import Artifact
+from qcore.formats.coding import dequantize
+from qcore.formats.format import Format
+from qcore.formats.quantized import Quantized, Scales
+from qcore.models.families import Linear
+from qcore.pipeline.solve import Moments, find_scales_of, round_weight
+from qcore.plain import from_plain, parse_json, to_plain
+from qcore.recipe import Recipe
+from qcore.report import LayerReport
+
+Layer = tuple[Quantized, LayerReport]
+
+
+def quantize_together(
+    recipe: Recipe,
+    linears: Sequence[Linear],
+    weights: Sequence[Tensor],
+    moments: Moments | None,
+    scales: Scales | None = None,
+) -> tuple[list[Layer], Scales | None]:
+    """Scale and round layers that read the same input.
+
+    Args:
+        recipe: its scales and rounding are used; its weights part must not be None.
+        linears: which layers they are.
+        weights: float32, each [out, in] with the same `in`.
+        moments: second moments of their input; None without a capture.
+        scales: of the stacked weights, where they are known already.
+
+    Returns:
+        The layers, and the scales of the stacked weights that were used, to be kept; None where
+        they are part of rounding.
+
+    Raises:
+        NumericalError: the Hessian cannot be used.
+        InvalidRecipe: the format's group does not divide the layers' width.
+    """
+    assert recipe.weights is not None
+    fmt = recipe.weights.value
+    start = time.perf_counter()
+    stacked = torch.cat(list(weights))
+    if scales is None:
+        scales = find_scales_of(recipe, stacked, fmt, moments)
+    rounded = round_weight(recipe, stacked, fmt, moments, scales)
+    seconds = time.perf_counter() - start
+    heights = [len(weight) for weight in weights]
+    parts = _split(rounded, heights)
+    hessian = None if moments is None else moments.hessian
+    layers = [
+        (part, _row(linear, weight, part, hessian, seconds * len(weight) / len(stacked)))
+        for linear, weight, part in zip(linears, weights, parts, strict=True)
+    ]
+    return layers, scales
+
+
+def _split(stacked: Quantized, heights: Sequence[int]) -> list[Quantized]:
+    sizes = list(heights)
+    codes, scale = stacked.codes.split(sizes), stacked.scales.scale.split(sizes)
+    zeros = stacked.scales.zero
+    zero = [None] * len(sizes) if zeros is None else zeros.split(sizes)
+    return [
+        Quantized(part, Scales(s, z), stacked.format, stacked.damping)
+        for part, s, z in zip(codes, scale, zero, strict=True)
+    ]
+
+
+def _row(
+    linear: Linear, weight: Tensor, quantized: Quantized, hessian: Tensor | None, seconds: float
+) -> LayerReport:
+    error = dequantize(quantized) - weight
+    return LayerReport(
+        name=linear.name,
+        block=linear.block,
+        projection=linear.projection,
+        format=quantized.format.name,
+        parameters=weight.numel(),
+        element_bits=quantized.format.bits,
+        bits_per_weight=quantized.format.bits_per_weight(weight.shape[1]),
+        weight_error=_ratio(error.square().sum(), weight.square().sum()),
+        output_error=None if hessian is None else _output_error(error, weight, hessian),
+        damping=quantized.damping,
+        seconds=round(seconds, 4),
+    )
+
+
+def _output_error(error: Tensor, weight: Tensor, hessian: Tensor) -> float:
+    """‖XEᵀ‖² / ‖XWᵀ‖² = tr(E H Eᵀ) / tr(W H Wᵀ)."""
+    return _ratio(((error @ hessian) * error).sum(), ((weight @ hessian) * weight).sum())
+
+
+def _ratio(part: Tensor, whole: Tensor) -> float:
+    """The quotient, 0 for an all-zero layer."""
+    return float(part / whole) if float(whole) > 0 else 0.0
+
+
+def pack(layers: Sequence[Layer]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of one block's artifact."""
+    tensors: dict[str, Tensor] = {}
+    for quantized, row in layers:
+        tensors[f"{row.name}.codes"] = quantized.codes
+        tensors[f"{row.name}.scale"] = quantized.scales.scale
+        if quantized.scales.zero is not None:
+            tensors[f"{row.name}.zero"] = quantized.scales.zero
+    metadata = {"rows": json.dumps([to_plain(row) for _, row in layers])}
+    return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata
+
+
+def rows(artifact: Artifact) -> list[LayerReport]:
+    """The layer rows of a packed block."""
+    kept = parse_json(artifact.metadata["rows"])
+    return [from_plain(LayerReport, row, "layer") for row in kept]
+
+
+def unpack(artifact: Artifact, fmt: Format) -> dict[str, Quantized]:
+    """The layers of a packed block, by name."""
+    tensors = artifact.tensors
+    return {
+        row.name: Quantized(
+            tensors[f"{row.name}.codes"],
+            Scales(tensors[f"{row.name}.scale"], tensors.get(f"{row.name}.zero")),
+            fmt,
+            row.damping,
+        )
+        for row in rows(artifact)
+    }
