@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qcore.errors import InvalidRecipe, NumericalError
-from qcore.transforms.algebra import Transform, site_transform
+from qcore.transforms.algebra import Transform, head_transforms, site_transform
 from qcore.transforms.hadamard import (
     block_rotation,
     full_rotation,
@@ -14,7 +14,7 @@ from qcore.transforms.hadamard import (
     signs,
     slots,
 )
-from qcore.transforms.permutation import permute
+from qcore.transforms.permutation import permute, permute_heads
 
 WIDTH = 96
 ROTATIONS = {
@@ -179,3 +179,26 @@ def test_full_rotation_takes_no_permutation_unless_it_falls_back_to_blocks():
 def test_parts_that_do_not_fit_are_refused(call, words):
     with pytest.raises(InvalidRecipe, match=words):
         call()
+
+
+def test_every_value_head_has_its_own_order_and_the_shared_rotation():
+    rotation = full_rotation(8, seed=3)
+    order = permute_heads("massdiff", samples(30, 32).abs().mean(0), 4, heads=4, kv_heads=2)
+
+    heads = head_transforms(8, 2, rotation, order)
+
+    values = samples(5, 16, seed=1)
+    permuted = values[:, order.values]
+    for head, transform in enumerate(heads):
+        here = slice(8 * head, 8 * head + 8)
+        expected = permuted[:, here] @ Transform(8, None, rotation).matrix()
+        assert torch.allclose(transform.apply(values[:, here]), expected, rtol=0, atol=1e-12)
+        assert transform.permutation is not None
+        mass = order.outputs.mass.view(2, 2, 2)[head].sum(0)
+        assert torch.equal(transform.permutation.mass, mass)
+
+
+def test_an_order_of_other_heads_is_refused():
+    order = permute_heads("random", torch.ones(32), 4, heads=4, kv_heads=2)
+    with pytest.raises(InvalidRecipe, match="16 values does not fit 4 heads of 8"):
+        head_transforms(8, 4, None, order)
