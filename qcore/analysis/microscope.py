@@ -118,7 +118,7 @@ class Outcome:
         return np.flatnonzero(self.worse > FLAGGED_FROM)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Measures:
     """One site in five numbers, for the map of all layers and sites.
 

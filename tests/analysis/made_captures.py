@@ -11,7 +11,7 @@ from cache.store import Cache
 from qcore.calibration.statistics import Accumulator, BlockStatistics, SiteStatistics
 from qcore.pipeline.keys import block_key
 from qcore.recipe import Recipe
-from qcore.report import Environment, LayerReport, Report, StageReport, Volume
+from qcore.report import Environment, LayerReport, Metric, Report, StageReport, Volume
 
 WIDTHS = {"attention_input": 32, "attention_output": 32, "mlp_input": 32, "mlp_hidden": 96}
 TOKENS = 100
@@ -57,7 +57,7 @@ def report_of(number: int = 0, *, key: str = KEY, seed: int = 0) -> Report:
         created=1000.0 + number,
         assignment={},
         layers=layers,
-        metrics=(),
+        metrics=(Metric("perplexity", 20.1, "", "exp of the mean loss", 63),),
         window_losses=(3.0,),
         float_window_losses=(2.9,),
         window_divergences=(),
