@@ -12,7 +12,7 @@ from pages._ui import outlier_charts as draw
 from pages._ui import outlier_frames as words
 
 if TYPE_CHECKING:
-    from qcore.pipeline.captured import Capture, Lens, Place, View
+    from qcore.pipeline.captured import Capture, Lens, Method, Place, View
 
 _PAGE = "outliers"
 
@@ -97,7 +97,7 @@ def choose_lens(capture: Capture, place: Place, hidden: int) -> Lens:
         help="A Hadamard matrix over all channels, or one per block of them. No random signs.",
     )
     mixes_all = not isinstance(rotation, int)
-    orders = ["identity"] if mixes_all else list(words.METHODS)
+    orders: list[Method] = ["identity"] if mixes_all else list(captured.METHODS)
     permutation = middle.selectbox(
         "Permutation",
         orders,
@@ -166,7 +166,8 @@ def draw_view(view: View, permutation: str) -> None:
             "Do the blocks share the load?",
             draw.masses(view),
             "Mean ℓ1 mass of every block over all calibration tokens. What to notice: the tallest "
-            "bar bounds the peak; at the dashed line all blocks weigh the same.",
+            "bar bounds the peak; at the dashed line all blocks weigh the same. Hatched blocks are "
+            "those that the rotation made worse.",
         )
         tools.blocks(view)
 

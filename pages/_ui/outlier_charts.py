@@ -135,7 +135,9 @@ def distributions(view: View) -> go.Figure:
         low = max(float(every.min()), high * 1e-4)
         figure.update_xaxes(range=[math.log10(low), math.log10(high * 1.2)])
     figure.update_xaxes(type="log", title="magnitude |x|, log scale", exponentformat="power")
-    figure.update_yaxes(type="log", title="share of values per octave, log scale", tickformat=".0e")
+    figure.update_yaxes(
+        type="log", title="share per octave, log scale", exponentformat="power", dtick=1
+    )
     return figure
 
 
@@ -242,7 +244,16 @@ def masses(view: View) -> go.Figure:
                 x=blocks,
                 y=outcome.mass,
                 name=name,
-                marker={"color": COLOURS[name], "line": {"width": 0}},
+                marker={
+                    "color": COLOURS[name],
+                    "line": {"width": 0},
+                    "pattern": {
+                        "shape": [
+                            "/" if worse else "" for worse in np.isin(blocks, outcome.flagged)
+                        ],
+                        "solidity": 0.35,
+                    },
+                },
                 hovertemplate=hover,
             )
             figure.add_trace(bars)

@@ -174,13 +174,16 @@ _BOUND = (
     "it would be if all blocks weighed the same. Median of the sampled tokens."
 )
 _MASS = "E‖x₍ⱼ₎‖₁ of the heaviest block over the mean of all blocks, over all calibration tokens."
-_WORSE = "Blocks whose largest magnitude the rotation raised in more than half of the tokens."
+_WORSE = "Blocks whose largest magnitude the rotation raised in more than two thirds of the tokens."
 
 
 def verdict(view: View) -> str:
     """A sentence for each order that says which blocks the rotation made worse."""
+    found = outcomes(view)
+    if len(found) == 2 and not any(len(outcome.flagged) for _, outcome in found):
+        return "The rotation made no block worse, permuted or not."
     sentences = []
-    for name, outcome in outcomes(view):
+    for name, outcome in found:
         worse = outcome.flagged
         head = f"With the {name}" if name == KEPT else "Permuted"
         if not len(worse):

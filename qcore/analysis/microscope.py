@@ -38,8 +38,12 @@ from qcore.analysis.outliers import (
 CELLS = 200
 """The most rows of a picture; each shows the peak of as many channels as it takes."""
 
-FLAGGED_FROM = 0.5
-"""A block is flagged when the rotation raised its peak in more than this share of the tokens."""
+FLAGGED_FROM = 2 / 3
+"""A block is flagged when the rotation raised its peak in more than this share of the tokens.
+
+A rotation that changes nothing, as of Gaussian features, raises half of them by chance; of 64
+tokens it raises more than two thirds once in three hundred blocks.
+"""
 
 BINS_PER_OCTAVE = 8
 _SKETCH_BINS_PER_OCTAVE = 64
@@ -110,11 +114,11 @@ class Outcome:
 
     @property
     def flagged(self) -> Int[np.ndarray, " some"]:
-        """Blocks whose peak the rotation raised in most tokens."""
+        """Blocks whose peak the rotation raised in more than two thirds of the tokens."""
         return np.flatnonzero(self.worse > FLAGGED_FROM)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Measures:
     """One site in five numbers, for the map of all layers and sites.
 

@@ -36,13 +36,34 @@ from qcore.calibration.statistics import BlockStatistics, SiteStatistics
 from qcore.errors import CorruptEntry, QuantscopeError
 from qcore.event import Progress, silent
 from qcore.library import Library
+from qcore.models.families import SITES
 from qcore.pipeline.keys import block_key
 from qcore.recipe import Calibration
 from qcore.report import Report
 from qcore.transforms.algebra import Transform, site_transform
 from qcore.transforms.expansion import admissible_sizes
 from qcore.transforms.hadamard import power_of_two_blocks
-from qcore.transforms.permutation import Method
+from qcore.transforms.permutation import METHODS, Method
+
+__all__ = [
+    "METHODS",
+    "Capture",
+    "Curve",
+    "Lens",
+    "Measures",
+    "Method",
+    "Outcome",
+    "Place",
+    "Shelf",
+    "Stage",
+    "View",
+    "captures",
+    "overview",
+    "rotations",
+    "site_statistics",
+    "sizes",
+    "view",
+]
 
 _OVERVIEW_VERSION = 1
 
@@ -192,8 +213,8 @@ def overview(capture: Capture, cache: Cache, progress: Progress = silent) -> lis
                 for name, site in statistics.sites.items()
             }
             cache.put_record(key, record)
-        for name, values in record.items():
-            values = dict(values)
+        for name in sorted(record, key=SITES.index):
+            values = dict(record[name])
             places.append(Place(block, name, values.pop("width"), Measures(**values)))
     return places
 
