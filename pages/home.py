@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages._ui import charts, empty, frames, palette, services, wording
+from pages._ui import charts, empty, entry, frames, palette, services, wording
 from pages._ui.presets import FOUNDATIONS
 from qcore.devices import devices
 
@@ -129,6 +129,7 @@ def draw_machine(runs: int) -> None:
         )
 
 
+entry.through_app()
 st.title("What do I have, what should I look at?")
 with services.guard():
     table = services.catalogue().table()

@@ -10,7 +10,7 @@ from itertools import groupby
 
 import streamlit as st
 
-from pages._ui import empty, job_rows, services, wording
+from pages._ui import empty, entry, job_rows, services, wording
 from qcore.jobs.protocol import Backend, Job, JobState
 
 _FAST, _SLOW = 1.0, 10.0
@@ -108,6 +108,7 @@ def _page(jobs: list[Job]) -> list[Job]:
     return jobs[first : first + _PER_PAGE]
 
 
+entry.through_app()
 st.title("Is it moving?")
 st.caption(
     "What to notice: a stage marked “cached” cost nothing, another run had paid for it. Jobs go on "

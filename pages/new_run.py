@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import controls, services, state, summary
+from pages._ui import controls, entry, services, state, summary
 from pages._ui.knobs import Knobs, sweep_text
 from pages._ui.presets import PRESETS
 from qcore.errors import InvalidRecipe, QuantscopeError
@@ -55,6 +55,7 @@ def clone(report: str) -> None:
         fill_from([found.recipe], f"run {found.id}")
 
 
+entry.through_app()
 st.title("What shall I try?")
 st.caption(
     "Every knob may take several values: the form is a sweep, and runs that share a stage share "

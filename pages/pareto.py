@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import charts, empty, frames, report_view, run_table, services, state
+from pages._ui import charts, empty, entry, frames, report_view, run_table, services, state
 from qcore.errors import QuantscopeError
 
 _SHOWN_AT_ONCE = 4
@@ -132,6 +132,7 @@ def draw_reports() -> None:
     report_view.draw(next(report for report in reports if report.id == shown))
 
 
+entry.through_app()
 st.title("What is the best I can get for my size?")
 st.caption(
     "Every finished run is a point: how large the model became, and how much of its quality is "

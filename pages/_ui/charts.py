@@ -190,10 +190,10 @@ def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> No
     )
     figure.add_annotation(
         xref="paper",
-        x=1,
-        xanchor="right",
+        x=0,
+        xanchor="left",
         y=math.log10(value) if logarithmic else value,
-        yanchor="top",
+        yanchor="bottom",
         showarrow=False,
         text=f"float model {wording.significant(value)}",
         font={"color": palette.NEUTRAL, "size": 12},
@@ -265,6 +265,7 @@ def _lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, s
         type="log" if logarithmic else "linear",
         zeroline=False,
         automargin=True,
+        tickformat=".0%" if frames.is_share(score.column) else None,
     )
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from pages._ui import wording
 from qcore.recipe import Recipe
-from qcore.report import Report
+from qcore.report import Metric, Report
 
 FLOAT_BITS = 16.0
 
@@ -82,14 +82,14 @@ def evaluation_label(recipe: Recipe) -> str:
 def summary(report: Report) -> dict[str, Any]:
     """One run as a row. Two runs share `measured` only when the same tokens were scored."""
     recipe, volume = report.recipe, report.volume
-    data = report.environment.data.get(recipe.evaluation.text, "")
+    data = report.environment.data.get("evaluation text", "")
     row: dict[str, Any] = {
         "id": report.id,
         "created": report.created,
         "title": recipe.title,
         "method": method(recipe),
         "model": report.environment.model,
-        "measured": f"{evaluation_label(recipe)}{f' · data {data[:6]}' if data else ''}",
+        "measured": f"{evaluation_label(recipe)}{f' · text {data[:6]}' if data else ''}",
         "weights": recipe.weights.value.name if recipe.weights else "float",
         "group": (recipe.weights.value.group if recipe.weights else None) or 0,
         "activations": recipe.activations.value.name if recipe.activations else "float",
@@ -193,14 +193,33 @@ def metric_table(report: Report) -> pd.DataFrame:
         [
             {
                 "Metric": metric_label(metric.name),
-                "Value": f"{wording.significant(metric.value)} {metric.unit}".strip(),
-                "95 % interval": wording.interval(metric.low, metric.high),
+                "Value": metric_value(metric),
+                "95 % interval": metric_interval(metric),
                 "Scored": f"{metric.count:,}",
                 "Definition": metric.definition,
             }
             for metric in report.metrics
         ]
     )
+
+
+def is_share(name: str) -> bool:
+    """Whether a metric is a share of tokens or questions, shown in per cent."""
+    return name == "top1_agreement" or name.startswith("accuracy/")
+
+
+def metric_value(metric: Metric) -> str:
+    """The number with its unit: `34.23`, `0.0016 nats/token`, `97.4 %`."""
+    if is_share(metric.name):
+        return f"{100 * metric.value:.1f} %"
+    return f"{wording.significant(metric.value)} {metric.unit}".strip()
+
+
+def metric_interval(metric: Metric) -> str:
+    """Its 95 % interval in the same unit, or a dash."""
+    if is_share(metric.name) and metric.low is not None and metric.high is not None:
+        return f"[{100 * metric.low:.1f}, {100 * metric.high:.1f}] %"
+    return wording.interval(metric.low, metric.high)
 
 
 def metric_label(name: str) -> str:
@@ -257,7 +276,7 @@ def environment_table(report: Report) -> pd.DataFrame:
         ("Revision", where.revision or ""),
         ("Model files (SHA-256)", where.model_digest),
         ("Family", where.family),
-        *((f"Data: {text_label(name)}", digest) for name, digest in where.data.items()),
+        *((f"{name.capitalize()} (SHA-256)", digest) for name, digest in where.data.items()),
         *((f"Version: {name}", version) for name, version in where.versions.items()),
     ]
     return pd.DataFrame([pair for pair in pairs if pair[1]], columns=["What", "Value"])

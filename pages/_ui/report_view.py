@@ -19,7 +19,7 @@ def draw(report: Report) -> None:
     )
     _headline(report)
     for note in report.notes:
-        st.warning(services.escape(note), icon=":material/info:")
+        st.info(services.escape(note), icon=":material/info:")
     _links(report)
     measured, layers, stages, environment = st.tabs(
         ["Measured", f"Layers ({len(report.layers)})", "Stages and time", "Environment"]
@@ -50,10 +50,10 @@ def _headline(report: Report) -> None:
         for metric in report.metrics[:4]:
             st.metric(
                 frames.metric_label(metric.name),
-                f"{wording.significant(metric.value)} {metric.unit}".strip(),
+                frames.metric_value(metric),
                 help=metric.definition,
                 border=True,
-                delta=wording.interval(metric.low, metric.high) if metric.low is not None else None,
+                delta=frames.metric_interval(metric) if metric.low is not None else None,
                 delta_color="off",
                 delta_arrow="off",
             )

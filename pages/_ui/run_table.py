@@ -74,6 +74,9 @@ def _config(table: pd.DataFrame) -> dict:
         "seconds": number("Time", format="%.1f s", help="All stages, cached ones as read"),
         "id": st.column_config.TextColumn("Id", width="small"),
         **{
-            name: number(frames.metric_label(name), format="%.4g") for name in frames.metrics(table)
+            name: number(
+                frames.metric_label(name), format="percent" if frames.is_share(name) else "%.4g"
+            )
+            for name in frames.metrics(table)
         },
     }

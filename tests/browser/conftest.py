@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,14 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 _START_SECONDS = 90.0
 
 
-@pytest.fixture(scope="session")
-def address(tmp_path_factory) -> Iterator[str]:
-    """Where the dashboard listens."""
+@contextmanager
+def dashboard(folder: Path) -> Iterator[str]:
+    """A fresh dashboard over an empty home in `folder`; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("log") / "app.txt"
-    environment = {**os.environ, "QUANTSCOPE_HOME": str(tmp_path_factory.mktemp("home"))}
+    log = folder / "app.txt"
+    environment = {**os.environ, "QUANTSCOPE_HOME": str(folder / "home")}
     command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
     with log.open("w") as output:
         app = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -37,6 +38,20 @@ def address(tmp_path_factory) -> Iterator[str]:
     finally:
         app.terminate()
         app.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory) -> Iterator[str]:
+    """Where a dashboard listens that all tests share."""
+    with dashboard(tmp_path_factory.mktemp("shared")) as at:
+        yield at
+
+
+@pytest.fixture
+def fresh_address(tmp_path) -> Iterator[str]:
+    """Where a dashboard listens that nobody has opened yet."""
+    with dashboard(tmp_path) as at:
+        yield at
 
 
 def _wait(url: str, app: subprocess.Popen, log: Path) -> None:

@@ -52,3 +52,10 @@ def test_an_empty_page_says_what_to_do_next(tab, address, page):
     tab.goto(f"{address}/{page}")
     tab.get_by_role("button", name="Choose my own").click()
     tab.get_by_role("heading", name="What shall I try?").wait_for()
+
+
+def test_a_deep_link_into_a_fresh_server_opens_the_whole_app(fresh_address, tab):
+    tab.goto(f"{fresh_address}/pareto")
+    tab.get_by_role("heading", name="No finished runs yet").wait_for()
+    tab.get_by_role("link", name="New run").wait_for()
+    assert tab.get_by_role("link", name="pareto", exact=True).count() == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from pages._ui import services
@@ -82,10 +83,20 @@ class Bench:
         return self.app
 
 
+_begin = PagesManager.__init__
+
+
+def _as_after_the_first_visit(manager: PagesManager, *arguments, **options) -> None:
+    """AppTest makes every run a fresh server's first; `pages._ui.entry` is about that one run."""
+    PagesManager.uses_pages_directory = False
+    _begin(manager, *arguments, **options)
+
+
 @pytest.fixture
 def bench(tmp_path, monkeypatch) -> Bench:
     """The dashboard over an empty home; previews cost nothing to make."""
     monkeypatch.setenv("QUANTSCOPE_HOME", str(tmp_path))
+    monkeypatch.setattr(PagesManager, "__init__", _as_after_the_first_visit)
     queue = Queue()
     monkeypatch.setattr(services, "backend", lambda: queue)
     monkeypatch.setattr(services, "cache", lambda: SimpleNamespace(size=lambda: 12_300_000))

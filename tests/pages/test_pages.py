@@ -165,7 +165,7 @@ def test_a_link_reopens_pareto_with_its_runs_and_shows_the_report(bench):
     rings = next(trace for trace in spec(app)["data"] if trace.get("name") == "selected")
     assert rings["mode"] == "markers"
     assert first.recipe.title in texts(app)
-    assert "the baseline is dequantized" in " ".join(item.value for item in app.warning).replace(
+    assert "the baseline is dequantized" in " ".join(item.value for item in app.info).replace(
         "\\", ""
     )
 
