@@ -141,9 +141,9 @@ def draw_view(view: View, permutation: str) -> None:
             "How large are the values?",
             draw.distributions(view),
             "What to notice: the right end, where a rotation folds the tail back. The grey area "
-            f"counts all {view.tokens:,} calibration tokens; lines other than it the "
-            f"{len(view.before.peak)} tokens that were kept whole, so they cannot show what is "
-            "rarer. Permuting changes no magnitude.",
+            f"counts all {view.tokens:,} calibration tokens; the lines count the "
+            f"{len(view.before.peak)} that were kept whole and cannot show what is rarer. "
+            "Permuting changes no magnitude.",
         )
     if view.kept is not None:
         with right:
