@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import charts, services, state
+from pages._ui import charts, outlier_charts, outlier_view, services, state
 from pages._ui import microscope as tools
-from pages._ui import outlier_charts as draw
 from pages._ui import outlier_frames as words
 
 if TYPE_CHECKING:
-    from qcore.pipeline.captured import Capture, Lens, Method, Place, View
+    from qcore.pipeline.captured import Capture, Lens, Method, Place
 
 _PAGE = "outliers"
 
@@ -60,7 +59,9 @@ def choose_place(places: list[Place], measure: str) -> Place:
             st.session_state[layer_key] = int(chosen_layer)
 
     st.plotly_chart(
-        draw.site_map(places, measure, (st.session_state[layer_key], st.session_state[site_key])),
+        outlier_charts.site_map(
+            places, measure, (st.session_state[layer_key], st.session_state[site_key])
+        ),
         key="outliers.map",
         on_select=pick,
         selection_mode="points",
@@ -71,7 +72,7 @@ def choose_place(places: list[Place], measure: str) -> Place:
     layer = left.selectbox("Layer", layers, key=layer_key)
     labels = words.site_labels()
     site = middle.selectbox("Site", sites, key=site_key, format_func=lambda name: labels[name])
-    tools.download(right, words.place_table(places), "outlier-map", "Map as CSV")
+    outlier_view.download(right, words.place_table(places), "outlier-map", "Map as CSV")
     return by_place[layer, site]
 
 
@@ -120,58 +121,6 @@ def choose_lens(capture: Capture, place: Place, hidden: int) -> Lens:
     return captured.Lens(rotation, permutation, size)
 
 
-def draw_view(view: View, permutation: str) -> None:
-    """Numbers, then the four figures, each with what to notice."""
-    if view.note:
-        st.warning(services.escape(f"{view.note}."), icon=":material/info:")
-    with st.container(horizontal=True):
-        for label, value, was, meaning in words.headlines(view):
-            st.metric(
-                label,
-                value,
-                was or None,
-                help=meaning,
-                border=True,
-                delta_color="off",
-                delta_arrow="off",
-            )
-    left, right = st.columns(2, gap="large")
-    with left:
-        tools.figure(
-            "How large are the values?",
-            draw.distributions(view),
-            "What to notice: the right end, where a rotation folds the tail back. The grey area "
-            f"counts all {view.tokens:,} calibration tokens; lines other than it the "
-            f"{len(view.before.peak)} tokens that were kept whole, so they cannot show what is "
-            "rarer. Permuting changes no magnitude.",
-        )
-    if view.kept is not None:
-        with right:
-            tools.figure(
-                "Does the rotation keep its promise?",
-                draw.bounds(view),
-                "One point per sampled token. What to notice: none lies above the dashed line, the "
-                "bound; above the dotted one the rotation made the token's peak larger. Left of 1 "
-                "the bound itself assures that it does not.",
-            )
-    tools.figure(
-        "Which channels, which tokens?",
-        draw.pictures(tools.stages(view, words.METHODS[permutation])),
-        "What to notice: horizontal lines are outlier channels, single bright cells are massive "
-        "activations. Each cell is the largest magnitude among its channels, over the token's RMS; "
-        "tokens stand in text order.",
-    )
-    if view.kept is not None and len(view.kept.mass) > 1:
-        tools.figure(
-            "Do the blocks share the load?",
-            draw.masses(view),
-            "Mean ℓ1 mass of every block over all calibration tokens. What to notice: the tallest "
-            "bar bounds the peak; at the dashed line all blocks weigh the same. Hatched blocks are "
-            "those that the rotation made worse.",
-        )
-        tools.blocks(view)
-
-
 st.title("Where are the outliers, and what does a transform do to them?")
 st.caption(
     "The float network's inputs to its linear layers, as the calibration text produced them. What "
@@ -199,4 +148,4 @@ with services.guard():
             size=lens.size,
         )
         st.caption(words.WHERE.get(place.site, ""))
-        draw_view(tools.view(capture, place, lens), lens.permutation)
+        outlier_view.draw(tools.view(capture, place, lens), lens.permutation)

@@ -1,4 +1,4 @@
-"""What the Outliers page asks of the engine, and the pieces that it is laid out with.
+"""What the Outliers page asks of the engine, and what it says while there is nothing to show.
 
 Captures are listed once per Report; a view is computed anew on every click, in milliseconds.
 """
@@ -8,17 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import charts, services, summary
-from pages._ui import outlier_frames as words
+from pages._ui import services, summary
 from qcore.home import home
 from qcore.recipe import Recipe
 
 if TYPE_CHECKING:
-    from qcore.pipeline.captured import Capture, Lens, Place, Shelf, Stage, View
+    from qcore.pipeline.captured import Capture, Lens, Place, Shelf, View
 
 
 def captures() -> list[Capture]:
@@ -41,62 +38,6 @@ def view(capture: Capture, place: Place, lens: Lens) -> View:
 
     statistics = captured.site_statistics(capture, services.cache(), place.block, place.site)
     return captured.view(statistics, lens)
-
-
-def stages(view: View, permutation: str) -> list[tuple[str, Stage]]:
-    """What is pictured side by side: before, permuted, rotated."""
-    shown = [("Before", view.before)]
-    if view.permuted is not None:
-        shown.append((f"Permuted ({permutation})", view.permuted.ordered))
-        shown.append(("Permuted and rotated", view.permuted.rotated))
-    elif view.kept is not None:
-        shown.append(("Rotated", view.kept.rotated))
-    return shown
-
-
-def figure(heading: str, chart: go.Figure, caption: str) -> None:
-    """A figure under the question it answers, and what to notice in it."""
-    st.subheader(heading, anchor=False)
-    name = "outliers-" + "-".join(heading.lower().rstrip("?").split()[-2:])
-    st.plotly_chart(chart, key=name, config=charts.config(name), alt=heading)
-    st.caption(caption)
-
-
-def blocks(view: View) -> None:
-    """The rotation's blocks, those that it made worse first."""
-    st.markdown(words.verdict(view))
-    table = words.block_table(view)
-    number = st.column_config.NumberColumn
-    st.dataframe(
-        table,
-        hide_index=True,
-        height=min(38 + 35 * len(table), 320),
-        key="outliers.blocks",
-        column_config={
-            "order": "Order",
-            "block": number("Block"),
-            "mass": number("ℓ1 mass", format="%.4g", help="E‖x₍ⱼ₎‖₁, all calibration tokens"),
-            "mass_over_mean": number("Over the mean", format="%.2f"),
-            "peak_before": number("Peak before", format="%.4g", help="Mean over sampled tokens"),
-            "peak_after": number("Peak after", format="%.4g", help="Mean over sampled tokens"),
-            "worse": number("Worse in", format="percent", help="Share of the sampled tokens"),
-            "flagged": st.column_config.CheckboxColumn("Made worse"),
-        },
-    )
-    download(st, table, "outlier-blocks", "Table as CSV")
-
-
-def download(place, table: pd.DataFrame, name: str, label: str) -> None:
-    """A button that saves the table."""
-    place.download_button(
-        label,
-        lambda: table.to_csv(index=False).encode(),
-        file_name=f"quantscope-{name}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key=name,
-    )
 
 
 def invite() -> None:

@@ -134,7 +134,9 @@ def distributions(view: View) -> go.Figure:
         high = float(every.max())
         low = max(float(every.min()), high * 1e-4)
         figure.update_xaxes(range=[math.log10(low), math.log10(high * 1.2)])
-    figure.update_xaxes(type="log", title="magnitude |x|, log scale", exponentformat="power")
+    figure.update_xaxes(
+        type="log", title="magnitude |x|, log scale", exponentformat="power", dtick=1
+    )
     figure.update_yaxes(
         type="log", title="share per octave, log scale", exponentformat="power", dtick=1
     )
@@ -234,10 +236,10 @@ _FLOOR = 0.5
 def masses(view: View) -> go.Figure:
     """Every block's ℓ1 mass under each order, and the mass that all would have if equal."""
     figure = go.Figure()
-    ideal = 0.0
+    ideal, last = 0.0, 0
     for name, outcome in outcomes(view):
         blocks = np.arange(len(outcome.mass), dtype=np.int32)
-        ideal = float(outcome.mass.mean())
+        ideal, last = float(outcome.mass.mean()), len(blocks) - 1
         hover = "block %{x}: %{y:.4g}<extra>" + name + "</extra>"
         if len(blocks) <= BARS_UP_TO:
             bars = go.Bar(
@@ -269,13 +271,15 @@ def masses(view: View) -> go.Figure:
                     hovertemplate=hover,
                 )
             )
-    figure.add_hline(
-        y=ideal,
-        line={"color": palette.NEUTRAL, "dash": "dash", "width": 2},
-        annotation={
-            "text": f"ideal {wording.significant(ideal, 3)}",
-            "font": {"color": palette.NEUTRAL, "size": 12},
-        },
+    figure.add_trace(
+        go.Scatter(
+            x=[-0.5, last + 0.5],
+            y=[ideal, ideal],
+            mode="lines",
+            name=f"ideal, {wording.significant(ideal, 3)}",
+            line={"color": palette.NEUTRAL, "dash": "dash", "width": 2},
+            hoverinfo="skip",
+        )
     )
     _lay_out(figure)
     figure.update_layout(bargap=0.15, bargroupgap=0.0)

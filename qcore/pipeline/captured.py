@@ -43,27 +43,8 @@ from qcore.report import Report
 from qcore.transforms.algebra import Transform, site_transform
 from qcore.transforms.expansion import admissible_sizes
 from qcore.transforms.hadamard import power_of_two_blocks
-from qcore.transforms.permutation import METHODS, Method
-
-__all__ = [
-    "METHODS",
-    "Capture",
-    "Curve",
-    "Lens",
-    "Measures",
-    "Method",
-    "Outcome",
-    "Place",
-    "Shelf",
-    "Stage",
-    "View",
-    "captures",
-    "overview",
-    "rotations",
-    "site_statistics",
-    "sizes",
-    "view",
-]
+from qcore.transforms.permutation import METHODS as METHODS
+from qcore.transforms.permutation import Method
 
 _OVERVIEW_VERSION = 1
 

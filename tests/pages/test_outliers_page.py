@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 from cache.store import Cache
 from pages._ui import outlier_charts, services, state
 from pages._ui import outlier_frames as words
-from pages._ui.microscope import demo_recipe, stages
+from pages._ui.microscope import demo_recipe
+from pages._ui.outlier_view import stages
 from qcore.library import Library
 from qcore.pipeline import captured
 from qcore.pipeline.captured import Lens
