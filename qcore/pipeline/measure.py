@@ -57,14 +57,15 @@ class Meter:
 
     def reference_windows(self, progress: Progress) -> tuple[list[WindowScore], bool]:
         """The float network's scores, and whether the cache had them all."""
-        return self._all_windows("reference", self._score_float, progress)
+        kept = self._kept("reference")
+        return self._complete("reference", kept, self._score_float, progress)
 
     def windows(self, network: NetworkSource, progress: Progress) -> tuple[list[WindowScore], bool]:
         """The quantized network's scores, and whether the cache had them all."""
         # References first, all of them: they may need the float network, which `network` changes.
-        missing = [i for i in range(self._evaluation.windows) if not self._kept("evaluate", i)]
-        wanted = missing if self._evaluation.divergence else []
-        references = {index: self._reference(index) for index in wanted}
+        kept = self._kept("evaluate")
+        wanted = range(self._evaluation.windows) if self._evaluation.divergence else ()
+        references = {index: self._reference(index) for index in wanted if kept[index] is None}
 
         def score(index: int) -> WindowScore:
             model = network(progress).model
@@ -73,7 +74,7 @@ class Meter:
                 reference = reference.to(model.device)
             return score_window(model, self._window(index), reference)
 
-        return self._all_windows("evaluate", score, progress)
+        return self._complete("evaluate", kept, score, progress)
 
     def task(self, task: str, network: NetworkSource, progress: Progress) -> tuple[TaskScore, bool]:
         """One zero-shot task's scores, and whether the cache had them."""
@@ -90,25 +91,28 @@ class Meter:
         self._cache.put_record(key, to_plain(score))
         return score, False
 
-    def _all_windows(
-        self, stage: str, score: Callable[[int], WindowScore], progress: Progress
-    ) -> tuple[list[WindowScore], bool]:
-        count = self._evaluation.windows
-        found = []
-        all_kept = True
-        for index in range(count):
-            key = self._keys.window(stage, index)
-            kept = self._cache.record(key)
-            if kept is None:
-                all_kept = False
-                progress(index, count, f"window {index + 1} of {count}")
-                kept = to_plain(score(index))
-                self._cache.put_record(key, kept)
-            found.append(from_plain(WindowScore, kept, "window score"))
-        return found, all_kept
+    def _kept(self, stage: str) -> list[WindowScore | None]:
+        """Every window's score, None where it is missing; the cache is asked once."""
+        keys = [self._keys.window(stage, index) for index in range(self._evaluation.windows)]
+        records = [self._cache.record(key) for key in keys]
+        return [item and from_plain(WindowScore, item, "window score") for item in records]
 
-    def _kept(self, stage: str, index: int) -> bool:
-        return self._cache.record(self._keys.window(stage, index)) is not None
+    def _complete(
+        self,
+        stage: str,
+        kept: Sequence[WindowScore | None],
+        score: Callable[[int], WindowScore],
+        progress: Progress,
+    ) -> tuple[list[WindowScore], bool]:
+        """All scores, the missing ones made and kept, and whether none was missing."""
+        found = []
+        for index, known in enumerate(kept):
+            if known is None:
+                progress(index, len(kept), f"window {index + 1} of {len(kept)}")
+                known = score(index)
+                self._cache.put_record(self._keys.window(stage, index), to_plain(known))
+            found.append(known)
+        return found, None not in kept
 
     def _score_float(self, index: int) -> WindowScore:
         (score,) = score_reference(self._reference(index), self._window(index)[None])

@@ -80,10 +80,12 @@ class Quantizer:
         """The network with its quantized weights and activation quantizers in place."""
         network = self._bench.network(self._keys, progress)
         if self._surgery is None:
+            # All blocks first: one that the cache has lost is made again from the float network.
+            wanted = range(self._blocks) if self._recipe.weights is not None else ()
+            quantized = [self._block(block) for block in wanted]
             self._surgery = Surgery(network.model)
-            if self._recipe.weights is not None:
-                for block in range(self._blocks):
-                    self._install(self._surgery, self._block(block), block)
+            for block, artifact in enumerate(quantized):
+                self._install(self._surgery, artifact, block)
             self._map_inputs(self._surgery)
         return network
 
@@ -136,8 +138,8 @@ class Quantizer:
 
         try:
             finished = 0
-            while finished < self._blocks and self._cache.has(self._key(finished)):
-                self._install(surgery, self._block(finished), finished)
+            while finished < self._blocks and (kept := self._cache.artifact(self._key(finished))):
+                self._install(surgery, kept, finished)
                 finished += 1
             self._map_inputs(surgery)
             windows = self._calibrator.windows()

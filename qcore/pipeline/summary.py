@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from qcore.errors import InvalidRecipe
 from qcore.recipe import Recipe
 from qcore.report import LayerReport, Volume
 
@@ -32,6 +33,24 @@ def volume(facts: dict[str, Any], layers: Sequence[LayerReport]) -> Volume:
         quantized_parameters=quantized,
         total_parameters=total,
     )
+
+
+def require_groups(recipe: Recipe, facts: dict[str, Any]) -> None:
+    """Refuse formats that do not fit the network, before anything long begins.
+
+    Args:
+        recipe: its formats are looked at.
+        facts: the network's sizes, as the load stage keeps them.
+
+    Raises:
+        InvalidRecipe: a group or block does not divide the width of a layer's input.
+    """
+    for what, part in (("weights", recipe.weights), ("activations", recipe.activations)):
+        for width in facts["widths"] if part is not None else ():
+            try:
+                part.value.groups(width)
+            except InvalidRecipe as error:
+                raise InvalidRecipe(f"{what}: {error.fact}", remedy=error.remedy) from error
 
 
 def damping_notes(recipe: Recipe, layers: Sequence[LayerReport]) -> list[str]:

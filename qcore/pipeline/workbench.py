@@ -7,7 +7,7 @@ from typing import Any
 
 from cache.store import Cache
 from qcore.event import Progress, silent
-from qcore.models.families import blocks
+from qcore.models.families import block_sites, blocks, linear_module
 from qcore.models.loading import Network, load
 from qcore.pipeline.keys import Keys
 
@@ -39,11 +39,16 @@ class Workbench:
         return self._network
 
     def facts(self, keys: Keys, cache: Cache, progress: Progress = silent) -> dict[str, Any]:
-        """The network's sizes: `blocks`, and `parameters` (tied ones once)."""
+        """The network's sizes: `blocks`, `parameters` (tied ones once), `widths` of inputs."""
         facts = cache.record(keys.load)
         if facts is None:
             model = self.network(keys, progress).model
             parameters = sum(item.numel() for item in model.parameters())
-            facts = {"blocks": len(blocks(model)), "parameters": parameters}
+            readers = [linear_module(model, site.linears[0]) for site in block_sites(model, 0)]
+            facts = {
+                "blocks": len(blocks(model)),
+                "parameters": parameters,
+                "widths": sorted({reader.in_features for reader in readers}),
+            }
             cache.put_record(keys.load, facts)
         return facts
