@@ -6,6 +6,7 @@ The float network's final hidden states are kept per window; divergence is measu
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -58,7 +59,10 @@ class Meter:
     def reference_windows(self, progress: Progress) -> tuple[list[WindowScore], bool]:
         """The float network's scores, and whether the cache had them all."""
         kept = self._kept("reference")
-        return self._complete("reference", kept, self._score_float, progress)
+        scores, cached = self._complete("reference", kept, self._score_float, progress)
+        if not self._evaluation.divergence:  # the kept scores have it, but nobody asked
+            scores = [dataclasses.replace(score, kl=None, agreement=None) for score in scores]
+        return scores, cached
 
     def windows(self, network: NetworkSource, progress: Progress) -> tuple[list[WindowScore], bool]:
         """The quantized network's scores, and whether the cache had them all."""

@@ -46,7 +46,9 @@ def require_groups(recipe: Recipe, facts: dict[str, Any]) -> None:
         InvalidRecipe: a group or block does not divide the width of a layer's input.
     """
     for what, part in (("weights", recipe.weights), ("activations", recipe.activations)):
-        for width in facts["widths"] if part is not None else ():
+        if part is None:
+            continue
+        for width in facts["widths"]:
             try:
                 part.value.groups(width)
             except InvalidRecipe as error:
