@@ -1,6 +1,5 @@
 """A home that the command line finds, with a tiny checkpoint in it; shared by all tests."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,5 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 @pytest.fixture(autouse=True)
-def at_home(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def at_home(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUANTSCOPE_HOME", str(shop.root))
-    yield
