@@ -151,6 +151,8 @@ class _Bars:
         elif event.kind == "stage" and event.done and event.cached:
             self._close()
             print(f"{self._prefix}{event.stage}: cached", file=sys.stderr)
+        elif event.stage == "job":
+            print(f"{self._prefix}{event.message}", file=sys.stderr)
         elif event.kind == "progress":
             self._advance(event)
 

@@ -13,15 +13,25 @@ import math
 import os
 from pathlib import Path
 
-from qcore.errors import InvalidRecipe
+from qcore.errors import DiskFull, InvalidRecipe
 
 
 def home() -> Path:
-    """The folder, made with mode 0700 if it is not there."""
+    """The folder, made with mode 0700 if it is not there.
+
+    Raises:
+        DiskFull: it cannot be made.
+    """
     given = os.environ.get("QUANTSCOPE_HOME")
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     folder = Path(given).expanduser() if given else Path(data) / "quantscope"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise DiskFull(
+            f"Quantscope's folder {folder} cannot be made: {error.strerror}",
+            remedy="set QUANTSCOPE_HOME to a folder that you can write to",
+        ) from error
     return folder.resolve()
 
 

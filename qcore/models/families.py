@@ -23,11 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, cast
 
 from qcore.errors import UnsupportedModel
+
+if TYPE_CHECKING:  # names are asked for before any network is loaded
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +187,7 @@ def family_of(model: nn.Module) -> Family:
 
 def blocks(model: nn.Module) -> nn.ModuleList:
     """The decoder blocks."""
-    found = model.get_submodule(family_of(model).blocks)
-    assert isinstance(found, nn.ModuleList)
-    return found
+    return cast("nn.ModuleList", model.get_submodule(family_of(model).blocks))
 
 
 def sites(model: nn.Module) -> list[Site]:
@@ -212,9 +211,7 @@ def linears(model: nn.Module) -> list[Linear]:
 
 def linear_module(model: nn.Module, linear: Linear) -> nn.Linear:
     """The module behind a `Linear`."""
-    found = model.get_submodule(linear.path)
-    assert isinstance(found, nn.Linear)
-    return found
+    return cast("nn.Linear", model.get_submodule(linear.path))
 
 
 def _site(family: Family, shape: SiteShape, block: int) -> Site:

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
 from qcore.errors import BrokenCheckpoint
 from qcore.event import Progress, silent
 from qcore.models.coexistence import refuse_foreign_kernels
@@ -26,10 +23,10 @@ from qcore.models.hub import snapshot
 from qcore.models.source import ModelSource, digest_files
 from qcore.recipe import ModelRef
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `resolve` is asked before every run, and needs no torch
+    import torch
+    from torch import nn
     from transformers import PreTrainedTokenizerBase
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ def load(
     family, _ = examine(source.folder)
     progress(0, 1, f"loading {source.label}")
     with _quiet():
-        model = _model(source.folder, DTYPES[dtype])
+        model = _model(source.folder, dtype)
         tokenizer = _tokenizer(source.folder)
     _check_finite(model)
     model.eval().requires_grad_(False).to(device)
@@ -99,13 +96,14 @@ def load(
     return Network(model, tokenizer, family, source)
 
 
-def _model(folder: Path, dtype: torch.dtype) -> nn.Module:
+def _model(folder: Path, dtype: str) -> nn.Module:
+    import torch
     from transformers import AutoModelForCausalLM
 
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=dtype,
+            dtype=getattr(torch, dtype),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,

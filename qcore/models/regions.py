@@ -26,11 +26,12 @@ R1 of the literature is `residual`, R2 `values`, R4 `mlp_hidden`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, Literal
 
 from qcore.models.families import block_sites, blocks, family_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Kind = Literal["rotation", "permutation", "online"]
 Axis = Literal["features", "heads"]

@@ -91,9 +91,9 @@ def _read_memo(root: Path) -> dict[str, list[int | str]]:
 
 
 def _write_memo(root: Path, memo: dict[str, list[int | str]]) -> None:
-    folder = models_folder(root)
     # A full disk costs the memo, not the run: the next resolve hashes again.
     with contextlib.suppress(OSError):
+        folder = models_folder(root)
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=folder, suffix=".part", delete=False
         ) as file:

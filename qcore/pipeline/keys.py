@@ -21,7 +21,7 @@ from qcore.plain import to_plain
 from qcore.recipe import Recipe
 
 VERSIONS = {
-    "load": 1,
+    "load": 2,
     "capture": 1,
     "reference": 1,
     "transform": 1,

@@ -6,6 +6,7 @@ The float network's final hidden states are kept per window; divergence is measu
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -61,15 +62,19 @@ class Meter:
 
         Where divergence will be measured, the reference is taken now: later the network is changed.
         """
-        found = self._all_windows("reference", self._score_float, progress)
-        if self._evaluation.divergence and not self._keys.is_float:
-            count = self._evaluation.windows
-            wanted = [index for index in range(count) if not self._kept("evaluate", index)]
+        kept = self._kept("reference")
+        scores, cached = self._complete("reference", kept, self._score_float, progress)
+        if not self._evaluation.divergence:  # the kept scores have it, but nobody asked
+            return [dataclasses.replace(one, kl=None, agreement=None) for one in scores], cached
+        if not self._keys.is_float:
+            later = self._kept("evaluate")
+            wanted = [index for index, score in enumerate(later) if score is None]
             self._references = {index: self._reference(index) for index in wanted}
-        return found
+        return scores, cached
 
     def windows(self, network: NetworkSource, progress: Progress) -> tuple[list[WindowScore], bool]:
         """The quantized network's scores, and whether the cache had them all."""
+        kept = self._kept("evaluate")
 
         def score(index: int) -> WindowScore:
             model = network(progress).model
@@ -78,7 +83,7 @@ class Meter:
                 reference = reference.to(model.device)
             return score_window(model, self._window(index), reference)
 
-        return self._all_windows("evaluate", score, progress)
+        return self._complete("evaluate", kept, score, progress)
 
     def task(self, task: str, network: NetworkSource, progress: Progress) -> tuple[TaskScore, bool]:
         """One zero-shot task's scores, and whether the cache had them."""
@@ -95,25 +100,28 @@ class Meter:
         self._cache.put_record(key, to_plain(score))
         return score, False
 
-    def _all_windows(
-        self, stage: str, score: Callable[[int], WindowScore], progress: Progress
-    ) -> tuple[list[WindowScore], bool]:
-        count = self._evaluation.windows
-        found = []
-        all_kept = True
-        for index in range(count):
-            key = self._keys.window(stage, index)
-            kept = self._cache.record(key)
-            if kept is None:
-                all_kept = False
-                progress(index, count, f"window {index + 1} of {count}")
-                kept = to_plain(score(index))
-                self._cache.put_record(key, kept)
-            found.append(from_plain(WindowScore, kept, "window score"))
-        return found, all_kept
+    def _kept(self, stage: str) -> list[WindowScore | None]:
+        """Every window's score, None where it is missing; the cache is asked once."""
+        keys = [self._keys.window(stage, index) for index in range(self._evaluation.windows)]
+        records = [self._cache.record(key) for key in keys]
+        return [item and from_plain(WindowScore, item, "window score") for item in records]
 
-    def _kept(self, stage: str, index: int) -> bool:
-        return self._cache.record(self._keys.window(stage, index)) is not None
+    def _complete(
+        self,
+        stage: str,
+        kept: Sequence[WindowScore | None],
+        score: Callable[[int], WindowScore],
+        progress: Progress,
+    ) -> tuple[list[WindowScore], bool]:
+        """All scores, the missing ones made and kept, and whether none was missing."""
+        found = []
+        for index, known in enumerate(kept):
+            if known is None:
+                progress(index, len(kept), f"window {index + 1} of {len(kept)}")
+                known = score(index)
+                self._cache.put_record(self._keys.window(stage, index), to_plain(known))
+            found.append(known)
+        return found, None not in kept
 
     def _score_float(self, index: int) -> WindowScore:
         (score,) = score_reference(self._reference(index), self._window(index)[None])

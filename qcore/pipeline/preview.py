@@ -64,7 +64,8 @@ def preview(recipes: Sequence[Recipe], cache: Cache, *, root: Path | None = None
             continue
         for stage in stages_of(keys, cache):
             uses[stage.key] = uses.get(stage.key, 0) + 1
-            todo[stage.key] = (stage, keys)
+            if stage.key not in todo or not stage.cached:  # one run's load may be another's need
+                todo[stage.key] = (stage, keys)
     return Preview(
         runs=len(recipes),
         finished=finished,
@@ -76,7 +77,10 @@ def preview(recipes: Sequence[Recipe], cache: Cache, *, root: Path | None = None
 
 
 def stages_of(keys: Keys, cache: Cache) -> tuple[PlannedStage, ...]:
-    """Stages in the order in which they run. A stage is cached when every part of it is."""
+    """Stages in the order in which they run. A stage is cached when every part of it is.
+
+    The network itself is never cached: its load is, when no other stage asks for it.
+    """
     recipe = keys.recipe
     windows = range(recipe.evaluation.windows)
     facts = cache.record(keys.load)
@@ -88,8 +92,7 @@ def stages_of(keys: Keys, cache: Cache) -> tuple[PlannedStage, ...]:
     def all_windows(stage: str) -> bool:
         return all(cache.has(keys.window(stage, w)) for w in windows)
 
-    stages = [PlannedStage("load", keys.load, facts is not None)]
-    stages.append(PlannedStage("reference", keys.reference, all_windows("reference")))
+    stages = [PlannedStage("reference", keys.reference, all_windows("reference"))]
     if keys.capture:
         stages.append(PlannedStage("capture", keys.capture, all_blocks("capture")))
     if recipe.rotation is not None:
@@ -103,7 +106,8 @@ def stages_of(keys: Keys, cache: Cache) -> tuple[PlannedStage, ...]:
         PlannedStage(f"task {task}", keys.task(task), cache.has(keys.task(task)))
         for task in recipe.evaluation.tasks
     ]
-    return tuple(stages)
+    idle = facts is not None and all(stage.cached for stage in stages)
+    return (PlannedStage("load", keys.load, idle), *stages)
 
 
 def _expected_seconds(

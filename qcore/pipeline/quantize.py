@@ -70,10 +70,12 @@ class Quantizer:
         """The network with its quantized weights and activation quantizers in place."""
         network = self._transformer.network(progress)
         if self._surgery is None:
+            # All blocks first: one that the cache has lost is made again from the float network.
+            wanted = range(self._blocks) if self._recipe.weights is not None else ()
+            quantized = [self._block(block) for block in wanted]
             self._surgery = Surgery(network.model)
-            if self._recipe.weights is not None:
-                for block in range(self._blocks):
-                    self._install(self._surgery, self._block(block), block)
+            for block, artifact in enumerate(quantized):
+                self._install(self._surgery, artifact, block)
             self._map_inputs(self._surgery)
         return network
 

@@ -1,7 +1,8 @@
 """The story of a run, read top to bottom: a Recipe goes in, a Report comes out.
 
 Everything is asked of the cache first. A run whose every stage is cached never loads the network;
-a run whose Report exists returns it, bit for bit.
+a run whose Report exists returns it, bit for bit, and does not even wait for torch: what computes
+is imported when there is something to compute.
 """
 
 from __future__ import annotations
@@ -12,21 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from cache.store import Cache
 from qcore.errors import OutOfMemory
 from qcore.event import Emit, Event
 from qcore.home import home
 from qcore.library import Library
-from qcore.pipeline.calibrate import Calibrator
 from qcore.pipeline.journal import Journal
 from qcore.pipeline.keys import Keys, resolve_inputs
-from qcore.pipeline.measure import Meter, metrics
 from qcore.pipeline.preview import stages_of
-from qcore.pipeline.quantize import Quantizer
-from qcore.pipeline.summary import damping_notes, volume
-from qcore.pipeline.transforming import Outcome, Transformer
+from qcore.pipeline.summary import damping_notes, require_groups, volume
 from qcore.pipeline.workbench import Workbench
 from qcore.recipe import Recipe
 from qcore.report import Environment, Report
@@ -63,22 +58,29 @@ def run(
     if library.has(keys.report):
         emit(Event("job", 1, 1, "this exact run was finished before"))
         return library.get(keys.report)
-    with memory_errors(device):
-        report = _tell(keys, cache, Journal(emit), bench or Workbench(root, device))
+    bench = bench or Workbench(root, device)
+    with memory_errors(bench.device):
+        report = _tell(keys, cache, Journal(emit), bench)
     return library.add(report)
 
 
 def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Report:
     """Every stage in order, then the Report."""
+    from qcore.pipeline.calibrate import Calibrator
+    from qcore.pipeline.measure import Meter, metrics
+    from qcore.pipeline.quantize import Quantizer
+    from qcore.pipeline.transforming import Outcome, Transformer, widths_of
+
     recipe = keys.recipe
     for note in keys.inputs.notes(recipe):
         journal.note(note)
 
     with journal.stage("load", keys.load) as step:
-        step.cached = all(stage.cached for stage in stages_of(keys, cache))
+        step.cached = stages_of(keys, cache)[0].cached
         if not step.cached:
             bench.network(keys, step)
         facts = bench.facts(keys, cache, step)
+        require_groups(recipe, widths_of(recipe, facts))
 
     meter = Meter(keys, cache, bench)
     with journal.stage("reference", keys.reference) as step:
@@ -131,6 +133,8 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
 
 
 def _environment(keys: Keys, device: str) -> Environment:
+    import torch
+
     source = keys.inputs.source
     return Environment(
         device=device if device == "cpu" else torch.cuda.get_device_name(device),
@@ -146,6 +150,8 @@ def _environment(keys: Keys, device: str) -> Environment:
 @contextmanager
 def memory_errors(device: str) -> Iterator[None]:
     """Turn every way in which memory runs out into one typed error."""
+    import torch
+
     try:
         yield
     except torch.OutOfMemoryError as error:

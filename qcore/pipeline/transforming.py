@@ -23,6 +23,7 @@ from qcore.models.plan import BlockPlan, Plan
 from qcore.models.regions import Dimensions
 from qcore.models.transformation import Transformed, transform
 from qcore.pipeline.calibrate import Calibrator
+from qcore.pipeline.facts import Facts
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.workbench import Workbench
 from qcore.plain import from_plain, to_plain
@@ -131,6 +132,19 @@ def expansion_of(recipe: Recipe, size: Dimensions, parameters: int) -> Expansion
     if rotation.o_proj:
         sites.append(Site("o_proj", size.attention, size.hidden, size.blocks))
     return solve(sites, parameters, recipe.expansion.percent, block=rotation.block or 1)
+
+
+def widths_of(recipe: Recipe, facts: Facts) -> set[int]:
+    """Widths of the linears' inputs once the recipe's expansion is in place.
+
+    Raises:
+        InvalidRecipe: a percentage out of range.
+    """
+    size = facts.size
+    grown = expansion_of(recipe, size, facts.parameters)
+    sizes = {} if grown is None else grown.sizes
+    down, output = sizes.get("down_proj", size.intermediate), sizes.get("o_proj", size.attention)
+    return {size.hidden, output, down}
 
 
 def plan_of(

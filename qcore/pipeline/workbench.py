@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +9,10 @@ from cache.store import Cache
 from qcore.event import Progress, silent
 from qcore.models.families import linear_module, linears
 from qcore.models.loading import Network, load
-from qcore.models.regions import Dimensions, dimensions
+from qcore.models.regions import dimensions
+from qcore.pipeline.facts import Facts
 from qcore.pipeline.keys import Keys
 from qcore.plain import from_plain, to_plain
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Sizes of an untouched network.
-
-    Attributes:
-        size: its widths.
-        parameters: all, tied ones once.
-        linear_parameters: those in the linears of its decoder blocks.
-        tied_parameters: those that the embedding and the head share.
-    """
-
-    size: Dimensions
-    parameters: int
-    linear_parameters: int
-    tied_parameters: int
-
-    @property
-    def blocks(self) -> int:
-        """Decoder blocks."""
-        return self.size.blocks
 
 
 class Workbench:
