@@ -55,6 +55,7 @@ class Meter:
         self._cache = cache
         self._bench = bench
         self._tokens: Int[Tensor, "windows length"] | None = None
+        self._known: list[WindowScore | None] = []
         self._references: dict[int, Reference] = {}
 
     def reference_windows(self, progress: Progress) -> tuple[list[WindowScore], bool]:
@@ -64,17 +65,16 @@ class Meter:
         """
         kept = self._kept("reference")
         scores, cached = self._complete("reference", kept, self._score_float, progress)
-        if not self._evaluation.divergence:  # the kept scores have it, but nobody asked
-            return [dataclasses.replace(one, kl=None, agreement=None) for one in scores], cached
-        if not self._keys.is_float:
-            later = self._kept("evaluate")
-            wanted = [index for index, score in enumerate(later) if score is None]
-            self._references = {index: self._reference(index) for index in wanted}
+        self._known = [] if self._keys.is_float else self._kept("evaluate")
+        if self._evaluation.divergence:
+            missing = [index for index, known in enumerate(self._known) if known is None]
+            self._references = {index: self._reference(index) for index in missing}
+        else:  # the kept scores have it, but nobody asked
+            scores = [dataclasses.replace(score, kl=None, agreement=None) for score in scores]
         return scores, cached
 
     def windows(self, network: NetworkSource, progress: Progress) -> tuple[list[WindowScore], bool]:
         """The quantized network's scores, and whether the cache had them all."""
-        kept = self._kept("evaluate")
 
         def score(index: int) -> WindowScore:
             model = network(progress).model
@@ -83,7 +83,7 @@ class Meter:
                 reference = reference.to(model.device)
             return score_window(model, self._window(index), reference)
 
-        return self._complete("evaluate", kept, score, progress)
+        return self._complete("evaluate", self._known, score, progress)
 
     def task(self, task: str, network: NetworkSource, progress: Progress) -> tuple[TaskScore, bool]:
         """One zero-shot task's scores, and whether the cache had them."""

@@ -41,6 +41,7 @@ class Quantizer:
         self._calibrator = calibrator
         self._transformer = transformer
         self._surgery: Surgery | None = None
+        self._held: dict[int, Artifact] = {}
 
     def __enter__(self) -> Quantizer:
         return self
@@ -51,12 +52,17 @@ class Quantizer:
             self._surgery = None
 
     def quantize(self, progress: Progress) -> tuple[list[LayerReport], bool]:
-        """Make sure that every block is quantized and kept.
+        """Make sure that every block is quantized and kept, and have it at hand.
+
+        The blocks are mapped from their files, so that not even an eviction takes them away while
+        the network is changed.
 
         Returns:
             One row per linear layer, in order, and whether the cache had them all.
         """
-        missing = [b for b in range(self._blocks) if not self._cache.has(self._key(b))]
+        for block in range(self._blocks):
+            self._hold(block)
+        missing = [block for block in range(self._blocks) if block not in self._held]
         if missing and self._recipe.rounding.inputs == "quantized":
             self._quantize_in_sequence(progress)
         elif missing:
@@ -64,17 +70,15 @@ class Quantizer:
             for done, block in enumerate(missing):
                 progress(done, len(missing), f"block {block + 1} of {self._blocks}")
                 self._quantize_block(block)
-        return [row for b in range(self._blocks) for row in rows(self._block(b))], not missing
+        held = [self._block(block) for block in range(self._blocks)]
+        return [row for artifact in held for row in rows(artifact)], not missing
 
     def network(self, progress: Progress = silent) -> Network:
         """The network with its quantized weights and activation quantizers in place."""
         network = self._transformer.network(progress)
         if self._surgery is None:
-            # All blocks first: one that the cache has lost is made again from the float network.
-            wanted = range(self._blocks) if self._recipe.weights is not None else ()
-            quantized = [self._block(block) for block in wanted]
             self._surgery = Surgery(network.model)
-            for block, artifact in enumerate(quantized):
+            for block, artifact in self._held.items():
                 self._install(self._surgery, artifact, block)
             self._map_inputs(self._surgery)
         return network
@@ -90,19 +94,24 @@ class Quantizer:
         """The block's artifact.
 
         Raises:
-            CorruptEntry: the cache has lost it, for the second time where it was made just now.
+            CorruptEntry: it was made just now, and the cache cannot give it back.
         """
-        kept = self._cache.artifact(self._key(block))
-        if kept is None and self._recipe.rounding.inputs == "float" and self._surgery is None:
-            self._quantize_block(block)
-            kept = self._cache.artifact(self._key(block))
-        if kept is None:
+        if block not in self._held:
             raise CorruptEntry(
                 f"block {block} cannot be read back from the cache",
                 remedy="run the recipe again; if it recurs, raise QUANTSCOPE_CACHE_GB or check "
                 "the disk",
             )
-        return kept
+        return self._held[block]
+
+    def _hold(self, block: int) -> None:
+        kept = self._cache.artifact(self._key(block))
+        if kept is not None:
+            self._held[block] = kept
+
+    def _keep(self, block: int, layers: list[Layer]) -> None:
+        self._cache.put_artifact(self._key(block), *pack(layers))
+        self._hold(block)
 
     def _quantize_block(self, block: int) -> None:
         """One block on the float network's statistics, or on none."""
@@ -126,7 +135,7 @@ class Quantizer:
                     found[f"{site.name}.zero"] = scales.zero.cpu()
         if found and kept is None:
             self._cache.put_artifact(key, found)
-        self._cache.put_artifact(self._key(block), *pack(layers))
+        self._keep(block, layers)
 
     def _quantize_in_sequence(self, progress: Progress) -> None:
         """All blocks, each layer on what the quantized layers before it really produce."""
@@ -143,14 +152,13 @@ class Quantizer:
                 surgery.replace_weight(linear, dequantize(quantized))
             layers.extend(made)
             if site == block_sites(model, site.block)[-1]:
-                self._cache.put_artifact(self._key(site.block), *pack(layers))
+                self._keep(site.block, layers)
                 layers.clear()
 
         def on_block(block: int) -> bool:
-            kept = self._cache.artifact(self._key(block))
-            if kept is not None:
-                self._install(surgery, kept, block)
-            return kept is not None
+            if block in self._held:
+                self._install(surgery, self._held[block], block)
+            return block in self._held
 
         try:
             self._map_inputs(surgery)

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from qcore.jobs import worker
-from qcore.pipeline import quantize, run
+from qcore.pipeline import run, solve
 
 HOLD_SECONDS = 60.0
 SITES = 4
@@ -37,5 +37,5 @@ def with_rest(rounding):
 
 if __name__ == "__main__":
     worker.BEAT_SECONDS = 0.2
-    quantize.gptq = with_rest(quantize.gptq)
+    solve.gptq = with_rest(solve.gptq)
     sys.exit(worker.main(sys.argv[1:], run=run))

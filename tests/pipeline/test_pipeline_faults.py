@@ -19,7 +19,7 @@ from qcore.errors import (
     QuantscopeError,
 )
 from qcore.event import Event
-from qcore.pipeline import measure, quantize
+from qcore.pipeline import measure, solve
 from qcore.pipeline.run import memory_errors
 from tests.pipeline.workshop import BLOCKS, Workshop, numbers, stages
 
@@ -65,7 +65,7 @@ def test_the_network_is_restored_bit_for_bit_after_a_failed_run(
         weights=INT3, activations={"format": "int8"}, rounding={**GPTQ, "inputs": inputs}
     )
     calls: list[int] = []
-    module, name = {"quantize": (quantize, "gptq"), "evaluate": (measure, "score_window")}[where]
+    module, name = {"quantize": (solve, "gptq"), "evaluate": (measure, "score_window")}[where]
     real = getattr(module, name)
 
     def fail(*given, **named):
@@ -99,16 +99,21 @@ def test_a_cancel_in_the_middle_keeps_the_blocks_before_it(shop: Workshop) -> No
     assert [file.stat().st_mtime_ns for file in files[:2]] == made
 
 
+def _replace(path: Path, content: bytes) -> None:
+    path.unlink()  # whoever has mapped the old file keeps it
+    path.write_bytes(content)
+
+
 def _lose(path: Path) -> None:
     path.unlink()
 
 
 def _overwrite(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    _replace(path, path.read_bytes()[:-1] + b"?")
 
 
 def _truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:100])
+    _replace(path, path.read_bytes()[:100])
 
 
 @BOTH_INPUTS
@@ -245,7 +250,7 @@ def test_memory_that_runs_out_in_a_stage_is_a_sentence(
     def hungry(*_, **__):
         return torch.empty(1 << 61, dtype=torch.uint8)
 
-    monkeypatch.setattr(quantize, "gptq", hungry)
+    monkeypatch.setattr(solve, "gptq", hungry)
     with pytest.raises(OutOfMemory, match="bfloat16"):
         shop.run(shop.recipe(rounding=GPTQ))
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from qcore.pipeline import calibrate, measure, quantize, workbench
+from qcore.pipeline import calibrate, measure, solve, workbench
 from qcore.recipe import Recipe
 from qcore.rounding.gptq import gptq
 from tests.pipeline.workshop import BLOCKS, PARAMETERS, Workshop, numbers, stages, value
@@ -181,7 +181,7 @@ def test_sequential_calibration_resumes_from_a_finished_prefix_with_identical_co
     files[2].unlink()
     (shop.root / "reports" / f"{whole.id}.json").unlink()
     kept_since = files[0].stat().st_mtime_ns
-    rounds = Calls(monkeypatch, quantize, "gptq")
+    rounds = Calls(monkeypatch, solve, "gptq")
     assert numbers(shop.run(recipe)) == numbers(whole)
     assert rounds.count == 2 * 4, "four sites in each of the two lost blocks"
     assert files[0].stat().st_mtime_ns == kept_since
@@ -224,7 +224,7 @@ def test_a_hessian_that_needed_more_damping_is_told(
     def with_more_damping(*given, damping, **named):
         return gptq(*given, damping=4 * damping, **named)
 
-    monkeypatch.setattr(quantize, "gptq", with_more_damping)
+    monkeypatch.setattr(solve, "gptq", with_more_damping)
     report = shop.run(shop.recipe(rounding=GPTQ))
     (note,) = report.notes
     assert note.startswith("21 of 21 layers needed more damping than 0.01")
