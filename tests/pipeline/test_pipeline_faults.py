@@ -55,6 +55,14 @@ def test_the_network_is_restored_bit_for_bit_after_a_run(shop: Workshop, inputs:
     assert hooks(shop) == 0
 
 
+def test_the_network_is_restored_bit_for_bit_after_a_rotated_run(shop: Workshop) -> None:
+    before = weights(shop)
+    report = shop.run(shop.recipe(weights=INT3, rounding=GPTQ, rotation={}))
+    assert "transform" in stages(report)
+    assert same(before, weights(shop))
+    assert hooks(shop) == 0
+
+
 @BOTH_INPUTS
 @pytest.mark.parametrize("where", ["quantize", "evaluate"])
 def test_the_network_is_restored_bit_for_bit_after_a_failed_run(
