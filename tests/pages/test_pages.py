@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from made_reports import report_of
 
 from pages._ui import services
 from pages._ui.presets import FOUNDATIONS
@@ -13,6 +12,7 @@ from qcore.errors import DataError
 from qcore.event import Event
 from qcore.jobs.protocol import JobState
 from qcore.recipe import Recipe
+from tests.made_reports import report_of
 
 
 def texts(app) -> str:
