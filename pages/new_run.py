@@ -83,6 +83,7 @@ if chosen := next((p for p in PRESETS if p.name == st.session_state.get("preset"
 elif note := st.session_state.get("start.note", ""):
     st.caption(note)
 
+summary.keep_in_view("summary")
 form, aside = st.columns([7, 3], gap="large")
 recipes: list[Recipe] = []
 sweep, refusal = None, ""
@@ -106,4 +107,3 @@ with aside.container(border=True, key="summary"):
         help="Runs from the command line too: python -m qcore sweep sweep.json",
         width="stretch",
     )
-summary.keep_in_view("summary")

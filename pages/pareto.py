@@ -89,7 +89,7 @@ def draw_chart(table: pd.DataFrame) -> None:
     bars = "Bars are 95 % intervals. " if len(table) <= charts.ERROR_BARS_UP_TO else ""
     st.caption(
         f"{', '.join(table['model'].unique())} on {table['measured'].iloc[0]}. {bars}Click a "
-        "point, or drag a box around several, to open their reports below."
+        "point (shift adds more), or use the box or lasso above the plot, to open reports below."
     )
 
 

@@ -252,8 +252,8 @@ def _lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, s
         margin={"l": 8, "r": 8, "t": 8 if small else 40, "b": 8},
         showlegend=not small,
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
-        dragmode="select" if not small else False,
-        clickmode="event+select" if not small else "event",
+        # Left open where points are selected: in a box or lasso mode Streamlit takes no clicks.
+        dragmode=False if small else None,
         hoverlabel={"align": "left"},
         uirevision="keep",
     )

@@ -8,32 +8,26 @@ draws the widgets and reads them back; a knob that is hidden keeps its value.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from pages._ui import frames, state
+from pages._ui.form_values import SORTS, formats, key, read, widget_values
 from pages._ui.knobs import NONE, PER_CHANNEL, Knobs
-from qcore.errors import InvalidRecipe
 from qcore.formats.format import FORMATS
 from qcore.recipe import TASKS, TEXTS
 
 _GROUPS = (PER_CHANNEL, 16, 32, 64, 128, 256)
-_SORTS = {
-    "none": [NONE],
-    "symmetric": [n for n, f in FORMATS.items() if f.kind == "int" and f.symmetric][::-1],
-    "asymmetric": [n for n, f in FORMATS.items() if f.kind == "int" and not f.symmetric][::-1],
-    "mx": [n for n, f in FORMATS.items() if f.kind == "mx"],
-}
 _SEVERAL = "Several values, separated by commas, make a sweep."
 
 
 def fill(knobs: Knobs) -> None:
     """Put these values into every widget. Only before the widgets are drawn, as in a callback."""
     state.keep_knobs(knobs)
-    for key, value in _widget_values(knobs).items():
-        st.session_state[key] = value
+    for widget, value in widget_values(knobs).items():
+        st.session_state[widget] = value
 
 
 def ask() -> Knobs:
@@ -43,8 +37,8 @@ def ask() -> Knobs:
         InvalidRecipe: something typed is no number. Every knob is drawn before.
     """
     kept = state.knobs()
-    for key, value in _widget_values(kept).items():
-        st.session_state.setdefault(key, value)
+    for widget, value in widget_values(kept).items():
+        st.session_state.setdefault(widget, value)
     _model(kept)
     left, right = st.columns(2)
     with left:
@@ -57,7 +51,7 @@ def ask() -> Knobs:
         _calibration(kept)
     with right:
         _evaluation(kept)
-    chosen = _read(kept)
+    chosen = read(st.session_state, kept)
     state.keep_knobs(chosen)
     return chosen
 
@@ -84,7 +78,7 @@ def _model(kept: Knobs) -> None:
                 ["float32", "bfloat16"],
                 help_text="What the network computes in while it is measured.",
             )
-        sources = st.session_state[_key("sources")]
+        sources = st.session_state[key("sources")]
         if "folder" in sources:
             _typed(
                 "folders",
@@ -113,9 +107,9 @@ def _numbers_section(part: str, kept: Knobs) -> None:
             ("asymmetric", "INT, asymmetric: bits"),
             ("mx", "OCP Microscaling (MX), blocks of 32"),
         ):
-            names = {name: _format_label(name) for name in _SORTS[sort]}
-            _pills(f"{part}/{sort}", label, _SORTS[sort], names, _SORT_HELP[sort])
-        chosen = _formats(part)
+            names = {name: _format_label(name) for name in SORTS[sort]}
+            _pills(f"{part}/{sort}", label, SORTS[sort], names, _SORT_HELP[sort])
+        chosen = formats(st.session_state, part)
         groups = "weight_groups" if weights else "activation_groups"
         if any(FORMATS[name].kind == "int" for name in chosen if name != NONE):
             whole = "per channel" if weights else "per token"
@@ -157,7 +151,7 @@ def _rounding(kept: Knobs) -> None:
                 "RTN rounds to nearest. GPTQ rounds column by column and pushes each error onto "
                 "the columns not yet rounded.",
             )
-        if "gptq" in st.session_state[_key("roundings")]:
+        if "gptq" in st.session_state[key("roundings")]:
             with right:
                 _typed_numbers(
                     "dampings",
@@ -197,7 +191,7 @@ def _calibration(kept: Knobs) -> None:
             "output errors. WikiText-2 comes from the Hub unless a local copy is there.",
         )
         _file_text("calibration_texts")
-        if set(st.session_state[_key("calibration_texts")]) != {NONE}:
+        if set(st.session_state[key("calibration_texts")]) != {NONE}:
             left, right = st.columns(2)
             with left:
                 _typed_numbers("calibration_windows", "Windows", "How many, from its start.")
@@ -229,7 +223,7 @@ def _evaluation(kept: Knobs) -> None:
         )
         labels = {name: frames.metric_label(f"accuracy/{name}") for name in TASKS}
         _pills("tasks", "Zero-shot tasks (lm-eval)", TASKS, labels, "Slow on a CPU; each run.")
-        if st.session_state[_key("tasks")]:
+        if st.session_state[key("tasks")]:
             _typed_numbers("limits", "Questions per task", "`all` asks every question.")
         _typed_numbers("seeds", "Seed", "Of everything that draws at random.")
 
@@ -261,10 +255,6 @@ def _section(title: str, lead: str):
     return container
 
 
-def _key(name: str) -> str:
-    return f"knob.{name}"
-
-
 def _pills(
     name: str,
     label: str,
@@ -280,7 +270,7 @@ def _pills(
         options,
         selection_mode="multi",
         format_func=lambda option: names.get(option, str(option)),
-        key=_key(name),
+        key=key(name),
         help=help_text,
         label_visibility="collapsed" if hide_label else "visible",
         wrap=True,
@@ -291,7 +281,7 @@ def _typed(name: str, label: str, kept: Knobs, help_text: str, example: str) -> 
     st.multiselect(
         label,
         [value for value in getattr(kept, name) if value],
-        key=_key(name),
+        key=key(name),
         accept_new_options=True,
         placeholder=f"Type one, such as {example}, and press Enter",
         help=help_text,
@@ -300,25 +290,25 @@ def _typed(name: str, label: str, kept: Knobs, help_text: str, example: str) -> 
 
 
 def _typed_numbers(name: str, label: str, help_text: str) -> None:
-    st.text_input(label, key=_key(name), help=f"{help_text} {_SEVERAL}")
+    st.text_input(label, key=key(name), help=f"{help_text} {_SEVERAL}")
 
 
 def _file_text(field: str) -> None:
     """A box that adds a file's path to the texts."""
 
     def add() -> None:
-        path = st.session_state[f"{_key(field)}/file"].strip()
+        path = st.session_state[f"{key(field)}/file"].strip()
         if path:
             text = path if path.startswith("file:") else f"file:{path}"
-            values = dict.fromkeys([*st.session_state[_key(field)], text])
+            values = dict.fromkeys([*st.session_state[key(field)], text])
             kept = dataclasses.replace(state.knobs(), **{field: tuple(values)})
             state.keep_knobs(kept)
-            st.session_state[_key(field)] = list(values)
-            st.session_state[f"{_key(field)}/file"] = ""
+            st.session_state[key(field)] = list(values)
+            st.session_state[f"{key(field)}/file"] = ""
 
     st.text_input(
         "Add a text file",
-        key=f"{_key(field)}/file",
+        key=f"{key(field)}/file",
         on_change=add,
         placeholder="Or the path of a text file, then Enter",
         label_visibility="collapsed",
@@ -336,79 +326,3 @@ def _text_names(kept: Sequence[str], more: dict[str, str] | None = None) -> dict
 def _format_label(name: str) -> str:
     fmt = FORMATS[name]
     return str(fmt.bits) if fmt.kind == "int" else name.removeprefix("mx").upper().replace("_", " ")
-
-
-def _formats(part: str) -> list[str]:
-    return [name for sort in _SORTS for name in st.session_state[_key(f"{part}/{sort}")]]
-
-
-def _widget_values(knobs: Knobs) -> dict[str, Any]:
-    """What every widget shows for these knobs, by its key."""
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(Knobs):
-        chosen = getattr(knobs, item.name)
-        if item.name in ("weights", "activations"):
-            for sort, names in _SORTS.items():
-                values[_key(f"{item.name}/{sort}")] = [name for name in chosen if name in names]
-        elif item.name in _PARSERS:
-            values[_key(item.name)] = ", ".join(_number_text(item.name, value) for value in chosen)
-        else:
-            values[_key(item.name)] = [value for value in chosen if value != ""]
-    return values
-
-
-def _number_text(name: str, value: float) -> str:
-    return "all" if name == "limits" and value == 0 else f"{value:g}"
-
-
-def _read(kept: Knobs) -> Knobs:
-    """The widgets' values as knobs; a knob that is not drawn keeps its own."""
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(Knobs):
-        if item.name in ("weights", "activations"):
-            values[item.name] = tuple(_formats(item.name))
-        elif item.name in _PARSERS:
-            text = st.session_state.get(_key(item.name))
-            known = getattr(kept, item.name)
-            values[item.name] = known if text is None else _parse(item.name, text)
-        else:
-            values[item.name] = tuple(
-                st.session_state.get(_key(item.name), getattr(kept, item.name))
-            )
-    return Knobs(**values)
-
-
-def _parse(name: str, text: str) -> tuple[Any, ...]:
-    label = name.replace("_", " ")
-    values = []
-    for part in filter(None, (part.strip() for part in text.replace(";", ",").split(","))):
-        try:
-            values.append(_PARSERS[name](part))
-        except ValueError as error:
-            raise InvalidRecipe(
-                f"{label}: {part[:30]!r} is no number that fits",
-                remedy="write numbers, separated by commas",
-            ) from error
-    return tuple(dict.fromkeys(values))
-
-
-def _limit(text: str) -> int:
-    return 0 if text.lower() == "all" else _positive(text)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "dampings": float,
-    "calibration_windows": int,
-    "calibration_lengths": int,
-    "evaluation_windows": int,
-    "evaluation_lengths": int,
-    "limits": _limit,
-    "seeds": int,
-}

@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from qcore.chromium import find_chromium
+from qcore.library import Library
+from qcore.recipe import Recipe
+from tests.made_reports import report_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -50,6 +53,17 @@ def address(tmp_path_factory) -> Iterator[str]:
 @pytest.fixture
 def fresh_address(tmp_path) -> Iterator[str]:
     """Where a dashboard listens that nobody has opened yet."""
+    with dashboard(tmp_path) as at:
+        yield at
+
+
+@pytest.fixture
+def filled_address(tmp_path) -> Iterator[str]:
+    """Where a dashboard listens that has two finished runs."""
+    library = Library(tmp_path / "home")
+    for name, perplexity in (("int4", 60.0), ("int8", 31.0)):
+        recipe = Recipe.from_dict({"weights": {"format": name}})
+        library.add(report_of(recipe, perplexity=perplexity))
     with dashboard(tmp_path) as at:
         yield at
 

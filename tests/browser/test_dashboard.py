@@ -59,3 +59,19 @@ def test_a_deep_link_into_a_fresh_server_opens_the_whole_app(fresh_address, tab)
     tab.get_by_role("heading", name="No finished runs yet").wait_for()
     tab.get_by_role("link", name="New run").wait_for()
     assert tab.get_by_role("link", name="pareto", exact=True).count() == 0
+
+
+def test_clicking_a_point_opens_its_report_and_writes_it_into_the_address(filled_address, tab):
+    tab.goto(f"{filled_address}/pareto")
+    point = tab.locator(".js-plotly-plot .scatterlayer path.point").first
+    point.wait_for()
+    tab.wait_for_timeout(1500)  # plotly answers the mouse only after its last layout
+    box = point.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.mouse.move(x - 2, y)
+    tab.mouse.move(x, y)
+    tab.locator(".js-plotly-plot .hoverlayer .hovertext").wait_for()
+    tab.wait_for_timeout(700)  # a hand's pace: plotly drops a click that follows its hover at once
+    tab.mouse.click(x, y, delay=80)
+    tab.wait_for_url("**runs=**")
+    tab.get_by_role("heading", name="RTN").wait_for()

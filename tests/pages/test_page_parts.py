@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from made_reports import report_of
 
 from pages._ui import charts, frames, palette, timeline, wording
 from pages._ui.catalogue import Catalogue
@@ -19,6 +18,7 @@ from qcore.jobs.protocol import Job, JobState
 from qcore.library import Library
 from qcore.recipe import Recipe
 from qcore.sweep import expand
+from tests.made_reports import report_of
 
 
 def digests(recipes):
