@@ -200,7 +200,8 @@ class Scales:
         method: `absmax` (from the largest magnitude), `mse` (least weight error) or `piso` (exactly
             least output error; arXiv 2606.10890). The other fields are PiSO's alone.
         objective: whose output is to be kept: `self` (‖X̃(w − s·q)‖², the inputs that rounding
-            sees), `cross` (‖Xw − s·X̃q‖², float against quantized inputs) or `identity` (weights).
+            sees), `cross` (‖Xw − s·X̃q‖², float against quantized inputs), `diagonal` (`self` with
+            inputs taken as uncorrelated: faster, not exact) or `identity` (weights).
         grouping: groups of a channel solved `sequential`ly, each knowing the others' errors, or
             each for itself.
         refine: coordinate descent over the groups until none improves.
@@ -209,7 +210,7 @@ class Scales:
     """
 
     method: Literal["absmax", "mse", "piso"] = "mse"
-    objective: Literal["self", "cross", "identity"] = "self"
+    objective: Literal["self", "cross", "diagonal", "identity"] = "self"
     grouping: Literal["sequential", "independent"] = "sequential"
     refine: bool = False
     signed: bool = False

@@ -7,6 +7,7 @@ piece. Which moments stand for H and G is the objective:
     self         H = X̃ᵀX̃, G = H     inputs of the quantized network; goes with GPTQ
     cross        H = X̃ᵀX̃, G = X̃ᵀX    against the float network's output; with RTN and Qronos
     unquantized  H = XᵀX,  G = H     inputs of the float network: one capture serves every recipe
+    diagonal     H = G = diag XᵀX    inputs taken as uncorrelated: cheap, and not exact
     identity     H = G = I           no data: least weight error
 
 `self` and `unquantized` are one computation on different captures. G's orientation:
@@ -51,7 +52,7 @@ from qcore.scales.groupfit import (
     rescore,
 )
 
-Objective = Literal["self", "cross", "unquantized", "identity"]
+Objective = Literal["self", "cross", "unquantized", "diagonal", "identity"]
 Grouping = Literal["independent", "sequential"]
 
 REFINE_LIMIT = 64
@@ -167,7 +168,7 @@ def fit(
 def _moments(
     weight: Tensor, hessian: Tensor | None, cross: Tensor | None, objective: Objective
 ) -> tuple[Tensor, Tensor]:
-    """H and G in double; one-dimensional, a diagonal, for the identity."""
+    """H and G in double; one-dimensional where they are diagonal."""
     if objective == "identity":
         require_finite("weight", weight)
         ones = torch.ones(weight.shape[1], dtype=torch.float64, device=weight.device)
@@ -176,6 +177,9 @@ def _moments(
         needs = "the Hessian and the cross moment" if objective == "cross" else "the Hessian alone"
         raise InvalidRecipe(f"objective {objective!r} uses {needs}", remedy="pass exactly those")
     require_moments(weight, hessian, cross)
+    if objective == "diagonal":
+        diagonal = hessian.diagonal().double()
+        return diagonal, diagonal
     double = hessian.double()
     return double, double if cross is None else cross.double()
 
@@ -188,7 +192,7 @@ class _Descent:
         size = rows.shape[1] // count
         self._rows, self._hessian, self._cross = rows, hessian, cross
         self._fmt, self._how = fmt, how
-        self._target = rows if cross.dim() == 1 else correlation(rows, cross)
+        self._target = rows * cross if cross.dim() == 1 else correlation(rows, cross)
         self._groups = [slice(at * size, (at + 1) * size) for at in range(count)]
         # Where the descent over zero points starts, in formats that have them.
         first = absmax(rows, fmt)
