@@ -7,6 +7,9 @@ so recipes that differ in rounding find them once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
 import torch
 from torch import Tensor
 
@@ -66,10 +69,7 @@ class Quantizer:
         if missing and self._recipe.rounding.inputs == "quantized":
             self._quantize_in_sequence(progress)
         elif missing:
-            self._calibrator.hold(missing)
-            for done, block in enumerate(missing):
-                progress(done, len(missing), f"block {block + 1} of {self._blocks}")
-                self._quantize_block(block)
+            self._quantize_apart(missing, progress)
         held = [self._block(block) for block in range(self._blocks)]
         return [row for artifact in held for row in rows(artifact)], not missing
 
@@ -112,6 +112,27 @@ class Quantizer:
     def _keep(self, block: int, layers: list[Layer]) -> None:
         self._cache.put_artifact(self._key(block), *pack(layers))
         self._hold(block)
+
+    def _quantize_apart(self, blocks: Sequence[int], progress: Progress) -> None:
+        """Blocks that know nothing of each other, one to a core.
+
+        The columns of one layer wait for each other, so a core is used better by another block
+        than by another part of the same product.
+        """
+        self._calibrator.hold(blocks)
+        self._transformer.network(progress)
+        threads = torch.get_num_threads()
+        workers = threads if self._device.type == "cpu" else 1
+        progress(0, len(blocks), f"{len(blocks)} blocks")
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            tasks = [pool.submit(self._quantize_block, block) for block in blocks]
+            for done, task in enumerate(as_completed(tasks), start=1):
+                task.result()
+                progress(done, len(blocks), f"{done} of {len(blocks)} blocks")
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
 
     def _quantize_block(self, block: int) -> None:
         """One block on the float network's statistics, or on none."""
