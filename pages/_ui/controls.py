@@ -162,7 +162,7 @@ def _rounding(kept: Knobs) -> None:
                 _typed_numbers(
                     "dampings",
                     "GPTQ damping",
-                    "Added to the Hessian's diagonal, as a fraction of its mean.",
+                    "Added to the Hessian's diagonal, as a fraction. Empty or `own`: the method's own.",
                 )
             left, right, _ = st.columns(3)
             with left:
@@ -351,13 +351,21 @@ def _widget_values(knobs: Knobs) -> dict[str, Any]:
             for sort, names in _SORTS.items():
                 values[_key(f"{item.name}/{sort}")] = [name for name in chosen if name in names]
         elif item.name in _PARSERS:
-            values[_key(item.name)] = ", ".join(_number_text(item.name, value) for value in chosen)
+            values[_key(item.name)] = _numbers_text(item.name, chosen)
         else:
             values[_key(item.name)] = [value for value in chosen if value != ""]
     return values
 
 
-def _number_text(name: str, value: float) -> str:
+def _numbers_text(name: str, values: Sequence[float | None]) -> str:
+    if name == "dampings" and tuple(values) == (None,):
+        return ""
+    return ", ".join(_number_text(name, value) for value in values)
+
+
+def _number_text(name: str, value: float | None) -> str:
+    if value is None:
+        return "own"
     return "all" if name == "limits" and value == 0 else f"{value:g}"
 
 
@@ -380,6 +388,8 @@ def _read(kept: Knobs) -> Knobs:
 
 def _parse(name: str, text: str) -> tuple[Any, ...]:
     label = name.replace("_", " ")
+    if name == "dampings" and not text.strip():
+        return (None,)
     values = []
     for part in filter(None, (part.strip() for part in text.replace(";", ",").split(","))):
         try:
@@ -403,8 +413,12 @@ def _positive(text: str) -> int:
     return number
 
 
+def _damping(text: str) -> float | None:
+    return None if text.lower() == "own" else float(text)
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "dampings": float,
+    "dampings": _damping,
     "calibration_windows": int,
     "calibration_lengths": int,
     "evaluation_windows": int,

@@ -34,7 +34,8 @@ PER_CHANNEL = 0
 class Knobs:
     """The values of every knob, in the order in which they were chosen.
 
-    Names follow the recipe's; a group of 0 means none, an empty revision the default branch.
+    Names follow the recipe's; a group of 0 means none, an empty revision the default branch, a
+    damping of None the method's own.
     """
 
     sources: tuple[str, ...]
@@ -51,7 +52,7 @@ class Knobs:
     scales: tuple[str, ...]
     roundings: tuple[str, ...]
     act_orders: tuple[bool, ...]
-    dampings: tuple[float, ...]
+    dampings: tuple[float | None, ...]
     inputs: tuple[str, ...]
     calibration_texts: tuple[str, ...]
     calibration_windows: tuple[int, ...]
