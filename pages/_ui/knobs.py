@@ -1,11 +1,14 @@
 """Every knob of the form and the values chosen for it; a form is a sweep.
 
 `Knobs` is plain data between the widgets and the engine. `sweep` writes it as the JSON that the
-command line takes too, with three sorts of weights kept apart, so that no run is asked for twice:
+command line takes too. Sorts to which different knobs belong are kept apart, so that no run is
+asked for twice:
 
-- INT weights take groups, scales and rounding;
-- MX weights have a fixed block, so groups do not touch them, but a rule for their exponent;
-- float weights have nothing to scale or to round.
+- INT weights take groups, scales and rounding; MX weights have a fixed block, so groups do not
+  touch them, but a rule for their exponent; float weights have nothing to scale or to round;
+- permutation, expansion and blocks belong to a rotation, and are left out where there is none;
+- PiSO scales have knobs of their own and look at the layers' inputs; rounding to nearest with
+  other scales looks at nothing, and takes no knobs at all.
 
 `Knobs.of` goes back: the values that a list of recipes uses. Going there and back gives the same
 recipes wherever they are a full product; otherwise the form offers the product around them.
@@ -20,7 +23,7 @@ from typing import Any
 
 from qcore.errors import InvalidRecipe
 from qcore.formats.format import FORMATS
-from qcore.recipe import Recipe
+from qcore.recipe import Permutation, Recipe, Rotation
 from qcore.sweep import expand
 
 NONE = "none"
@@ -29,13 +32,20 @@ NONE = "none"
 PER_CHANNEL = 0
 """The group that is no group: one scale per output channel, or per token."""
 
+FULL = 0
+"""The rotation block that is no block: all features at once."""
+
+ROTATED = "rotated"
+"""The choice beside NONE that has a rotation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
     """The values of every knob, in the order in which they were chosen.
 
-    Names follow the recipe's; a group of 0 means none, an empty revision the default branch, a
-    damping of None the method's own.
+    Names follow the recipe's; a group of 0 means none, a rotation block of 0 a full rotation, an
+    expansion of 0 % no expansion, an empty revision the default branch, a damping of None the
+    method's own.
     """
 
     sources: tuple[str, ...]
@@ -49,11 +59,27 @@ class Knobs:
     activations: tuple[str, ...]
     activation_groups: tuple[int, ...]
     activation_exponents: tuple[str, ...]
+    rotations: tuple[str, ...]
+    r1s: tuple[bool, ...]
+    r2s: tuple[bool, ...]
+    r4s: tuple[bool, ...]
+    o_projs: tuple[bool, ...]
+    blocks: tuple[int, ...]
+    signs: tuple[bool, ...]
+    permutations: tuple[str, ...]
+    permuted_values: tuple[bool, ...]
+    expansions: tuple[float, ...]
     scales: tuple[str, ...]
+    objectives: tuple[str, ...]
+    groupings: tuple[str, ...]
+    refines: tuple[bool, ...]
+    signed: tuple[bool, ...]
+    storages: tuple[str, ...]
     roundings: tuple[str, ...]
     act_orders: tuple[bool, ...]
     dampings: tuple[float | None, ...]
     inputs: tuple[str, ...]
+    interleavings: tuple[str, ...]
     calibration_texts: tuple[str, ...]
     calibration_windows: tuple[int, ...]
     calibration_lengths: tuple[int, ...]
@@ -69,7 +95,9 @@ class Knobs:
     def of(cls, recipes: Sequence[Recipe]) -> Knobs:
         """The values that these recipes use; what none of them says stands at its default."""
         default = Recipe()
-        gptq = [r.rounding for r in recipes if r.rounding.method == "gptq"] or [default.rounding]
+        feedback = [r.rounding for r in recipes if r.rounding.method != "rtn"]
+        looking = [r.rounding for r in recipes if _looks(r)] or [default.rounding]
+        piso = [r.scales for r in recipes if r.scales.method == "piso"] or [default.scales]
         weights = [r.weights for r in recipes if r.weights] or [default.weights]
         acting = [r.activations for r in recipes if r.activations]
         calibrations = [r.calibration for r in recipes if r.calibration] or [default.calibration]
@@ -88,11 +116,18 @@ class Knobs:
             activations=_distinct(r.activations.format if r.activations else NONE for r in recipes),
             activation_groups=_groups(acting),
             activation_exponents=_exponents(acting),
+            **_transform_values(recipes),
             scales=_distinct(r.scales.method for r in rounded),
+            objectives=_distinct(s.objective for s in piso),
+            groupings=_distinct(s.grouping for s in piso),
+            refines=_distinct(s.refine for s in piso),
+            signed=_distinct(s.signed for s in piso),
+            storages=_distinct(s.storage for s in piso),
             roundings=_distinct(r.rounding.method for r in rounded),
-            act_orders=_distinct(r.act_order for r in gptq),
-            dampings=_distinct(r.damping for r in gptq),
-            inputs=_distinct(r.inputs for r in gptq),
+            act_orders=_distinct(r.act_order for r in feedback or [default.rounding]),
+            dampings=_distinct(r.damping for r in feedback or [default.rounding]),
+            inputs=_distinct(r.inputs for r in looking),
+            interleavings=_distinct(r.interleaving for r in looking),
             calibration_texts=_distinct(
                 r.calibration.text if r.calibration else NONE for r in recipes
             ),
@@ -123,15 +158,15 @@ class Knobs:
             "evaluation": self._evaluation(),
             "seed": _one_or_many(self.seeds),
         }
-        sweeps = []
-        for weights in _parts(self.weights, self.weight_groups, self.weight_exponents):
-            part: dict[str, Any] = {**common, "weights": weights}
-            if weights is not None:
-                part["scales"] = {"method": _one_or_many(self.scales)}
-            if weights is not None or len(self.weights) == 1:
-                part["rounding"] = _one_or_many(self._roundings())
-            sweeps.append(part)
-        return _one_or_many(sweeps)
+        weights = _parts(self.weights, self.weight_groups, self.weight_exponents)
+        return _one_or_many(
+            [
+                {**common, "weights": part, **transform, **codes}
+                for part in weights
+                for transform in self._transforms()
+                for codes in self._codes(part is None)
+            ]
+        )
 
     def recipes(self) -> list[Recipe]:
         """Every run of the sweep. Raises InvalidRecipe for a combination that cannot be run."""
@@ -145,8 +180,15 @@ class Knobs:
         needless |= set() if _mx(self.activations) else {"activation_exponents"}
         if set(self.weights) == {NONE}:
             needless |= {"scales"}
-        if "gptq" not in self.roundings:
-            needless |= {"act_orders", "dampings", "inputs"}
+        if ROTATED not in self.rotations:
+            needless |= set(ROTATION_KNOBS)
+        if set(self.permutations) == {NONE}:
+            needless |= {"permuted_values"}
+        if "piso" not in self.scales:
+            needless |= set(PISO_KNOBS)
+        if set(self.roundings) == {"rtn"}:
+            needless |= {"act_orders", "dampings"}
+            needless |= set() if "piso" in self.scales else {"inputs", "interleavings"}
         if set(self.calibration_texts) == {NONE}:
             needless |= {"calibration_windows", "calibration_lengths"}
         for item in fields(self):
@@ -175,14 +217,82 @@ class Knobs:
             named.append(hub)
         return [{**model, "dtype": _one_or_many(self.dtypes)} for model in named]
 
-    def _roundings(self) -> list[dict[str, Any]]:
+    def _transforms(self) -> list[dict[str, Any]]:
+        """What becomes of the network before it is quantized: nothing, or a rotation's parts."""
+        transforms: list[dict[str, Any]] = [{}] if NONE in self.rotations else []
+        if ROTATED in self.rotations:
+            rotation = {
+                "r1": _one_or_many(self.r1s),
+                "r2": _one_or_many(self.r2s),
+                "r4": _one_or_many(self.r4s),
+                "o_proj": _one_or_many(self.o_projs),
+                "block": _one_or_many([block or None for block in self.blocks]),
+                "signs": _one_or_many(self.signs),
+            }
+            transforms.append(
+                {"rotation": rotation, **self._permutation(), **self._expansion()},
+            )
+        return transforms
+
+    def _permutation(self) -> dict[str, Any]:
+        methods = [method for method in self.permutations if method != NONE]
+        parts: list[Any] = [None] if NONE in self.permutations else []
+        if methods:
+            values = _one_or_many(self.permuted_values)
+            parts.append({"method": _one_or_many(methods), "values": values})
+        return {"permutation": _one_or_many(parts)} if methods else {}
+
+    def _expansion(self) -> dict[str, Any]:
+        percents = [percent for percent in self.expansions if percent]
+        parts: list[Any] = [None] if 0 in self.expansions else []
+        if percents:
+            parts.append({"percent": _one_or_many(percents)})
+        return {"expansion": _one_or_many(parts)} if percents else {}
+
+    def _codes(self, is_float: bool) -> list[dict[str, Any]]:
+        """Scales with the roundings that go with them; nothing to choose for float weights."""
+        if is_float:
+            # Alone, float weights keep the chosen rounding, so that a needless one is refused.
+            alone = len(self.weights) == 1
+            return [{"rounding": _one_or_many(self._roundings(looks=False))}] if alone else [{}]
+        codes = []
+        if plain := [method for method in self.scales if method != "piso"]:
+            scales = {"method": _one_or_many(plain)}
+            roundings = _one_or_many(self._roundings(looks=False))
+            codes.append({"scales": scales, "rounding": roundings})
+        if "piso" in self.scales:
+            scales = {
+                "method": "piso",
+                "objective": _one_or_many(self.objectives),
+                "grouping": _one_or_many(self.groupings),
+                "refine": _one_or_many(self.refines),
+                "signed": _one_or_many(self.signed),
+                "storage": _one_or_many(self.storages),
+            }
+            looks = set(self.objectives) != {"identity"}
+            roundings = _one_or_many(self._roundings(looks=looks))
+            codes.append({"scales": scales, "rounding": roundings})
+        return codes
+
+    def _roundings(self, *, looks: bool) -> list[dict[str, Any]]:
+        """Every rounding with its knobs.
+
+        Args:
+            looks: whether the scales look at layer inputs, so that round-to-nearest does too.
+        """
+        seen = {
+            "inputs": _one_or_many(self.inputs),
+            "interleaving": _one_or_many(self.interleavings),
+        }
         feedback = {
             "act_order": _one_or_many(self.act_orders),
             "damping": _one_or_many(self.dampings),
-            "inputs": _one_or_many(self.inputs),
+            **seen,
         }
+        nearest = seen if looks else {}
         return [
-            {"method": method, **(feedback if method != "rtn" else {})} for method in self.roundings
+            {"method": method, **(feedback if method != "rtn" else nearest)}
+            for method in self.roundings
         ]
 
     def _calibration(self) -> Any:
@@ -209,6 +319,16 @@ class Knobs:
         }
 
 
+ROTATION_KNOBS = (
+    *("r1s", "r2s", "r4s", "o_projs", "blocks", "signs"),
+    *("permutations", "permuted_values", "expansions"),
+)
+"""What only a rotation asks."""
+
+PISO_KNOBS = ("objectives", "groupings", "refines", "signed", "storages")
+"""What only PiSO's scales ask."""
+
+
 def sweep_text(sweep: Any) -> str:
     """A sweep as the text of a file that people read and the command line runs."""
     return json.dumps(sweep, indent=2, ensure_ascii=False) + "\n"
@@ -225,6 +345,33 @@ def _one_or_many(values: Sequence[Any]) -> Any:
 
 def _mx(names: Iterable[str]) -> list[str]:
     return [name for name in names if name in FORMATS and FORMATS[name].kind == "mx"]
+
+
+def _looks(recipe: Recipe) -> bool:
+    """Whether the recipe's scales or its rounding look at layer inputs."""
+    scales = recipe.scales
+    return recipe.rounding.method != "rtn" or (
+        scales.method == "piso" and scales.objective != "identity"
+    )
+
+
+def _transform_values(recipes: Sequence[Recipe]) -> dict[str, tuple[Any, ...]]:
+    """The transforms' knobs; where none of the recipes rotates, a rotation's defaults."""
+    rotated = [recipe for recipe in recipes if recipe.rotation] or [Recipe(rotation=Rotation())]
+    rotations = [recipe.rotation for recipe in rotated if recipe.rotation]
+    permuted = [r.permutation for r in rotated if r.permutation]
+    return {
+        "rotations": _distinct(ROTATED if recipe.rotation else NONE for recipe in recipes),
+        "r1s": _distinct(rotation.r1 for rotation in rotations),
+        "r2s": _distinct(rotation.r2 for rotation in rotations),
+        "r4s": _distinct(rotation.r4 for rotation in rotations),
+        "o_projs": _distinct(rotation.o_proj for rotation in rotations),
+        "blocks": _distinct(rotation.block or FULL for rotation in rotations),
+        "signs": _distinct(rotation.signs for rotation in rotations),
+        "permutations": _distinct(r.permutation.method if r.permutation else NONE for r in rotated),
+        "permuted_values": _distinct(p.values for p in permuted) or (Permutation().values,),
+        "expansions": _distinct(r.expansion.percent if r.expansion else 0.0 for r in rotated),
+    }
 
 
 def _groups(parts: Sequence[Any]) -> tuple[int, ...]:
