@@ -21,22 +21,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pages._ui.knob_parts import (
+    NONE,
+    ROTATED,
+    distinct,
+    exponents,
+    groups,
+    looks_at_inputs,
+    mx,
+    one_or_many,
+    parts_by_sort,
+    transform_values,
+)
 from qcore.errors import InvalidRecipe
-from qcore.formats.format import FORMATS
-from qcore.recipe import Permutation, Recipe, Rotation
+from qcore.recipe import Recipe
 from qcore.sweep import expand
-
-NONE = "none"
-"""The choice that leaves a part out: float weights, float activations, no calibration."""
-
-PER_CHANNEL = 0
-"""The group that is no group: one scale per output channel, or per token."""
-
-FULL = 0
-"""The rotation block that is no block: all features at once."""
-
-ROTATED = "rotated"
-"""The choice beside NONE that has a rotation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class Knobs:
         """The values that these recipes use; what none of them says stands at its default."""
         default = Recipe()
         feedback = [r.rounding for r in recipes if r.rounding.method != "rtn"]
-        looking = [r.rounding for r in recipes if _looks(r)] or [default.rounding]
+        looking = [r.rounding for r in recipes if looks_at_inputs(r)] or [default.rounding]
         piso = [r.scales for r in recipes if r.scales.method == "piso"] or [default.scales]
         weights = [r.weights for r in recipes if r.weights] or [default.weights]
         acting = [r.activations for r in recipes if r.activations]
@@ -105,41 +104,41 @@ class Knobs:
         evaluations = [r.evaluation for r in recipes]
         rounded = [r for r in recipes if r.weights] or [default]
         return cls(
-            sources=_distinct(m.source for m in models),
-            folders=_distinct(m.name for m in models if m.source == "folder"),
-            hub_ids=_distinct(m.name for m in models if m.source == "hub"),
-            revisions=_distinct(m.revision or "" for m in models if m.source == "hub"),
-            dtypes=_distinct(m.dtype for m in models),
-            weights=_distinct(r.weights.format if r.weights else NONE for r in recipes),
-            weight_groups=_groups(weights),
-            weight_exponents=_exponents(weights),
-            activations=_distinct(r.activations.format if r.activations else NONE for r in recipes),
-            activation_groups=_groups(acting),
-            activation_exponents=_exponents(acting),
-            **_transform_values(recipes),
-            scales=_distinct(r.scales.method for r in rounded),
-            objectives=_distinct(s.objective for s in piso),
-            groupings=_distinct(s.grouping for s in piso),
-            refines=_distinct(s.refine for s in piso),
-            signed=_distinct(s.signed for s in piso),
-            storages=_distinct(s.storage for s in piso),
-            roundings=_distinct(r.rounding.method for r in rounded),
-            act_orders=_distinct(r.act_order for r in feedback or [default.rounding]),
-            dampings=_distinct(r.damping for r in feedback or [default.rounding]),
-            inputs=_distinct(r.inputs for r in looking),
-            interleavings=_distinct(r.interleaving for r in looking),
-            calibration_texts=_distinct(
+            sources=distinct(m.source for m in models),
+            folders=distinct(m.name for m in models if m.source == "folder"),
+            hub_ids=distinct(m.name for m in models if m.source == "hub"),
+            revisions=distinct(m.revision or "" for m in models if m.source == "hub"),
+            dtypes=distinct(m.dtype for m in models),
+            weights=distinct(r.weights.format if r.weights else NONE for r in recipes),
+            weight_groups=groups(weights),
+            weight_exponents=exponents(weights),
+            activations=distinct(r.activations.format if r.activations else NONE for r in recipes),
+            activation_groups=groups(acting),
+            activation_exponents=exponents(acting),
+            **transform_values(recipes),
+            scales=distinct(r.scales.method for r in rounded),
+            objectives=distinct(s.objective for s in piso),
+            groupings=distinct(s.grouping for s in piso),
+            refines=distinct(s.refine for s in piso),
+            signed=distinct(s.signed for s in piso),
+            storages=distinct(s.storage for s in piso),
+            roundings=distinct(r.rounding.method for r in rounded),
+            act_orders=distinct(r.act_order for r in feedback or [default.rounding]),
+            dampings=distinct(r.damping for r in feedback or [default.rounding]),
+            inputs=distinct(r.inputs for r in looking),
+            interleavings=distinct(r.interleaving for r in looking),
+            calibration_texts=distinct(
                 r.calibration.text if r.calibration else NONE for r in recipes
             ),
-            calibration_windows=_distinct(c.windows for c in calibrations if c),
-            calibration_lengths=_distinct(c.length for c in calibrations if c),
-            evaluation_texts=_distinct(e.text for e in evaluations),
-            evaluation_windows=_distinct(e.windows for e in evaluations),
-            evaluation_lengths=_distinct(e.length for e in evaluations),
-            divergences=_distinct(e.divergence for e in evaluations),
-            tasks=_distinct(task for e in evaluations for task in e.tasks),
-            limits=_distinct(e.limit or 0 for e in evaluations),
-            seeds=_distinct(r.seed for r in recipes),
+            calibration_windows=distinct(c.windows for c in calibrations if c),
+            calibration_lengths=distinct(c.length for c in calibrations if c),
+            evaluation_texts=distinct(e.text for e in evaluations),
+            evaluation_windows=distinct(e.windows for e in evaluations),
+            evaluation_lengths=distinct(e.length for e in evaluations),
+            divergences=distinct(e.divergence for e in evaluations),
+            tasks=distinct(task for e in evaluations for task in e.tasks),
+            limits=distinct(e.limit or 0 for e in evaluations),
+            seeds=distinct(r.seed for r in recipes),
         )
 
     def sweep(self) -> Any:
@@ -150,16 +149,16 @@ class Knobs:
         """
         self._require_values()
         common = {
-            "model": _one_or_many(self._models()),
-            "activations": _one_or_many(
-                _parts(self.activations, self.activation_groups, self.activation_exponents)
+            "model": one_or_many(self._models()),
+            "activations": one_or_many(
+                parts_by_sort(self.activations, self.activation_groups, self.activation_exponents)
             ),
             "calibration": self._calibration(),
             "evaluation": self._evaluation(),
-            "seed": _one_or_many(self.seeds),
+            "seed": one_or_many(self.seeds),
         }
-        weights = _parts(self.weights, self.weight_groups, self.weight_exponents)
-        return _one_or_many(
+        weights = parts_by_sort(self.weights, self.weight_groups, self.weight_exponents)
+        return one_or_many(
             [
                 {**common, "weights": part, **transform, **codes}
                 for part in weights
@@ -176,8 +175,8 @@ class Knobs:
         needless = {"folders", "hub_ids", "revisions", "tasks"}
         needless |= set() if self._needs_groups(self.weights) else {"weight_groups"}
         needless |= set() if self._needs_groups(self.activations) else {"activation_groups"}
-        needless |= set() if _mx(self.weights) else {"weight_exponents"}
-        needless |= set() if _mx(self.activations) else {"activation_exponents"}
+        needless |= set() if mx(self.weights) else {"weight_exponents"}
+        needless |= set() if mx(self.activations) else {"activation_exponents"}
         if set(self.weights) == {NONE}:
             needless |= {"scales"}
         if ROTATED not in self.rotations:
@@ -202,32 +201,32 @@ class Knobs:
 
     @staticmethod
     def _needs_groups(names: Iterable[str]) -> bool:
-        return any(name != NONE and name not in _mx([name]) for name in names)
+        return any(name != NONE and name not in mx([name]) for name in names)
 
     def _models(self) -> list[dict[str, Any]]:
         named: list[dict[str, Any]] = []
         if "demo" in self.sources:
             named.append({"source": "demo"})
         if "folder" in self.sources:
-            named.append({"source": "folder", "name": _one_or_many(self.folders)})
+            named.append({"source": "folder", "name": one_or_many(self.folders)})
         if "hub" in self.sources:
-            hub: dict[str, Any] = {"source": "hub", "name": _one_or_many(self.hub_ids)}
+            hub: dict[str, Any] = {"source": "hub", "name": one_or_many(self.hub_ids)}
             if any(self.revisions):
-                hub["revision"] = _one_or_many([name or None for name in self.revisions])
+                hub["revision"] = one_or_many([name or None for name in self.revisions])
             named.append(hub)
-        return [{**model, "dtype": _one_or_many(self.dtypes)} for model in named]
+        return [{**model, "dtype": one_or_many(self.dtypes)} for model in named]
 
     def _transforms(self) -> list[dict[str, Any]]:
         """What becomes of the network before it is quantized: nothing, or a rotation's parts."""
         transforms: list[dict[str, Any]] = [{}] if NONE in self.rotations else []
         if ROTATED in self.rotations:
             rotation = {
-                "r1": _one_or_many(self.r1s),
-                "r2": _one_or_many(self.r2s),
-                "r4": _one_or_many(self.r4s),
-                "o_proj": _one_or_many(self.o_projs),
-                "block": _one_or_many([block or None for block in self.blocks]),
-                "signs": _one_or_many(self.signs),
+                "r1": one_or_many(self.r1s),
+                "r2": one_or_many(self.r2s),
+                "r4": one_or_many(self.r4s),
+                "o_proj": one_or_many(self.o_projs),
+                "block": one_or_many([block or None for block in self.blocks]),
+                "signs": one_or_many(self.signs),
             }
             transforms.append(
                 {"rotation": rotation, **self._permutation(), **self._expansion()},
@@ -238,39 +237,39 @@ class Knobs:
         methods = [method for method in self.permutations if method != NONE]
         parts: list[Any] = [None] if NONE in self.permutations else []
         if methods:
-            values = _one_or_many(self.permuted_values)
-            parts.append({"method": _one_or_many(methods), "values": values})
-        return {"permutation": _one_or_many(parts)} if methods else {}
+            values = one_or_many(self.permuted_values)
+            parts.append({"method": one_or_many(methods), "values": values})
+        return {"permutation": one_or_many(parts)} if methods else {}
 
     def _expansion(self) -> dict[str, Any]:
         percents = [percent for percent in self.expansions if percent]
         parts: list[Any] = [None] if 0 in self.expansions else []
         if percents:
-            parts.append({"percent": _one_or_many(percents)})
-        return {"expansion": _one_or_many(parts)} if percents else {}
+            parts.append({"percent": one_or_many(percents)})
+        return {"expansion": one_or_many(parts)} if percents else {}
 
     def _codes(self, is_float: bool) -> list[dict[str, Any]]:
         """Scales with the roundings that go with them; nothing to choose for float weights."""
         if is_float:
             # Alone, float weights keep the chosen rounding, so that a needless one is refused.
             alone = len(self.weights) == 1
-            return [{"rounding": _one_or_many(self._roundings(looks=False))}] if alone else [{}]
+            return [{"rounding": one_or_many(self._roundings(looks=False))}] if alone else [{}]
         codes = []
         if plain := [method for method in self.scales if method != "piso"]:
-            scales = {"method": _one_or_many(plain)}
-            roundings = _one_or_many(self._roundings(looks=False))
+            scales = {"method": one_or_many(plain)}
+            roundings = one_or_many(self._roundings(looks=False))
             codes.append({"scales": scales, "rounding": roundings})
         if "piso" in self.scales:
             scales = {
                 "method": "piso",
-                "objective": _one_or_many(self.objectives),
-                "grouping": _one_or_many(self.groupings),
-                "refine": _one_or_many(self.refines),
-                "signed": _one_or_many(self.signed),
-                "storage": _one_or_many(self.storages),
+                "objective": one_or_many(self.objectives),
+                "grouping": one_or_many(self.groupings),
+                "refine": one_or_many(self.refines),
+                "signed": one_or_many(self.signed),
+                "storage": one_or_many(self.storages),
             }
             looks = set(self.objectives) != {"identity"}
-            roundings = _one_or_many(self._roundings(looks=looks))
+            roundings = one_or_many(self._roundings(looks=looks))
             codes.append({"scales": scales, "rounding": roundings})
         return codes
 
@@ -281,12 +280,12 @@ class Knobs:
             looks: whether the scales look at layer inputs, so that round-to-nearest does too.
         """
         seen = {
-            "inputs": _one_or_many(self.inputs),
-            "interleaving": _one_or_many(self.interleavings),
+            "inputs": one_or_many(self.inputs),
+            "interleaving": one_or_many(self.interleavings),
         }
         feedback = {
-            "act_order": _one_or_many(self.act_orders),
-            "damping": _one_or_many(self.dampings),
+            "act_order": one_or_many(self.act_orders),
+            "damping": one_or_many(self.dampings),
             **seen,
         }
         nearest = seen if looks else {}
@@ -301,21 +300,21 @@ class Knobs:
         if texts:
             parts.append(
                 {
-                    "text": _one_or_many(texts),
-                    "windows": _one_or_many(self.calibration_windows),
-                    "length": _one_or_many(self.calibration_lengths),
+                    "text": one_or_many(texts),
+                    "windows": one_or_many(self.calibration_windows),
+                    "length": one_or_many(self.calibration_lengths),
                 }
             )
-        return _one_or_many(parts)
+        return one_or_many(parts)
 
     def _evaluation(self) -> dict[str, Any]:
         return {
-            "text": _one_or_many(self.evaluation_texts),
-            "windows": _one_or_many(self.evaluation_windows),
-            "length": _one_or_many(self.evaluation_lengths),
-            "divergence": _one_or_many(self.divergences),
+            "text": one_or_many(self.evaluation_texts),
+            "windows": one_or_many(self.evaluation_windows),
+            "length": one_or_many(self.evaluation_lengths),
+            "divergence": one_or_many(self.divergences),
             "tasks": list(self.tasks),
-            "limit": _one_or_many([limit or None for limit in self.limits]),
+            "limit": one_or_many([limit or None for limit in self.limits]),
         }
 
 
@@ -332,66 +331,3 @@ PISO_KNOBS = ("objectives", "groupings", "refines", "signed", "storages")
 def sweep_text(sweep: Any) -> str:
     """A sweep as the text of a file that people read and the command line runs."""
     return json.dumps(sweep, indent=2, ensure_ascii=False) + "\n"
-
-
-def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(dict.fromkeys(values))
-
-
-def _one_or_many(values: Sequence[Any]) -> Any:
-    """A single value stands for itself: a sweep of one is a plain recipe."""
-    return values[0] if len(values) == 1 else list(values)
-
-
-def _mx(names: Iterable[str]) -> list[str]:
-    return [name for name in names if name in FORMATS and FORMATS[name].kind == "mx"]
-
-
-def _looks(recipe: Recipe) -> bool:
-    """Whether the recipe's scales or its rounding look at layer inputs."""
-    scales = recipe.scales
-    return recipe.rounding.method != "rtn" or (
-        scales.method == "piso" and scales.objective != "identity"
-    )
-
-
-def _transform_values(recipes: Sequence[Recipe]) -> dict[str, tuple[Any, ...]]:
-    """The transforms' knobs; where none of the recipes rotates, a rotation's defaults."""
-    rotated = [recipe for recipe in recipes if recipe.rotation] or [Recipe(rotation=Rotation())]
-    rotations = [recipe.rotation for recipe in rotated if recipe.rotation]
-    permuted = [r.permutation for r in rotated if r.permutation]
-    return {
-        "rotations": _distinct(ROTATED if recipe.rotation else NONE for recipe in recipes),
-        "r1s": _distinct(rotation.r1 for rotation in rotations),
-        "r2s": _distinct(rotation.r2 for rotation in rotations),
-        "r4s": _distinct(rotation.r4 for rotation in rotations),
-        "o_projs": _distinct(rotation.o_proj for rotation in rotations),
-        "blocks": _distinct(rotation.block or FULL for rotation in rotations),
-        "signs": _distinct(rotation.signs for rotation in rotations),
-        "permutations": _distinct(r.permutation.method if r.permutation else NONE for r in rotated),
-        "permuted_values": _distinct(p.values for p in permuted) or (Permutation().values,),
-        "expansions": _distinct(r.expansion.percent if r.expansion else 0.0 for r in rotated),
-    }
-
-
-def _groups(parts: Sequence[Any]) -> tuple[int, ...]:
-    integers = [part.group or PER_CHANNEL for part in parts if not _mx([part.format])]
-    return _distinct(integers) or (PER_CHANNEL,)
-
-
-def _exponents(parts: Sequence[Any]) -> tuple[str, ...]:
-    return _distinct(part.scale_rounding for part in parts if _mx([part.format])) or ("floor",)
-
-
-def _parts(names: Sequence[str], groups: Sequence[int], exponents: Sequence[str]) -> list[Any]:
-    """Weights or activations by sort: none, INT with its groups, MX with its exponent rules."""
-    shared = _mx(names)
-    integers = [name for name in names if name != NONE and name not in shared]
-    parts: list[Any] = [None] if NONE in names else []
-    if integers:
-        scale_groups = _one_or_many([group or None for group in groups])
-        parts.append({"format": _one_or_many(integers), "group": scale_groups})
-    if shared:
-        rules = _one_or_many(exponents)
-        parts.append({"format": _one_or_many(shared), "scale_rounding": rules})
-    return parts
