@@ -41,7 +41,7 @@ def _piso() -> None:
     left, right = st.columns(2)
     with left:
         pills("groupings", "Groups of a channel", list(_GROUPINGS), _GROUPINGS, _GROUPINGS_HELP)
-        pills("signed", "Scales", list(_SIGNED), _SIGNED, _SIGNED_HELP)
+        pills("signed", "Sign of a scale", list(_SIGNED), _SIGNED, _SIGNED_HELP)
     with right:
         pills("refines", "Refine over the groups", list(_REFINES), _REFINES, _REFINES_HELP)
         pills("storages", "A scale is stored as", list(_STORAGES), _STORAGES, _STORAGES_HELP)

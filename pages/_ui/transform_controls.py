@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
@@ -50,9 +50,9 @@ def _say_sizes() -> None:
     chosen = {name: st.session_state[key(name)] for name in ("r4s", "o_projs", "blocks")}
     try:
         percents = [percent for percent in parse("expansions", _typed("expansions")) if percent]
-        if percents and "demo" in st.session_state[key("sources")]:
-            growth = demo_growth(percents, **chosen)
-            st.caption("On the demo model: " + "; ".join(growth) + ".")
+        demo = "demo" in st.session_state[key("sources")]
+        if growth := demo_growth(percents, **chosen) if demo else []:
+            st.caption("  \n".join(["The demo model would grow by:", *growth]))
     except InvalidRecipe:
         return  # the card beside the form says it
 
@@ -62,22 +62,28 @@ def _typed(name: str) -> str:
 
 
 def demo_growth(
-    percents: Iterable[float], r4s: Iterable[bool], o_projs: Iterable[bool], blocks: Iterable[int]
+    percents: Iterable[float],
+    r4s: Sequence[bool],
+    o_projs: Sequence[bool],
+    blocks: Sequence[int],
 ) -> list[str]:
-    """Sizes and true percentages, in words, for every way in which the demo model would grow.
+    """A line for every percentage: what is reached at which sizes, in every way that is asked for.
 
     Raises:
         InvalidRecipe: a percentage or a block that is out of range.
     """
-    told: dict[str, None] = {}
-    for percent, r4, o_proj, block in itertools.product(percents, r4s, o_projs, blocks):
-        sites = [site for site, on in ((_DOWN, r4), (_OUTPUT, o_proj)) if on]
-        if not sites:
-            continue
-        grown = solve(sites, _DEMO_PARAMETERS, percent, block=block or 1)
-        sizes = ", ".join(f"{s.name} {s.width} → {grown.sizes[s.name]}" for s in sites)
-        told.setdefault(f"{percent:g} % gives {sizes} ({grown.percent:.2f} %)")
-    return list(told)
+    lines = []
+    for percent in percents:
+        reached: dict[str, None] = {}
+        for r4, o_proj, block in itertools.product(r4s, o_projs, blocks):
+            sites = [site for site, on in ((_DOWN, r4), (_OUTPUT, o_proj)) if on]
+            if sites:
+                grown = solve(sites, _DEMO_PARAMETERS, percent, block=block or 1)
+                sizes = ", ".join(f"{s.name} {s.width} → {grown.sizes[s.name]}" for s in sites)
+                reached.setdefault(f"{grown.percent:.2f} % ({sizes})")
+        if reached:
+            lines.append(f"{percent:g} % asked: {' or '.join(reached)}")
+    return lines
 
 
 _DOWN = Site("down_proj", 1536, rows=576, count=30)
@@ -92,8 +98,8 @@ _ROTATIONS_HELP = (
 _SITES = {
     "r1s": ("R1: residual stream", "Fused into the weights, at no cost at run time."),
     "r2s": ("R2: value heads", "Fused into v_proj and o_proj, at no cost at run time."),
-    "r4s": ("R4: down_proj's input", "Computed at run time, in blocks or in full."),
-    "o_projs": ("o_proj's input", "Computed at run time, in blocks or in full."),
+    "r4s": ("R4: down_proj", "Its input is rotated at run time, in blocks or in full."),
+    "o_projs": ("Online: o_proj", "Its input is rotated at run time, in blocks or in full."),
 }
 _FULL = {FULL: "full"}
 _BLOCKS_HELP = "Features that an online rotation mixes with each other. Small blocks are cheaper."

@@ -174,7 +174,7 @@ def test_an_empty_damping_is_the_methods_own(typed, values, again):
 def test_the_form_tells_the_sizes_that_the_demo_model_would_get():
     told = transform_controls.demo_growth([10.0], r4s=[True], o_projs=[False], blocks=[0])
     # 768 more inputs of 576 outputs in 30 layers, over 134,515,008 parameters
-    assert told == ["10 % gives down_proj 1536 → 2304 (9.87 %)"]
+    assert told == ["10 % asked: 9.87 % (down_proj 1536 → 2304)"]
 
 
 def test_nothing_grows_where_nothing_is_rotated_at_run_time():
@@ -189,7 +189,7 @@ def test_rotating_on_the_page_opens_its_knobs_and_multiplies_the_runs(bench):
     app.get_by_key("knob.permutations").set_value(["none", "massdiff"]).run()
     app.get_by_key("knob.expansions").set_value("0, 10").run()
     assert app.metric[0].value == "8"
-    assert any("1536 → 2304 (9.87 %)" in item.value for item in app.caption)
+    assert any("9.87 % (down_proj 1536 → 2304)" in item.value for item in app.caption)
     app.get_by_key("submit").click().run()
     assert {
         (
