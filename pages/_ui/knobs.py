@@ -1,11 +1,14 @@
 """Every knob of the form and the values chosen for it; a form is a sweep.
 
 `Knobs` is plain data between the widgets and the engine. `sweep` writes it as the JSON that the
-command line takes too, with three sorts of weights kept apart, so that no run is asked for twice:
+command line takes too. Sorts to which different knobs belong are kept apart, so that no run is
+asked for twice:
 
-- INT weights take groups, scales and rounding;
-- MX weights have a fixed block, so groups do not touch them, but a rule for their exponent;
-- float weights have nothing to scale or to round.
+- INT weights take groups, scales and rounding; MX weights have a fixed block, so groups do not
+  touch them, but a rule for their exponent; float weights have nothing to scale or to round;
+- permutation, expansion and blocks belong to a rotation, and are left out where there is none;
+- PiSO scales have knobs of their own and look at the layers' inputs; rounding to nearest with
+  other scales looks at nothing, and takes no knobs at all.
 
 `Knobs.of` goes back: the values that a list of recipes uses. Going there and back gives the same
 recipes wherever they are a full product; otherwise the form offers the product around them.
@@ -18,23 +21,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pages._ui.knob_parts import (
+    NONE,
+    ROTATED,
+    distinct,
+    exponents,
+    groups,
+    looks_at_inputs,
+    mx,
+    one_or_many,
+    parts_by_sort,
+    transform_values,
+)
 from qcore.errors import InvalidRecipe
-from qcore.formats.format import FORMATS
 from qcore.recipe import Recipe
 from qcore.sweep import expand
-
-NONE = "none"
-"""The choice that leaves a part out: float weights, float activations, no calibration."""
-
-PER_CHANNEL = 0
-"""The group that is no group: one scale per output channel, or per token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
     """The values of every knob, in the order in which they were chosen.
 
-    Names follow the recipe's; a group of 0 means none, an empty revision the default branch.
+    Names follow the recipe's; a group of 0 means none, a rotation block of 0 a full rotation, an
+    expansion of 0 % no expansion, an empty revision the default branch, a damping of None the
+    method's own.
     """
 
     sources: tuple[str, ...]
@@ -48,11 +58,27 @@ class Knobs:
     activations: tuple[str, ...]
     activation_groups: tuple[int, ...]
     activation_exponents: tuple[str, ...]
+    rotations: tuple[str, ...]
+    r1s: tuple[bool, ...]
+    r2s: tuple[bool, ...]
+    r4s: tuple[bool, ...]
+    o_projs: tuple[bool, ...]
+    blocks: tuple[int, ...]
+    signs: tuple[bool, ...]
+    permutations: tuple[str, ...]
+    permuted_values: tuple[bool, ...]
+    expansions: tuple[float, ...]
     scales: tuple[str, ...]
+    objectives: tuple[str, ...]
+    groupings: tuple[str, ...]
+    refines: tuple[bool, ...]
+    signed: tuple[bool, ...]
+    storages: tuple[str, ...]
     roundings: tuple[str, ...]
     act_orders: tuple[bool, ...]
-    dampings: tuple[float, ...]
+    dampings: tuple[float | None, ...]
     inputs: tuple[str, ...]
+    interleavings: tuple[str, ...]
     calibration_texts: tuple[str, ...]
     calibration_windows: tuple[int, ...]
     calibration_lengths: tuple[int, ...]
@@ -68,7 +94,9 @@ class Knobs:
     def of(cls, recipes: Sequence[Recipe]) -> Knobs:
         """The values that these recipes use; what none of them says stands at its default."""
         default = Recipe()
-        gptq = [r.rounding for r in recipes if r.rounding.method == "gptq"] or [default.rounding]
+        feedback = [r.rounding for r in recipes if r.rounding.method != "rtn"]
+        looking = [r.rounding for r in recipes if looks_at_inputs(r)] or [default.rounding]
+        piso = [r.scales for r in recipes if r.scales.method == "piso"] or [default.scales]
         weights = [r.weights for r in recipes if r.weights] or [default.weights]
         acting = [r.activations for r in recipes if r.activations]
         calibrations = [r.calibration for r in recipes if r.calibration] or [default.calibration]
@@ -76,34 +104,41 @@ class Knobs:
         evaluations = [r.evaluation for r in recipes]
         rounded = [r for r in recipes if r.weights] or [default]
         return cls(
-            sources=_distinct(m.source for m in models),
-            folders=_distinct(m.name for m in models if m.source == "folder"),
-            hub_ids=_distinct(m.name for m in models if m.source == "hub"),
-            revisions=_distinct(m.revision or "" for m in models if m.source == "hub"),
-            dtypes=_distinct(m.dtype for m in models),
-            weights=_distinct(r.weights.format if r.weights else NONE for r in recipes),
-            weight_groups=_groups(weights),
-            weight_exponents=_exponents(weights),
-            activations=_distinct(r.activations.format if r.activations else NONE for r in recipes),
-            activation_groups=_groups(acting),
-            activation_exponents=_exponents(acting),
-            scales=_distinct(r.scales.method for r in rounded),
-            roundings=_distinct(r.rounding.method for r in rounded),
-            act_orders=_distinct(r.act_order for r in gptq),
-            dampings=_distinct(r.damping for r in gptq),
-            inputs=_distinct(r.inputs for r in gptq),
-            calibration_texts=_distinct(
+            sources=distinct(m.source for m in models),
+            folders=distinct(m.name for m in models if m.source == "folder"),
+            hub_ids=distinct(m.name for m in models if m.source == "hub"),
+            revisions=distinct(m.revision or "" for m in models if m.source == "hub"),
+            dtypes=distinct(m.dtype for m in models),
+            weights=distinct(r.weights.format if r.weights else NONE for r in recipes),
+            weight_groups=groups(weights),
+            weight_exponents=exponents(weights),
+            activations=distinct(r.activations.format if r.activations else NONE for r in recipes),
+            activation_groups=groups(acting),
+            activation_exponents=exponents(acting),
+            **transform_values(recipes),
+            scales=distinct(r.scales.method for r in rounded),
+            objectives=distinct(s.objective for s in piso),
+            groupings=distinct(s.grouping for s in piso),
+            refines=distinct(s.refine for s in piso),
+            signed=distinct(s.signed for s in piso),
+            storages=distinct(s.storage for s in piso),
+            roundings=distinct(r.rounding.method for r in rounded),
+            act_orders=distinct(r.act_order for r in feedback or [default.rounding]),
+            dampings=distinct(r.damping for r in feedback or [default.rounding]),
+            inputs=distinct(r.inputs for r in looking),
+            interleavings=distinct(r.interleaving for r in looking),
+            calibration_texts=distinct(
                 r.calibration.text if r.calibration else NONE for r in recipes
             ),
-            calibration_windows=_distinct(c.windows for c in calibrations if c),
-            calibration_lengths=_distinct(c.length for c in calibrations if c),
-            evaluation_texts=_distinct(e.text for e in evaluations),
-            evaluation_windows=_distinct(e.windows for e in evaluations),
-            evaluation_lengths=_distinct(e.length for e in evaluations),
-            divergences=_distinct(e.divergence for e in evaluations),
-            tasks=_distinct(task for e in evaluations for task in e.tasks),
-            limits=_distinct(e.limit or 0 for e in evaluations),
-            seeds=_distinct(r.seed for r in recipes),
+            calibration_windows=distinct(c.windows for c in calibrations if c),
+            calibration_lengths=distinct(c.length for c in calibrations if c),
+            evaluation_texts=distinct(e.text for e in evaluations),
+            evaluation_windows=distinct(e.windows for e in evaluations),
+            evaluation_lengths=distinct(e.length for e in evaluations),
+            divergences=distinct(e.divergence for e in evaluations),
+            tasks=distinct(task for e in evaluations for task in e.tasks),
+            limits=distinct(e.limit or 0 for e in evaluations),
+            seeds=distinct(r.seed for r in recipes),
         )
 
     def sweep(self) -> Any:
@@ -114,23 +149,23 @@ class Knobs:
         """
         self._require_values()
         common = {
-            "model": _one_or_many(self._models()),
-            "activations": _one_or_many(
-                _parts(self.activations, self.activation_groups, self.activation_exponents)
+            "model": one_or_many(self._models()),
+            "activations": one_or_many(
+                parts_by_sort(self.activations, self.activation_groups, self.activation_exponents)
             ),
             "calibration": self._calibration(),
             "evaluation": self._evaluation(),
-            "seed": _one_or_many(self.seeds),
+            "seed": one_or_many(self.seeds),
         }
-        sweeps = []
-        for weights in _parts(self.weights, self.weight_groups, self.weight_exponents):
-            part: dict[str, Any] = {**common, "weights": weights}
-            if weights is not None:
-                part["scales"] = {"method": _one_or_many(self.scales)}
-            if weights is not None or len(self.weights) == 1:
-                part["rounding"] = _one_or_many(self._roundings())
-            sweeps.append(part)
-        return _one_or_many(sweeps)
+        weights = parts_by_sort(self.weights, self.weight_groups, self.weight_exponents)
+        return one_or_many(
+            [
+                {**common, "weights": part, **transform, **codes}
+                for part in weights
+                for transform in self._transforms()
+                for codes in self._codes(part is None)
+            ]
+        )
 
     def recipes(self) -> list[Recipe]:
         """Every run of the sweep. Raises InvalidRecipe for a combination that cannot be run."""
@@ -140,12 +175,19 @@ class Knobs:
         needless = {"folders", "hub_ids", "revisions", "tasks"}
         needless |= set() if self._needs_groups(self.weights) else {"weight_groups"}
         needless |= set() if self._needs_groups(self.activations) else {"activation_groups"}
-        needless |= set() if _mx(self.weights) else {"weight_exponents"}
-        needless |= set() if _mx(self.activations) else {"activation_exponents"}
+        needless |= set() if mx(self.weights) else {"weight_exponents"}
+        needless |= set() if mx(self.activations) else {"activation_exponents"}
         if set(self.weights) == {NONE}:
             needless |= {"scales"}
-        if "gptq" not in self.roundings:
-            needless |= {"act_orders", "dampings", "inputs"}
+        if ROTATED not in self.rotations:
+            needless |= set(ROTATION_KNOBS)
+        if set(self.permutations) == {NONE}:
+            needless |= {"permuted_values"}
+        if "piso" not in self.scales:
+            needless |= set(PISO_KNOBS)
+        if set(self.roundings) == {"rtn"}:
+            needless |= {"act_orders", "dampings"}
+            needless |= set() if "piso" in self.scales else {"inputs", "interleavings"}
         if set(self.calibration_texts) == {NONE}:
             needless |= {"calibration_windows", "calibration_lengths"}
         for item in fields(self):
@@ -159,29 +201,97 @@ class Knobs:
 
     @staticmethod
     def _needs_groups(names: Iterable[str]) -> bool:
-        return any(name != NONE and name not in _mx([name]) for name in names)
+        return any(name != NONE and name not in mx([name]) for name in names)
 
     def _models(self) -> list[dict[str, Any]]:
         named: list[dict[str, Any]] = []
         if "demo" in self.sources:
             named.append({"source": "demo"})
         if "folder" in self.sources:
-            named.append({"source": "folder", "name": _one_or_many(self.folders)})
+            named.append({"source": "folder", "name": one_or_many(self.folders)})
         if "hub" in self.sources:
-            hub: dict[str, Any] = {"source": "hub", "name": _one_or_many(self.hub_ids)}
+            hub: dict[str, Any] = {"source": "hub", "name": one_or_many(self.hub_ids)}
             if any(self.revisions):
-                hub["revision"] = _one_or_many([name or None for name in self.revisions])
+                hub["revision"] = one_or_many([name or None for name in self.revisions])
             named.append(hub)
-        return [{**model, "dtype": _one_or_many(self.dtypes)} for model in named]
+        return [{**model, "dtype": one_or_many(self.dtypes)} for model in named]
 
-    def _roundings(self) -> list[dict[str, Any]]:
-        feedback = {
-            "act_order": _one_or_many(self.act_orders),
-            "damping": _one_or_many(self.dampings),
-            "inputs": _one_or_many(self.inputs),
+    def _transforms(self) -> list[dict[str, Any]]:
+        """What becomes of the network before it is quantized: nothing, or a rotation's parts."""
+        transforms: list[dict[str, Any]] = [{}] if NONE in self.rotations else []
+        if ROTATED in self.rotations:
+            rotation = {
+                "r1": one_or_many(self.r1s),
+                "r2": one_or_many(self.r2s),
+                "r4": one_or_many(self.r4s),
+                "o_proj": one_or_many(self.o_projs),
+                "block": one_or_many([block or None for block in self.blocks]),
+                "signs": one_or_many(self.signs),
+            }
+            transforms.append(
+                {"rotation": rotation, **self._permutation(), **self._expansion()},
+            )
+        return transforms
+
+    def _permutation(self) -> dict[str, Any]:
+        methods = [method for method in self.permutations if method != NONE]
+        parts: list[Any] = [None] if NONE in self.permutations else []
+        if methods:
+            values = one_or_many(self.permuted_values)
+            parts.append({"method": one_or_many(methods), "values": values})
+        return {"permutation": one_or_many(parts)} if methods else {}
+
+    def _expansion(self) -> dict[str, Any]:
+        percents = [percent for percent in self.expansions if percent]
+        parts: list[Any] = [None] if 0 in self.expansions else []
+        if percents:
+            parts.append({"percent": one_or_many(percents)})
+        return {"expansion": one_or_many(parts)} if percents else {}
+
+    def _codes(self, is_float: bool) -> list[dict[str, Any]]:
+        """Scales with the roundings that go with them; nothing to choose for float weights."""
+        if is_float:
+            # Alone, float weights keep the chosen rounding, so that a needless one is refused.
+            alone = len(self.weights) == 1
+            return [{"rounding": one_or_many(self._roundings(looks=False))}] if alone else [{}]
+        codes = []
+        if plain := [method for method in self.scales if method != "piso"]:
+            scales = {"method": one_or_many(plain)}
+            roundings = one_or_many(self._roundings(looks=False))
+            codes.append({"scales": scales, "rounding": roundings})
+        if "piso" in self.scales:
+            scales = {
+                "method": "piso",
+                "objective": one_or_many(self.objectives),
+                "grouping": one_or_many(self.groupings),
+                "refine": one_or_many(self.refines),
+                "signed": one_or_many(self.signed),
+                "storage": one_or_many(self.storages),
+            }
+            looks = set(self.objectives) != {"identity"}
+            roundings = one_or_many(self._roundings(looks=looks))
+            codes.append({"scales": scales, "rounding": roundings})
+        return codes
+
+    def _roundings(self, *, looks: bool) -> list[dict[str, Any]]:
+        """Every rounding with its knobs.
+
+        Args:
+            looks: whether the scales look at layer inputs, so that round-to-nearest does too.
+        """
+        seen = {
+            "inputs": one_or_many(self.inputs),
+            "interleaving": one_or_many(self.interleavings),
         }
+        feedback = {
+            "act_order": one_or_many(self.act_orders),
+            "damping": one_or_many(self.dampings),
+            **seen,
+        }
+        nearest = seen if looks else {}
         return [
-            {"method": method, **(feedback if method != "rtn" else {})} for method in self.roundings
+            {"method": method, **(feedback if method != "rtn" else nearest)}
+            for method in self.roundings
         ]
 
     def _calibration(self) -> Any:
@@ -190,60 +300,34 @@ class Knobs:
         if texts:
             parts.append(
                 {
-                    "text": _one_or_many(texts),
-                    "windows": _one_or_many(self.calibration_windows),
-                    "length": _one_or_many(self.calibration_lengths),
+                    "text": one_or_many(texts),
+                    "windows": one_or_many(self.calibration_windows),
+                    "length": one_or_many(self.calibration_lengths),
                 }
             )
-        return _one_or_many(parts)
+        return one_or_many(parts)
 
     def _evaluation(self) -> dict[str, Any]:
         return {
-            "text": _one_or_many(self.evaluation_texts),
-            "windows": _one_or_many(self.evaluation_windows),
-            "length": _one_or_many(self.evaluation_lengths),
-            "divergence": _one_or_many(self.divergences),
+            "text": one_or_many(self.evaluation_texts),
+            "windows": one_or_many(self.evaluation_windows),
+            "length": one_or_many(self.evaluation_lengths),
+            "divergence": one_or_many(self.divergences),
             "tasks": list(self.tasks),
-            "limit": _one_or_many([limit or None for limit in self.limits]),
+            "limit": one_or_many([limit or None for limit in self.limits]),
         }
+
+
+ROTATION_KNOBS = (
+    *("r1s", "r2s", "r4s", "o_projs", "blocks", "signs"),
+    *("permutations", "permuted_values", "expansions"),
+)
+"""What only a rotation asks."""
+
+PISO_KNOBS = ("objectives", "groupings", "refines", "signed", "storages")
+"""What only PiSO's scales ask."""
 
 
 def sweep_text(sweep: Any) -> str:
     """A sweep as the text of a file that people read and the command line runs."""
     return json.dumps(sweep, indent=2, ensure_ascii=False) + "\n"
-
-
-def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(dict.fromkeys(values))
-
-
-def _one_or_many(values: Sequence[Any]) -> Any:
-    """A single value stands for itself: a sweep of one is a plain recipe."""
-    return values[0] if len(values) == 1 else list(values)
-
-
-def _mx(names: Iterable[str]) -> list[str]:
-    return [name for name in names if name in FORMATS and FORMATS[name].kind == "mx"]
-
-
-def _groups(parts: Sequence[Any]) -> tuple[int, ...]:
-    integers = [part.group or PER_CHANNEL for part in parts if not _mx([part.format])]
-    return _distinct(integers) or (PER_CHANNEL,)
-
-
-def _exponents(parts: Sequence[Any]) -> tuple[str, ...]:
-    return _distinct(part.scale_rounding for part in parts if _mx([part.format])) or ("floor",)
-
-
-def _parts(names: Sequence[str], groups: Sequence[int], exponents: Sequence[str]) -> list[Any]:
-    """Weights or activations by sort: none, INT with its groups, MX with its exponent rules."""
-    shared = _mx(names)
-    integers = [name for name in names if name != NONE and name not in shared]
-    parts: list[Any] = [None] if NONE in names else []
-    if integers:
-        scale_groups = _one_or_many([group or None for group in groups])
-        parts.append({"format": _one_or_many(integers), "group": scale_groups})
-    if shared:
-        rules = _one_or_many(exponents)
-        parts.append({"format": _one_or_many(shared), "scale_rounding": rules})
-    return parts

@@ -77,5 +77,40 @@ PRESETS = (
             "rounding": {"method": "gptq"},
         },
     ),
+    Preset(
+        "MixQuant block-size sweep",
+        "How small may the blocks of the online rotation be before outliers get through, and does "
+        "MassDiff, which shares them over the blocks, make up for it (MixQuant, arXiv 2601.22347)?",
+        {
+            "weights": {"format": "int4"},
+            "activations": {"format": "int4_asym"},
+            "rotation": {"block": [16, 32, 64, 128, 256, 512, None]},
+            "permutation": [None, {"method": "massdiff"}],
+            "scales": {"method": "mse"},
+            "rounding": {"method": "rtn"},
+        },
+    ),
+    Preset(
+        "Expansion sweep",
+        "What do more dimensions buy (arXiv 2503.17513)? Down-projection inputs, then attention "
+        "outputs too, grow by 2 to 15 % of all parameters in front of a full rotation, under GPTQ.",
+        {
+            "weights": {"format": "int4"},
+            "activations": {"format": "int4_asym"},
+            "rotation": {"o_proj": [False, True]},
+            "expansion": [None, {"percent": [2, 5, 10, 15]}],
+            "rounding": {"method": "gptq"},
+        },
+    ),
+    Preset(
+        "PiSO bit-width sweep",
+        "Does the scale with exactly the least output error (PiSO, arXiv 2606.10890) pay at 4, 3 "
+        "and 2 bits, and does it still under error correction?",
+        {
+            "weights": {"format": ["int4", "int3", "int2"]},
+            "scales": {"method": ["absmax", "mse", "piso"]},
+            "rounding": {"method": ["rtn", "gptq", "qronos"]},
+        },
+    ),
 )
 """In the order in which the form offers them."""
