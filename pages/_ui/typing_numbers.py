@@ -22,7 +22,9 @@ def numbers_text(name: str, values: Sequence[float | None]) -> str:
 def _number_text(name: str, value: float | None) -> str:
     if value is None:
         return "own"
-    return "all" if name == "limits" and value == 0 else f"{value:g}"
+    if name == "limits" and value == 0:
+        return "all"
+    return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
 def parse(name: str, text: str) -> tuple[Any, ...]:
