@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pages._ui import form_values, transform_controls
+from pages._ui import form_values, frames, palette, transform_controls
 from pages._ui.knobs import Knobs
 from pages._ui.presets import PRESETS
 from qcore.errors import InvalidRecipe
@@ -221,3 +221,13 @@ def test_a_refused_combination_on_the_page_says_why(bench):
     app.get_by_key("knob.objectives").set_value(["cross"]).run()
     assert app.get_by_key("submit").disabled
     assert "ross objective" in " ".join(item.value for item in app.error)
+
+
+def test_every_rounding_method_has_a_name_and_a_colour_of_its_own():
+    methods = [
+        frames.method(Recipe.from_dict({"rounding": {"method": name}}))
+        for name in ("rtn", "gptq", "gpfq", "qronos")
+    ]
+    assert methods == ["RTN", "GPTQ", "GPFQ", "Qronos"]
+    assert palette.NEUTRAL not in map(palette.colour, methods)
+    assert len(set(map(palette.colour, methods))) == 4
