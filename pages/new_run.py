@@ -71,6 +71,7 @@ presets.pills(
     key="preset",
     on_change=start_from_preset,
     help="Fills the form; change what you like. Unselect it to go back to the defaults.",
+    wrap=True,
 )
 with upload.popover("From a file", icon=":material/upload_file:", width="stretch"):
     st.file_uploader(

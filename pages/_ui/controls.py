@@ -8,33 +8,24 @@ transforms, scales and rounding are drawn by `transform_controls` and `rounding_
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import streamlit as st
 
 from pages._ui import frames, rounding_controls, state, transform_controls
-from pages._ui.fields import file_text, key, pills, section, text_names, texts, typed, typed_numbers
+from pages._ui.fields import file_text, pills, section, text_names, texts, typed, typed_numbers
+from pages._ui.form_values import SORTS, formats, key, read, widget_values
 from pages._ui.knob_parts import NONE, PER_CHANNEL
 from pages._ui.knobs import Knobs
-from pages._ui.typing_numbers import PARSERS, numbers_text, parse
 from qcore.formats.format import FORMATS
 from qcore.recipe import TASKS
 
 _GROUPS = (PER_CHANNEL, 16, 32, 64, 128, 256)
-_SORTS = {
-    "none": [NONE],
-    "symmetric": [n for n, f in FORMATS.items() if f.kind == "int" and f.symmetric][::-1],
-    "asymmetric": [n for n, f in FORMATS.items() if f.kind == "int" and not f.symmetric][::-1],
-    "mx": [n for n, f in FORMATS.items() if f.kind == "mx"],
-}
 
 
 def fill(knobs: Knobs) -> None:
     """Put these values into every widget. Only before the widgets are drawn, as in a callback."""
     state.keep_knobs(knobs)
-    for name, value in _widget_values(knobs).items():
-        st.session_state[name] = value
+    for widget, value in widget_values(knobs).items():
+        st.session_state[widget] = value
 
 
 def ask() -> Knobs:
@@ -44,8 +35,8 @@ def ask() -> Knobs:
         InvalidRecipe: something typed is no number. Every knob is drawn before.
     """
     kept = state.knobs()
-    for name, value in _widget_values(kept).items():
-        st.session_state.setdefault(name, value)
+    for widget, value in widget_values(kept).items():
+        st.session_state.setdefault(widget, value)
     _model(kept)
     left, right = st.columns(2)
     with left:
@@ -59,7 +50,7 @@ def ask() -> Knobs:
         _calibration(kept)
     with right:
         _evaluation(kept)
-    chosen = _read(kept)
+    chosen = read(st.session_state, kept)
     state.keep_knobs(chosen)
     return chosen
 
@@ -115,9 +106,9 @@ def _numbers_section(part: str, kept: Knobs) -> None:
             ("asymmetric", "INT, asymmetric: bits"),
             ("mx", "OCP Microscaling (MX), blocks of 32"),
         ):
-            names = {name: _format_label(name) for name in _SORTS[sort]}
-            pills(f"{part}/{sort}", label, _SORTS[sort], names, _SORT_HELP[sort])
-        chosen = _formats(part)
+            names = {name: _format_label(name) for name in SORTS[sort]}
+            pills(f"{part}/{sort}", label, SORTS[sort], names, _SORT_HELP[sort])
+        chosen = formats(st.session_state, part)
         groups = "weight_groups" if weights else "activation_groups"
         if any(FORMATS[name].kind == "int" for name in chosen if name != NONE):
             whole = "per channel" if weights else "per token"
@@ -197,39 +188,3 @@ _SORT_HELP = {
 def _format_label(name: str) -> str:
     fmt = FORMATS[name]
     return str(fmt.bits) if fmt.kind == "int" else name.removeprefix("mx").upper().replace("_", " ")
-
-
-def _formats(part: str) -> list[str]:
-    return [name for sort in _SORTS for name in st.session_state[key(f"{part}/{sort}")]]
-
-
-def _widget_values(knobs: Knobs) -> dict[str, Any]:
-    """What every widget shows for these knobs, by its key."""
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(Knobs):
-        chosen = getattr(knobs, item.name)
-        if item.name in ("weights", "activations"):
-            for sort, names in _SORTS.items():
-                values[key(f"{item.name}/{sort}")] = [name for name in chosen if name in names]
-        elif item.name in PARSERS:
-            values[key(item.name)] = numbers_text(item.name, chosen)
-        else:
-            values[key(item.name)] = [value for value in chosen if value != ""]
-    return values
-
-
-def _read(kept: Knobs) -> Knobs:
-    """The widgets' values as knobs; a knob that is not drawn keeps its own."""
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(Knobs):
-        if item.name in ("weights", "activations"):
-            values[item.name] = tuple(_formats(item.name))
-        elif item.name in PARSERS:
-            text = st.session_state.get(key(item.name))
-            known = getattr(kept, item.name)
-            values[item.name] = known if text is None else parse(item.name, text)
-        else:
-            values[item.name] = tuple(
-                st.session_state.get(key(item.name), getattr(kept, item.name))
-            )
-    return Knobs(**values)

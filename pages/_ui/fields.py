@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import frames, state
+from pages._ui.form_values import key
 from pages._ui.knob_parts import NONE
 from pages._ui.knobs import Knobs
 from qcore.recipe import TEXTS
@@ -19,11 +20,6 @@ def section(title: str, lead: str):
     container = st.container(border=True)
     container.markdown(f"**{title}** &nbsp;:gray[{lead}]")
     return container
-
-
-def key(name: str) -> str:
-    """Where a knob's widget keeps its value in the session."""
-    return f"knob.{name}"
 
 
 def pills(

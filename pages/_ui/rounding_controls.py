@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui.fields import key, pills, section, typed_numbers
+from pages._ui.fields import pills, section, typed_numbers
+from pages._ui.form_values import key
 
 
 def draw() -> None:

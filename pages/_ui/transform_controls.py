@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from pages._ui.fields import key, pills, section, typed_numbers
+from pages._ui.fields import pills, section, typed_numbers
+from pages._ui.form_values import key, parse
 from pages._ui.knob_parts import FULL, NONE, ROTATED
 from pages._ui.knobs import Knobs
-from pages._ui.typing_numbers import parse
 from qcore.errors import InvalidRecipe
 from qcore.transforms.expansion import Site, solve
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pages._ui import transform_controls, typing_numbers
+from pages._ui import form_values, frames, palette, transform_controls
 from pages._ui.knobs import Knobs
 from pages._ui.presets import PRESETS
 from qcore.errors import InvalidRecipe
@@ -167,8 +167,13 @@ def test_the_piso_sweep_is_the_full_product():
     ],
 )
 def test_an_empty_damping_is_the_methods_own(typed, values, again):
-    assert typing_numbers.parse("dampings", typed) == values
-    assert typing_numbers.numbers_text("dampings", values) == again
+    assert form_values.parse("dampings", typed) == values
+    assert form_values.numbers_text("dampings", values) == again
+
+
+def test_a_large_seed_and_a_round_percentage_come_back_as_they_went():
+    assert form_values.numbers_text("seeds", (4294967295,)) == "4294967295"
+    assert form_values.numbers_text("expansions", (0.0, 2.5, 10.0)) == "0, 2.5, 10"
 
 
 def test_the_form_tells_the_sizes_that_the_demo_model_would_get():
@@ -216,3 +221,13 @@ def test_a_refused_combination_on_the_page_says_why(bench):
     app.get_by_key("knob.objectives").set_value(["cross"]).run()
     assert app.get_by_key("submit").disabled
     assert "ross objective" in " ".join(item.value for item in app.error)
+
+
+def test_every_rounding_method_has_a_name_and_a_colour_of_its_own():
+    methods = [
+        frames.method(Recipe.from_dict({"rounding": {"method": name}}))
+        for name in ("rtn", "gptq", "gpfq", "qronos")
+    ]
+    assert methods == ["RTN", "GPTQ", "GPFQ", "Qronos"]
+    assert palette.NEUTRAL not in map(palette.colour, methods)
+    assert len(set(map(palette.colour, methods))) == 4

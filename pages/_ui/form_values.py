@@ -1,0 +1,126 @@
+"""What the form's widgets hold, by key, and the knobs that they mean. Pure.
+
+A widget's key is `knob.` and the knob's name; formats are split by sort, one row of
+pills each. Numbers are typed, with commas between them; some knobs have a word beside them: `all`
+questions of a task, a damping that is the method's `own`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pages._ui.knob_parts import NONE
+from pages._ui.knobs import Knobs
+from qcore.errors import InvalidRecipe
+from qcore.formats.format import FORMATS
+
+SORTS = {
+    "none": [NONE],
+    "symmetric": [n for n, f in FORMATS.items() if f.kind == "int" and f.symmetric][::-1],
+    "asymmetric": [n for n, f in FORMATS.items() if f.kind == "int" and not f.symmetric][::-1],
+    "mx": [n for n, f in FORMATS.items() if f.kind == "mx"],
+}
+
+
+def key(name: str) -> str:
+    """The widget that asks for a knob."""
+    return f"knob.{name}"
+
+
+def formats(session: Mapping[Any, Any], part: str) -> list[str]:
+    """The formats chosen for `weights` or `activations`, all sorts together."""
+    return [name for sort in SORTS for name in session[key(f"{part}/{sort}")]]
+
+
+def widget_values(knobs: Knobs) -> dict[str, Any]:
+    """What every widget shows for these knobs, by its key."""
+    values: dict[str, Any] = {}
+    for item in dataclasses.fields(Knobs):
+        chosen = getattr(knobs, item.name)
+        if item.name in ("weights", "activations"):
+            for sort, names in SORTS.items():
+                values[key(f"{item.name}/{sort}")] = [name for name in chosen if name in names]
+        elif item.name in _PARSERS:
+            values[key(item.name)] = numbers_text(item.name, chosen)
+        else:
+            values[key(item.name)] = [value for value in chosen if value != ""]
+    return values
+
+
+def numbers_text(name: str, values: Sequence[float | None]) -> str:
+    """A knob's values as its text; a damping that is the method's own leaves the box empty."""
+    if name == "dampings" and tuple(values) == (None,):
+        return ""
+    return ", ".join(_number_text(name, value) for value in values)
+
+
+def _number_text(name: str, value: float | None) -> str:
+    if value is None:
+        return "own"
+    # All digits, so that a large seed comes back as it went.
+    return "all" if name == "limits" and value == 0 else str(value).removesuffix(".0")
+
+
+def read(session: Mapping[Any, Any], kept: Knobs) -> Knobs:
+    """The widgets' values as knobs; a knob that is not drawn keeps its own."""
+    values: dict[str, Any] = {}
+    for item in dataclasses.fields(Knobs):
+        if item.name in ("weights", "activations"):
+            values[item.name] = tuple(formats(session, item.name))
+        elif item.name in _PARSERS:
+            text = session.get(key(item.name))
+            known = getattr(kept, item.name)
+            values[item.name] = known if text is None else parse(item.name, text)
+        else:
+            values[item.name] = tuple(session.get(key(item.name), getattr(kept, item.name)))
+    return Knobs(**values)
+
+
+def parse(name: str, text: str) -> tuple[Any, ...]:
+    """A knob's values, each once.
+
+    Raises:
+        InvalidRecipe: something between commas is no number that this knob takes.
+    """
+    label = name.replace("_", " ")
+    if name == "dampings" and not text.strip():
+        return (None,)
+    values = []
+    for part in filter(None, (part.strip() for part in text.replace(";", ",").split(","))):
+        try:
+            values.append(_PARSERS[name](part))
+        except ValueError as error:
+            raise InvalidRecipe(
+                f"{label}: {part[:30]!r} is no number that fits",
+                remedy="write numbers, separated by commas",
+            ) from error
+    return tuple(dict.fromkeys(values))
+
+
+def _limit(text: str) -> int:
+    return 0 if text.lower() == "all" else _positive(text)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _damping(text: str) -> float | None:
+    return None if text.lower() == "own" else float(text)
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "dampings": _damping,
+    "expansions": float,
+    "calibration_windows": int,
+    "calibration_lengths": int,
+    "evaluation_windows": int,
+    "evaluation_lengths": int,
+    "limits": _limit,
+    "seeds": int,
+}
