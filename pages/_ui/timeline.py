@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from qcore.event import Event
 from qcore.jobs.protocol import Job, JobState
-from qcore.recipe import Recipe
+from qcore.pipeline.keys import stage_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,6 @@ class Step:
     message: str = ""
 
 
-def expected(recipe: Recipe) -> list[str]:
-    """The stages that a recipe goes through, before any event tells."""
-    weights = recipe.weights is not None
-    capture = ["capture"] if weights and recipe.calibration is not None else []
-    quantize = ["quantize"] if weights else []
-    evaluate = ["evaluate"] if weights or recipe.activations is not None else []
-    tasks = [f"task {task}" for task in recipe.evaluation.tasks]
-    return ["load", "reference", *capture, *quantize, *evaluate, *tasks]
-
-
 def steps(job: Job, events: Iterable[Event], now: float) -> list[Step]:
     """The stages of a job in order, from its events since its newest start.
 
@@ -51,13 +41,13 @@ def steps(job: Job, events: Iterable[Event], now: float) -> list[Step]:
         now: seconds since the epoch, for the stage that is running.
     """
     begun: dict[str, float] = {}
-    found: dict[str, Step] = {name: Step(name) for name in expected(job.recipe)}
+    found: dict[str, Step] = {name: Step(name) for name in stage_names(job.recipe)}
     current = ""
     for event in events:
         if event.stage == "job":
             if event.kind == "state" and event.message.startswith("starting"):
                 begun, current = {}, ""
-                found = {name: Step(name) for name in expected(job.recipe)}
+                found = {name: Step(name) for name in stage_names(job.recipe)}
             continue
         if event.stage not in found:
             found = _insert(found, event.stage)

@@ -33,6 +33,22 @@ VERSIONS = {
 }
 
 
+def stage_names(recipe: Recipe) -> list[str]:
+    """The stages that a recipe goes through, in order."""
+    weights, rotates = recipe.weights is not None, recipe.rotation is not None
+    permutes = recipe.permutation is not None and recipe.permutation.method != "identity"
+    wanted = {
+        "load": True,
+        "reference": True,
+        "capture": recipe.calibration is not None and (weights or permutes),
+        "transform": rotates,
+        "quantize": weights,
+        "evaluate": weights or rotates or recipe.activations is not None,
+    }
+    tasks = [f"task {task}" for task in recipe.evaluation.tasks]
+    return [name for name, needed in wanted.items() if needed] + tasks
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedStage:
     """A stage before it runs: what it is called, its key, whether all its outcomes are cached."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from cache.store import Cache
 from qcore.home import home
 from qcore.library import Library
-from qcore.pipeline.keys import Keys, PlannedStage, resolve_inputs
+from qcore.pipeline.keys import Keys, PlannedStage, resolve_inputs, stage_names
 from qcore.recipe import Recipe
 from qcore.report import Report
 
@@ -92,19 +93,20 @@ def stages_of(keys: Keys, cache: Cache) -> tuple[PlannedStage, ...]:
     def all_windows(stage: str) -> bool:
         return all(cache.has(keys.window(stage, w)) for w in windows)
 
-    stages = [PlannedStage("reference", keys.reference, all_windows("reference"))]
-    if keys.capture:
-        stages.append(PlannedStage("capture", keys.capture, all_blocks("capture")))
-    if recipe.rotation is not None:
-        known = cache.has(keys.transform)
-        stages.append(PlannedStage("transform", keys.transform, known))
-    if recipe.weights is not None:
-        stages.append(PlannedStage("quantize", keys.quantize, all_blocks("quantize")))
-    if not keys.is_float:
-        stages.append(PlannedStage("evaluate", keys.evaluate, all_windows("evaluate")))
-    stages += [
-        PlannedStage(f"task {task}", keys.task(task), cache.has(keys.task(task)))
-        for task in recipe.evaluation.tasks
+    planned = {
+        "reference": (keys.reference, lambda: all_windows("reference")),
+        "capture": (keys.capture, lambda: all_blocks("capture")),
+        "transform": (keys.transform, lambda: cache.has(keys.transform)),
+        "quantize": (keys.quantize, lambda: all_blocks("quantize")),
+        "evaluate": (keys.evaluate, lambda: all_windows("evaluate")),
+    }
+    for task in recipe.evaluation.tasks:
+        key = keys.task(task)
+        planned[f"task {task}"] = (key, functools.partial(cache.has, key))
+    stages = [
+        PlannedStage(name, planned[name][0], planned[name][1]())
+        for name in stage_names(recipe)
+        if name != "load"
     ]
     idle = facts is not None and all(stage.cached for stage in stages)
     return (PlannedStage("load", keys.load, idle), *stages)
