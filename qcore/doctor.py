@@ -24,6 +24,7 @@ from typing import Literal
 
 from cache.digest import canonical_json
 from qcore.chromium import find_chromium
+from qcore.errors import DiskFull
 from qcore.home import home
 
 Status = Literal["ok", "warn", "missing"]
@@ -259,6 +260,8 @@ def storage() -> list[Finding]:
         folder = home()
         with tempfile.TemporaryFile(dir=folder):
             pass
+    except DiskFull as error:
+        return [Finding("home", "missing", error.fact, error.remedy)]
     except OSError as error:
         return [
             Finding(

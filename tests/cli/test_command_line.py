@@ -26,13 +26,13 @@ def written(path: Path, data: Any) -> str:
 def test_run_prints_the_report_alone_and_it_is_the_librarys(
     shop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = written(tmp_path / "recipe.json", shop.data())
+    file = written(tmp_path / "recipe.json", shop.data(seed=11))
     assert cli.main(["run", file, "--json", "--device", "cpu"]) == 0
     output, errors = capsys.readouterr()
     report = Report.from_json(output)
     assert output == report.to_json() + "\n"
     assert report == Library(shop.root).get(report.id)
-    assert report.recipe == shop.recipe()
+    assert report.recipe == shop.recipe(seed=11)
     assert "evaluate" in errors
 
 
