@@ -33,7 +33,7 @@ def board(was_active: bool) -> None:
 
 
 def draw_group(jobs: list[Job], queue: Backend) -> None:
-    """A single job, or a sweep under its heading: what has ended is folded away."""
+    """A single job, or a sweep under its heading: what has finished is folded away."""
     if len(jobs) == 1:
         job_rows.draw(jobs[0], queue)
         return
@@ -42,7 +42,7 @@ def draw_group(jobs: list[Job], queue: Backend) -> None:
     heading.progress(len(ended) / len(jobs), text=f"**Sweep** – {sweep_line(jobs)}")
     with buttons.container(horizontal=True, horizontal_alignment="right"):
         _sweep_buttons(jobs, queue)
-    over = len(ended) == len(jobs)
+    over = all(job.state is JobState.FINISHED for job in jobs)  # a failure stays in sight
     shown = st.expander(
         f"{wording.count(len(jobs), 'run')}, submitted {wording.ago(jobs[0].created)}",
         expanded=not over,
