@@ -15,6 +15,7 @@ from typing import Any, Literal
 from cache.digest import canonical_json, digest
 from qcore.formats.format import Format, ScaleRounding, named
 from qcore.plain import from_plain, parse_json, require, to_plain
+from qcore.titles import title_of
 
 SCHEMA = 1
 """Raised when the meaning of a recipe's JSON changes; it is part of every digest."""
@@ -405,15 +406,7 @@ class Recipe:
     @property
     def title(self) -> str:
         """A short line for people: `INT4 g64 · A8 asym · GPTQ · MSE`."""
-        parts = [] if self.weights or self.activations else ["float"]
-        if self.weights is not None:
-            parts.append("W " + _format_title(self.weights.value))
-        if self.activations is not None:
-            parts.append("A " + _format_title(self.activations.value))
-        parts += _transform_titles(self)
-        if self.weights is not None:
-            parts += [_rounding_title(self.rounding), _scales_title(self.scales)]
-        return " · ".join(parts)
+        return title_of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a part that is absent by default is left out."""
@@ -437,49 +430,3 @@ class Recipe:
     def from_json(cls, text: str) -> Recipe:
         """A recipe from JSON text. Raises InvalidRecipe as `from_dict`, and for broken JSON."""
         return cls.from_dict(parse_json(text))
-
-
-def _format_title(fmt: Format) -> str:
-    name = fmt.name.upper().replace("_ASYM", " asym").replace("_", " ")
-    group = f" g{fmt.group}" if fmt.kind == "int" and fmt.group else ""
-    midmax = " midmax" if fmt.scale_rounding == "midmax" else ""
-    return f"{name}{group}{midmax}"
-
-
-def _transform_titles(recipe: Recipe) -> list[str]:
-    rotation, parts = recipe.rotation, []
-    if rotation is None:
-        return parts
-    fused = [name for name, on in (("R1", rotation.r1), ("R2", rotation.r2)) if on]
-    online = [name for name, on in (("R4", rotation.r4), ("o_proj", rotation.o_proj)) if on]
-    size = f" b{rotation.block}" if rotation.block else ""
-    parts.append(" ".join([*fused, *(name + size for name in online)]))
-    if recipe.permutation is not None and recipe.permutation.method != "identity":
-        parts.append(
-            {"massdiff": "MassDiff"}.get(recipe.permutation.method) or recipe.permutation.method
-        )
-    if recipe.expansion is not None and recipe.expansion.percent > 0:
-        parts.append(f"+{recipe.expansion.percent:g} %")
-    return parts
-
-
-def _rounding_title(rounding: Rounding) -> str:
-    name = {"rtn": "RTN", "gptq": "GPTQ", "gpfq": "GPFQ", "qronos": "Qronos"}[rounding.method]
-    inputs = " on quantized inputs" if rounding.inputs == "quantized" else ""
-    order = " in stored order" if rounding.method != "rtn" and not rounding.act_order else ""
-    damping = f" damped {rounding.damping:g}" if rounding.damping is not None else ""
-    when = {"layer": "", "decoupled": " decoupled", "group": " group-interleaved"}
-    return f"{name}{when[rounding.interleaving]}{inputs}{order}{damping}"
-
-
-def _scales_title(scales: Scales) -> str:
-    if scales.method != "piso":
-        return {"absmax": "absmax", "mse": "MSE"}[scales.method]
-    told = [
-        scales.objective if scales.objective != "self" else "",
-        scales.grouping if scales.grouping != "sequential" else "",
-        "refined" if scales.refine else "",
-        "signed" if scales.signed else "",
-        scales.storage if scales.storage != "float32" else "",
-    ]
-    return " ".join(["PiSO", *filter(None, told)])
