@@ -185,16 +185,19 @@ def metrics(
         found.append(
             _metric("top1_agreement", mean_interval(agreement, bounds=(0, 1)), "", sentence, tokens)
         )
-    return (*found, *(_task_metric(task) for task in tasks))
+    return (*found, *(metric for task in tasks for metric in _task_metrics(task)))
 
 
 def _metric(name: str, interval: Interval, unit: str, sentence: str, count: int) -> Metric:
     return Metric(name, interval.value, unit, sentence, count, interval.low, interval.high)
 
 
-def _task_metric(score: TaskScore) -> Metric:
-    accuracy = score.accuracy_norm or score.accuracy
-    name = f"accuracy/{score.task}"
-    return Metric(
-        name, accuracy.value, "", score.definition, score.questions, accuracy.low, accuracy.high
-    )
+def _task_metrics(score: TaskScore) -> list[Metric]:
+    """Accuracy, and accuracy by log-likelihood per character where the task has it."""
+    plain, norm = score.accuracy, score.accuracy_norm
+    name, asked, sentence = f"accuracy/{score.task}", score.questions, score.definition
+    found = [Metric(name, plain.value, "", sentence, asked, plain.low, plain.high)]
+    if norm is not None:
+        sentence = sentence.replace("log-likelihood", "log-likelihood per character")
+        found.append(Metric(f"{name}/norm", norm.value, "", sentence, asked, norm.low, norm.high))
+    return found
