@@ -1,24 +1,15 @@
-"""A Recipe says everything that decides a result, and nothing else.
+"""The parts of a recipe: each validates itself, and knows nothing of its neighbours.
 
-It is frozen, it is validated when it is made, it has one canonical JSON text, and the digest of
-that text is its name: equal recipes have equal digests on every machine. A part that is absent
-(`None`) is left out of the text, so a recipe written before a part existed keeps its digest.
-
-A *sweep* is the same JSON with a list where a recipe has a value (`qcore.sweep`).
+A field says what it decides; its default is what a user gets who says nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from cache.digest import canonical_json, digest
 from qcore.formats.format import Format, ScaleRounding, named
-from qcore.plain import from_plain, parse_json, require, to_plain
-from qcore.titles import title_of
-
-SCHEMA = 1
-"""Raised when the meaning of a recipe's JSON changes; it is part of every digest."""
+from qcore.plain import require
 
 TASKS = ("arc_easy", "arc_challenge", "piqa", "hellaswag", "winogrande")
 """Zero-shot tasks, by their names in lm-eval."""
@@ -313,120 +304,3 @@ class Evaluation:
             f"a limit of {self.limit} questions is none",
             "ask for at least 1, or leave the limit out for all",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """One configuration, whole. `weights = None` is the float network: the reference point.
-
-    `calibration = None` skips the capture; only RTN can do without one, and the report then has
-    no layer output errors.
-    """
-
-    model: ModelRef = field(default_factory=ModelRef)
-    weights: Weights | None = field(default_factory=Weights)
-    activations: Activations | None = None
-    rotation: Rotation | None = None
-    permutation: Permutation | None = None
-    expansion: Expansion | None = None
-    scales: Scales = field(default_factory=Scales)
-    rounding: Rounding = field(default_factory=Rounding)
-    calibration: Calibration | None = field(default_factory=Calibration)
-    evaluation: Evaluation = field(default_factory=Evaluation)
-    seed: int = 0
-
-    def __post_init__(self):
-        require(0 <= self.seed < 2**32, f"seed {self.seed} is out of range", "choose 0 to 2³²−1")
-        online = self.rotation is not None and self.rotation.online
-        require(
-            self.expansion is None or online,
-            "expansion widens the input of an online rotation, and there is none",
-            "set the rotation's r4 or o_proj, or leave the expansion out",
-        )
-        require(
-            self.permutation is None or online,
-            "a permutation shares channels over the blocks of an online rotation: there is none",
-            "set the rotation's r4 or o_proj, or leave the permutation out",
-        )
-        require(
-            self.permutation is None
-            or self.permutation.method == "identity"
-            or self.calibration is not None,
-            f"permutation {self.permutation.method if self.permutation else ''} needs E|x| from "
-            "calibration text",
-            "name a calibration text, or leave the permutation out",
-        )
-        blocks = self.rotation if self.permutation and self.permutation.values else None
-        require(
-            blocks is None or (blocks.o_proj and blocks.block is not None and not blocks.r2),
-            "permuting values matters for blocks at o_proj's input that no R2 has mixed before",
-            "set o_proj and a block, and r2 to false; or leave values out",
-        )
-        rounding, scales = self.rounding, self.scales
-        corrects = rounding.method != "rtn"
-        looks = corrects or (scales.method == "piso" and scales.objective != "identity")
-        what = rounding.method if corrects else "PiSO"
-        require(
-            self.weights is not None or not corrects,
-            f"{rounding.method} has no weights to round: the weight format is none",
-            "choose a weight format, or rounding rtn",
-        )
-        require(
-            self.weights is None or self.calibration is not None or not looks,
-            f"{what} needs calibration text",
-            "name a calibration text, or choose rounding rtn and scales absmax or mse",
-        )
-        require(
-            looks or rounding.inputs == "float",
-            "round-to-nearest with data-free scales looks at no inputs, so they cannot be "
-            "quantized ones",
-            'set inputs to "float", the scales to "piso", or another rounding method',
-        )
-        require(
-            scales.objective != "cross" or rounding.inputs == "quantized",
-            "the cross objective compares float with quantized inputs, and inputs are float",
-            'set the rounding\'s inputs to "quantized", or the objective to "self"',
-        )
-        require(
-            rounding.interleaving != "group" or scales.objective != "cross",
-            "a group's scale is found on moved weights, where PiSO's objective is self",
-            'set the objective to "self", or interleaving to "layer"',
-        )
-        require(
-            scales.objective != "cross" or rounding.interleaving != "decoupled",
-            "decoupled scales see the float network alone, and the objective is cross",
-            'set the objective to "self", or interleaving to "layer"',
-        )
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the schema and the canonical JSON: the recipe's name."""
-        return digest({"schema": SCHEMA, "recipe": self.to_dict()})
-
-    @property
-    def title(self) -> str:
-        """A short line for people: `INT4 g64 · A8 asym · GPTQ · MSE`."""
-        return title_of(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a part that is absent by default is left out."""
-        return to_plain(self)
-
-    def to_json(self) -> str:
-        """The canonical JSON text."""
-        return canonical_json(self.to_dict())
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Recipe:
-        """A recipe from plain values; what is left out takes its default.
-
-        Raises:
-            InvalidRecipe: an unknown field, a value of the wrong type or range, or parts that do
-                not go together.
-        """
-        return from_plain(cls, data, "recipe")
-
-    @classmethod
-    def from_json(cls, text: str) -> Recipe:
-        """A recipe from JSON text. Raises InvalidRecipe as `from_dict`, and for broken JSON."""
-        return cls.from_dict(parse_json(text))
