@@ -95,6 +95,43 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
+class Trajectory:
+    """How dMX's offsets were learned, thinned to what a curve needs.
+
+    Attributes:
+        steps: optimiser steps, from 0; every other field has a value for each.
+        loss: cross-entropy of the step's batch, nats/token, penalty left out.
+        bits: average bits that the gates of that step stand for.
+        temperature: effective T of the logistic gate.
+        offsets: layer → β̂ before the gate.
+    """
+
+    steps: tuple[int, ...]
+    loss: tuple[float, ...]
+    bits: tuple[float, ...]
+    temperature: tuple[float, ...]
+    offsets: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionReport:
+    """What became of a bit budget.
+
+    Attributes:
+        bits: average bits reached, counted as the recipe's precision part says.
+        cost: sum of the chosen sensitivities in the unit of the probe's measure; None where no
+            sensitivity was asked for.
+        note: a sentence on how the assignment came about; may be empty.
+        trajectory: of dMX.
+    """
+
+    bits: float
+    cost: float | None = None
+    note: str = ""
+    trajectory: Trajectory | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StageReport:
     """One stage of the run: its content key, wall seconds, and whether the cache had it."""
 
@@ -146,6 +183,7 @@ class Report:
         stages: in order.
         environment: versions, device, contents.
         notes: sentences that the reader must know (caveats, dampings raised, fallbacks).
+        precision: what became of a bit budget; None without one.
     """
 
     id: str
@@ -161,6 +199,7 @@ class Report:
     stages: tuple[StageReport, ...]
     environment: Environment
     notes: tuple[str, ...] = ()
+    precision: PrecisionReport | None = None
     schema: int = field(default=REPORT_SCHEMA)
 
     def metric(self, name: str) -> Metric | None:
