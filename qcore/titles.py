@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qcore.formats.format import Format
+from qcore.formats.format import FORMATS, Format
 
 if TYPE_CHECKING:
-    from qcore.recipe import Recipe, Rounding, Scales
+    from qcore.recipe import Precision, Recipe, Rounding, Scales
 
 
 def title_of(recipe: Recipe) -> str:
     """What a recipe does, without its model, texts and seed."""
     parts = [] if recipe.weights or recipe.activations else ["float"]
-    if recipe.weights is not None:
+    if recipe.precision is not None:
+        parts.append("W " + _budget_title(recipe.precision))
+    elif recipe.weights is not None:
         parts.append("W " + _format_title(recipe.weights.value))
     if recipe.activations is not None:
-        parts.append("A " + _format_title(recipe.activations.value))
+        shares = recipe.precision is not None and recipe.precision.shared
+        parts.append("A as W" if shares else "A " + _format_title(recipe.activations.value))
     parts += _transform_titles(recipe)
     if recipe.weights is not None:
         parts += [_rounding_title(recipe.rounding), _scales_title(recipe.scales)]
     return " · ".join(parts)
+
+
+def _budget_title(part: Precision) -> str:
+    """`MXFP4/6/8 5 bits knapsack`: the choices, the budget, and who spends it."""
+    first, *others = (FORMATS[name] for name in part.narrow_to_wide)
+    choices = "/".join([first.name.upper().split("_")[0], *(str(item.bits) for item in others)])
+    names = {"kl": "KL", "dmx": "dMX"}
+    budget = "" if part.budget is None else f" {part.budget:g} bits"
+    return f"{choices}{budget} {names.get(part.method, part.method)}"
 
 
 def _format_title(fmt: Format) -> str:

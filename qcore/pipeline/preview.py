@@ -98,8 +98,11 @@ def stages_of(keys: Keys, cache: Cache) -> tuple[PlannedStage, ...]:
         "capture": (keys.capture, lambda: all_blocks("capture")),
         "transform": (keys.transform, lambda: cache.has(keys.transform)),
         "quantize": (keys.quantize, lambda: all_blocks("quantize")),
+        "assign": (keys.assign, lambda: cache.has(keys.assign)),
         "evaluate": (keys.evaluate, lambda: all_windows("evaluate")),
     }
+    if "sensitivity" in stage_names(recipe):
+        planned["sensitivity"] = (keys.sensitivity, lambda: all_blocks("sensitivity"))
     for task in recipe.evaluation.tasks:
         key = keys.task(task)
         planned[f"task {task}"] = (key, functools.partial(cache.has, key))
@@ -144,6 +147,12 @@ def _alike(stage: str, recipe: Recipe, past: Recipe) -> bool:
     if stage == "quantize":
         same = recipe.rounding.method == past.rounding.method
         return same and recipe.rounding.inputs == past.rounding.inputs
+    if stage == "assign":  # only dMX takes time, and by its steps
+        return (
+            recipe.precision is not None
+            and past.precision is not None
+            and recipe.precision.method == past.precision.method
+        )
     if stage == "evaluate":
         return (recipe.activations is None) == (past.activations is None)
     return True

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cache.store import Cache
 from qcore.errors import OutOfMemory
@@ -24,7 +25,11 @@ from qcore.pipeline.preview import stages_of
 from qcore.pipeline.summary import damping_notes, require_groups, volume
 from qcore.pipeline.workbench import Workbench
 from qcore.recipe import Recipe
-from qcore.report import Environment, Report
+from qcore.report import Environment, PrecisionReport, Report
+
+if TYPE_CHECKING:
+    from qcore.pipeline.assigning import Assigner
+    from qcore.pipeline.quantize import Quantizer
 
 PACKAGES = ("torch", "transformers", "tokenizers", "lm-eval", "numpy", "numba")
 """Their versions stand in every Report."""
@@ -66,6 +71,7 @@ def run(
 
 def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Report:
     """Every stage in order, then the Report."""
+    from qcore.pipeline.assigning import Assigner
     from qcore.pipeline.calibrate import Calibrator
     from qcore.pipeline.measure import Meter, metrics
     from qcore.pipeline.quantize import Quantizer
@@ -95,6 +101,8 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
     windows, scores = reference, []
     transformer = Transformer(keys, cache, bench, calibrator)
     quantizer = Quantizer(keys, cache, calibrator, transformer)
+    assigner = Assigner(keys, cache, bench, calibrator, transformer)
+    precision = None
     with transformer, quantizer:  # the network is as it was afterwards
         if recipe.rotation is not None:
             with journal.stage("transform", keys.transform) as step:
@@ -102,6 +110,8 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
                 outcome, step.cached = transformer.outcome(step)
             for note in outcome.notes:
                 journal.note(note)
+        if recipe.precision is not None:
+            precision = _spend(keys, assigner, quantizer, journal)
         if recipe.weights is not None:
             with journal.stage("quantize", keys.quantize) as step:
                 layers, step.cached = quantizer.quantize(step)
@@ -129,7 +139,25 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
         stages=tuple(journal.stages),
         environment=_environment(keys, bench.device),
         notes=tuple(journal.notes),
+        precision=precision,
     )
+
+
+def _spend(
+    keys: Keys, assigner: Assigner, quantizer: Quantizer, journal: Journal
+) -> PrecisionReport:
+    """Find out what formats cost where the method asks, and give every layer one."""
+    part = keys.recipe.precision
+    assert part is not None
+    if part.needs_sensitivity:
+        with journal.stage("sensitivity", keys.sensitivity) as step:
+            step.cached = assigner.sense(step)
+    with journal.stage("assign", keys.assign) as step:
+        formats, precision, step.cached = assigner.assign(step)
+    quantizer.assign(formats)
+    if precision.note:
+        journal.note(precision.note)
+    return precision
 
 
 def _environment(keys: Keys, device: str) -> Environment:

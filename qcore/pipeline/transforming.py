@@ -140,11 +140,19 @@ def widths_of(recipe: Recipe, facts: Facts) -> set[int]:
     Raises:
         InvalidRecipe: a percentage out of range.
     """
-    size = facts.size
-    grown = expansion_of(recipe, size, facts.parameters)
-    sizes = {} if grown is None else grown.sizes
-    down, output = sizes.get("down_proj", size.intermediate), sizes.get("o_proj", size.attention)
+    size, grown = facts.size, grown_widths(recipe, facts)
+    down, output = grown.get("down_proj", size.intermediate), grown.get("o_proj", size.attention)
     return {size.hidden, output, down}
+
+
+def grown_widths(recipe: Recipe, facts: Facts) -> dict[str, int]:
+    """Projection → width of its input, where the recipe's expansion changes it.
+
+    Raises:
+        InvalidRecipe: a percentage out of range.
+    """
+    grown = expansion_of(recipe, facts.size, facts.parameters)
+    return {} if grown is None else dict(grown.sizes)
 
 
 def plan_of(
