@@ -23,7 +23,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from kernels.elements import Element, nearest
-from kernels.paths import Path, path_for
+from kernels.paths import Path, choose
 
 INNER = 16
 """Columns between two matrix products: fewer means more products, more means longer updates."""
@@ -50,12 +50,13 @@ def round_block(
         zero: whole zero points, or None.
         group_of: each column's group.
         element: what the codes can represent.
-        path: which implementation; None is `path_for` the device.
+        path: which implementation; None leaves it to `kernels.paths`.
 
     Returns:
         Element values, and errors weight − dequantized.
     """
-    if (path or path_for(columns.device)) == "compiled":
+    choice = choose("gptq block", columns.device, {"compiled": None}, path=path)
+    if choice.path == "compiled":
         from kernels.gptq_compiled import round_block_compiled  # numba is slow to import
 
         return round_block_compiled(columns, heard, factor, scale, zero, group_of, element)

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kernels.elements import FixedPoint, nearest
+from qcore.errors import KernelError
 
 
 def integer_element(bits: int, *, symmetric: bool) -> FixedPoint:
@@ -68,12 +69,14 @@ def fake_quantize_integer(
         group: consecutive features of the last axis that share a scale; None is all of them.
 
     Raises:
-        ValueError: a group that does not divide the width, or another type.
+        KernelError: a group that does not divide the width, or another type.
     """
     if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        raise ValueError(f"cannot quantize {x.dtype}; pass float32, bfloat16 or float16")
+        raise KernelError(f"cannot quantize {x.dtype}", remedy="pass float32, bfloat16 or float16")
     if group and x.shape[-1] % group:
-        raise ValueError(f"group {group} does not divide {x.shape[-1]}; choose one that does")
+        raise KernelError(
+            f"group {group} does not divide {x.shape[-1]}", remedy="choose one that does"
+        )
     rows = x.float().unflatten(-1, (-1, group)) if group else x.float()
     if symmetric:
         scale, zero = symmetric_scale(rows, bits), None

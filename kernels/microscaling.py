@@ -27,6 +27,7 @@ from jaxtyping import Float, Int32, Integer, UInt8
 from torch import Tensor
 
 from kernels.elements import FLOAT32_MANTISSA, Element, decode, encode, nearest
+from qcore.errors import KernelError
 
 ScaleRule = Literal["floor", "midmax"]
 
@@ -64,7 +65,7 @@ def quantize_microscaling(
     Elements of a block whose scale is NaN have code 0.
 
     Raises:
-        ValueError: a width that 32 does not divide, or a type that is no 32- or 16-bit float.
+        KernelError: a width that 32 does not divide, or a type that is no 32- or 16-bit float.
     """
     blocks = _blocks(x)
     shared = shared_exponents(_largest(blocks), element, rule)
@@ -87,7 +88,7 @@ def fake_quantize_microscaling(
     """What quantizing and dequantizing makes of `x`, in its own type; codes are never formed.
 
     Raises:
-        ValueError: as `quantize_microscaling`.
+        KernelError: as `quantize_microscaling`.
     """
     blocks = _blocks(x)
     scale = scales_of(shared_exponents(_largest(blocks), element, rule))[..., None]
@@ -96,9 +97,11 @@ def fake_quantize_microscaling(
 
 def _blocks(x: Float[Tensor, "... width"]) -> Float[Tensor, "... blocks 32"]:
     if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        raise ValueError(f"cannot quantize {x.dtype}; pass float32, bfloat16 or float16")
+        raise KernelError(f"cannot quantize {x.dtype}", remedy="pass float32, bfloat16 or float16")
     if x.shape[-1] % BLOCK:
-        raise ValueError(f"block {BLOCK} does not divide {x.shape[-1]}; pad to a multiple")
+        raise KernelError(
+            f"block {BLOCK} does not divide {x.shape[-1]}", remedy="pad to a multiple"
+        )
     return x.float().unflatten(-1, (-1, BLOCK))
 
 

@@ -36,6 +36,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kernels.paths import choose
+from qcore.errors import KernelError
+
 Path = Literal["reference", "blocked", "compiled"]
 
 MARGINS = {
@@ -95,11 +98,14 @@ def sides(grid: Float[Tensor, "points"]) -> tuple[Side, Side]:
     """The positive and the negative side of a sorted grid that contains 0.
 
     Raises:
-        ValueError: the grid is unsorted, has no 0, or nothing else.
+        KernelError: the grid is unsorted, has no 0, or nothing else.
     """
     points = [float(point) for point in grid]
     if points != sorted(set(points)) or 0.0 not in points or len(points) < 2:
-        raise ValueError("a grid is sorted, has each point once, contains 0 and another point")
+        raise KernelError(
+            f"{len(points)} points make no grid",
+            remedy="a grid is sorted, has each point once, contains 0 and another point",
+        )
     positive = [point for point in points if point >= 0.0]
     negative = [-point for point in reversed(points) if point <= 0.0]
     return _side(positive), _side(negative)
@@ -131,7 +137,9 @@ def search(
         signed: search negative scales too; they differ only on a grid that is not symmetric.
         path: force a form; None takes `compiled` on the CPU and `blocked` elsewhere.
     """
-    path = path or ("compiled" if weights.device.type == "cpu" else "blocked")
+    asked = "torch" if path in ("reference", "blocked") else path
+    choice = choose("piso", weights.device, {"compiled": None}, path=asked)
+    path = path or ("compiled" if choice.path == "compiled" else "blocked")
     from kernels.piso_blocked import sweep_blocks  # it builds on this module
 
     run = {"reference": _reference, "blocked": sweep_blocks, "compiled": _compiled}[path]

@@ -9,6 +9,7 @@
     ├── DataError                a text, a task or a log that cannot be read
     ├── NumericalError
     │   └── NotPositiveDefinite  a Hessian with no Cholesky factor at any damping tried
+    ├── KernelError              an operation that cannot be done on what it was given
     ├── OutOfMemory              a device or the machine has no room left
     ├── CacheError
     │   ├── CorruptEntry         a stored record or array that is not what was written
@@ -75,6 +76,10 @@ class NumericalError(QuantscopeError):
 
 class NotPositiveDefinite(NumericalError):
     """A Hessian with no Cholesky factor at any damping tried."""
+
+
+class KernelError(QuantscopeError, ValueError):
+    """An operation that cannot be done on what it was given; to its caller a wrong value."""
 
 
 class OutOfMemory(QuantscopeError):
