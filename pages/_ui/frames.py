@@ -267,6 +267,18 @@ def stage_table(report: Report) -> pd.DataFrame:
     )
 
 
+def kernel_table(report: Report) -> pd.DataFrame:
+    """A row per operation and implementation that served the run."""
+    return pd.DataFrame(
+        {
+            "Operation": [item.operation for item in report.kernels],
+            "Served by": [item.path for item in report.kernels],
+            "Why": [item.why for item in report.kernels],
+            "Calls": [item.count for item in report.kernels],
+        }
+    )
+
+
 def environment_table(report: Report) -> pd.DataFrame:
     """Where the run was made and on what."""
     where = report.environment

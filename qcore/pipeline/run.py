@@ -11,6 +11,7 @@ import importlib.metadata
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from qcore.pipeline.preview import stages_of
 from qcore.pipeline.summary import damping_notes, require_groups, volume
 from qcore.pipeline.workbench import Workbench
 from qcore.recipe import Recipe
-from qcore.report import Environment, PrecisionReport, Report
+from qcore.report import Environment, KernelReport, PrecisionReport, Report
 
 if TYPE_CHECKING:
     from qcore.pipeline.assigning import Assigner
@@ -64,9 +65,12 @@ def run(
         emit(Event("job", 1, 1, "this exact run was finished before"))
         return library.get(keys.report)
     bench = bench or Workbench(root, device)
-    with memory_errors(bench.device):
+    from kernels.paths import served  # waits for torch
+
+    with memory_errors(bench.device), served() as record:
         report = _tell(keys, cache, Journal(emit), bench)
-    return library.add(report)
+    kernels = [KernelReport(s.operation, s.path, s.why, s.count) for s in record.services()]
+    return library.add(replace(report, kernels=tuple(kernels)))
 
 
 def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Report:
