@@ -21,6 +21,11 @@ from qcore.precision.budget import assign
 from qcore.report import PrecisionReport
 
 
+class Learner:
+    def __init__(self, *a):
+        pass
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     formats: dict[str, str]

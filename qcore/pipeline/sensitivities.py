@@ -22,7 +22,7 @@ from qcore.models.surgery import InputMap
 from qcore.pipeline.assigned import input_format, rounding_to, weight_format
 from qcore.pipeline.calibrate import Calibrator
 from qcore.pipeline.keys import Keys, resolve_inputs
-from qcore.pipeline.layers import Layer, quantize_together
+from qcore.pipeline.layers import quantize_together
 from qcore.pipeline.solve import Moments
 from qcore.pipeline.transforming import Transformer
 from qcore.plain import from_plain, to_plain
@@ -105,7 +105,7 @@ def _inputs_of(recipe: Recipe):
 
 
 class _Rounder:
-    """One layer at a time, to nearest; remembers the last."""
+    """One layer at a time, to nearest; remembers the errors that it made."""
 
     def __init__(self, keys: Keys, calibrator: Calibrator, transformer: Transformer):
         recipe = keys.recipe
@@ -122,26 +122,21 @@ class _Rounder:
             for linear in site.linears
         }
         self._moments: tuple[Site, Moments] | None = None
-        self._last: tuple[tuple[Linear, str], Layer] | None = None
+        self._errors: dict[tuple[Linear, str], float] = {}
 
     def weight(self, linear: Linear, name: str) -> Tensor:
         """What the layer multiplies by in the format called `name`, [out, in] float32."""
-        return dequantize(self._layer(linear, name)[0])
+        fmt = weight_format(self._recipe, name)
+        weight = self._transformer.weight(linear)
+        moments = self._moments_of(self._sites[linear.name]) if self._captured else None
+        ((quantized, row),), _ = quantize_together(self._recipe, [linear], [weight], moments, fmt)
+        if row.output_error is not None:
+            self._errors[linear, name] = row.output_error
+        return dequantize(quantized)
 
     def output_error(self, linear: Linear, name: str) -> float:
-        """tr(E H Eᵀ) / tr(W H Wᵀ) on the captured inputs."""
-        error = self._layer(linear, name)[1].output_error
-        assert error is not None
-        return error
-
-    def _layer(self, linear: Linear, name: str) -> Layer:
-        if self._last is None or self._last[0] != (linear, name):
-            fmt = weight_format(self._recipe, name)
-            weight = self._transformer.weight(linear)
-            moments = self._moments_of(self._sites[linear.name]) if self._captured else None
-            (layer,), _ = quantize_together(self._recipe, [linear], [weight], moments, fmt)
-            self._last = ((linear, name), layer)
-        return self._last[1]
+        """tr(E H Eᵀ) / tr(W H Wᵀ) on the captured inputs; of a layer that was rounded before."""
+        return self._errors.pop((linear, name))
 
     def _moments_of(self, site: Site) -> Moments:
         if self._moments is None or self._moments[0] != site:
