@@ -167,6 +167,26 @@ def quantize_continuous(
     return found
 
 
+def straight_through(
+    x: Float[Tensor, "... width"], rounded: Float[Tensor, "... width"]
+) -> Float[Tensor, "... width"]:
+    """`rounded`, whose gradient goes to `x` unchanged: for formats that are not being learned."""
+    found: Any = _Through.apply(x, rounded)
+    return found
+
+
+class _Through(torch.autograd.Function):
+    """Replaces a tensor on the way forward only."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rounded: Tensor) -> Tensor:
+        return rounded.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
 class _Continuous(torch.autograd.Function):
     """One rounding: forward, and its straight-through gradients."""
 
