@@ -28,9 +28,9 @@ from functools import cached_property
 from qcore.errors import InvalidRecipe
 from qcore.precision.knapsack import Knapsack
 from qcore.precision.layers import LayerSize
-from qcore.precision.problem import Problem, Unit, problem_of
+from qcore.precision.problem import Problem, Unit, Window, problem_of
 from qcore.precision.table import SensitivityTable
-from qcore.precision.widening import exchange, floor_of, widen
+from qcore.precision.widening import exchange, widen
 from qcore.recipe.precision import Precision
 
 
@@ -117,21 +117,21 @@ class Assigner:
             return self._answer(self._manual())
         if budget is None:
             raise InvalidRecipe(f"{self._part.method} needs a budget", remedy="set budget to bits")
-        capacity = self._problem.capacity(budget)
+        window = self._problem.window(budget)
         match self._part.method:
             case "uniform":
-                choice, note = self._uniform(capacity)
+                choice, note = self._uniform(window)
             case "random":
                 draw = random.Random(self._seed)
                 ranks = [[draw.random() for _ in row] for row in self._problem.bits]
-                choice, note = self._climb(capacity, ranks)
+                choice, note = self._climb(window, ranks)
             case "kl":
                 costs = self._needed_costs
-                choice, note = self._climb(capacity, [[-cost for cost in row] for row in costs])
+                choice, note = self._climb(window, [[-cost for cost in row] for row in costs])
             case "knapsack":
-                return self._solve(capacity)
+                return self._solve(window)
             case "dmx":
-                choice, note = self._rounded(capacity)
+                choice, note = self._rounded(window)
         return self._answer(choice, note=note)
 
     def _manual(self) -> list[int]:
@@ -143,25 +143,25 @@ class Assigner:
             )
         return self._problem.narrowest
 
-    def _uniform(self, capacity: int) -> tuple[list[int], str]:
+    def _uniform(self, window: Window) -> tuple[list[int], str]:
         problem, choice = self._problem, self._problem.narrowest
         for level in range(1, len(problem.formats)):
             wider = [allowed[min(level, len(allowed) - 1)] for allowed in problem.options]
-            if problem.spent(wider) <= capacity:
+            if problem.spent(wider) <= window.most:
                 choice = wider
-        widen(problem, choice, capacity, _in_order, once=True)
-        return choice, _told(exchange(problem, choice, capacity, _in_order))
+        widen(problem, choice, window, _in_order, once=True)
+        return choice, _told(exchange(problem, choice, window, _in_order))
 
-    def _climb(self, capacity: int, ranks: Sequence[Sequence[float]]) -> tuple[list[int], str]:
+    def _climb(self, window: Window, ranks: Sequence[Sequence[float]]) -> tuple[list[int], str]:
         choice = self._problem.narrowest
 
         def rank(unit: int, at: int) -> float:
             return ranks[unit][at]
 
-        widen(self._problem, choice, capacity, rank)
-        return choice, _told(exchange(self._problem, choice, capacity, rank))
+        widen(self._problem, choice, window, rank)
+        return choice, _told(exchange(self._problem, choice, window, rank))
 
-    def _rounded(self, capacity: int) -> tuple[list[int], str]:
+    def _rounded(self, window: Window) -> tuple[list[int], str]:
         """Offsets to formats; the least decided ones give way until the budget is met."""
         if self._offsets is None:
             raise InvalidRecipe("dmx needs learned offsets", remedy="train them first")
@@ -171,7 +171,7 @@ class Assigner:
             for allowed, place in zip(problem.options, places, strict=True)
         ]
         choice = list(rounded)
-        over = problem.spent(choice) - capacity
+        over = problem.spent(choice) - window.most
         while over > 0:
             _, unit = min(
                 (places[unit] - at, unit)
@@ -184,8 +184,8 @@ class Assigner:
         def rank(unit: int, at: int) -> float:
             return at - places[unit]
 
-        widen(problem, choice, capacity, rank, enough=floor_of(problem, capacity))
-        exchange(problem, choice, capacity, rank)
+        widen(problem, choice, window, rank, sparing=True)
+        exchange(problem, choice, window, rank)
         moved = sum(a != b for a, b in zip(choice, rounded, strict=True))
         note = (
             f"the learned offsets gave {problem.mean(rounded):.3f} bits; {moved} of {len(choice)} "
@@ -208,8 +208,8 @@ class Assigner:
         ]
         return Knapsack(*pick)
 
-    def _solve(self, capacity: int) -> Assignment:
-        found = self._knapsack.solve(capacity)
+    def _solve(self, window: Window) -> Assignment:
+        found = self._knapsack.solve(window.most)
         choice = [
             allowed[at] for allowed, at in zip(self._problem.options, found.choice, strict=True)
         ]

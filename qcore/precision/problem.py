@@ -20,6 +20,9 @@ from qcore.precision.counting import counted_bits, layer_shares
 from qcore.precision.layers import LayerSize
 from qcore.recipe.precision import Pin, Precision
 
+TOLERANCE = Fraction(1, 20)
+"""Bits of a budget that may be left over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -37,6 +40,19 @@ class Unit:
     def name(self) -> str:
         """For messages: its layers' names."""
         return ", ".join(layer.name for layer in self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What may be spent, in units of 1 / `Problem.denominator`.
+
+    Attributes:
+        least: spending less leaves more than `TOLERANCE` bits over.
+        most: spending more is not allowed.
+    """
+
+    least: int
+    most: int
 
 
 @dataclass(frozen=True)
@@ -82,15 +98,17 @@ class Problem:
         """What a choice spends, in bits."""
         return float(Fraction(self.spent(choice), self.denominator))
 
-    def capacity(self, budget: float) -> int:
-        """What a budget allows, in units of 1 / `denominator`.
+    def window(self, budget: float) -> Window:
+        """What a budget allows to spend.
 
-        The budget is the decimal that was written: 4.1 admits a choice of exactly 41/10 bits.
+        A choice is within the budget when its mean, as a float, is no more: 4.1 admits 41/10.
 
         Raises:
             InvalidRecipe: outside what pins and formats can reach; says the range.
         """
-        capacity = math.floor(Fraction(repr(float(budget))) * self.denominator)
+        rounded = Fraction(budget) + Fraction(math.ulp(budget)) / 2
+        capacity = math.floor(rounded * self.denominator)
+        capacity -= float(Fraction(capacity, self.denominator)) > budget
         low, high = self.spent(self.narrowest), self.spent(self.widest)
         pinned = sum(unit.pin is not None for unit in self.units)
         pins = f" with {pinned} pinned" if pinned else ""
@@ -100,7 +118,8 @@ class Problem:
                 f"{low / self.denominator:.4g} to {high / self.denominator:.4g} bits",
                 remedy="choose a budget in that range, other formats, or fewer pins",
             )
-        return capacity
+        least = math.ceil((Fraction(budget) - TOLERANCE) * self.denominator)
+        return Window(min(least, capacity), capacity)
 
     def by_layer(self, choice: Sequence[int]) -> dict[str, str]:
         """The format of every layer, by name, in stored order of units."""

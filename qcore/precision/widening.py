@@ -1,68 +1,59 @@
 """Widening one unit after another: the plain methods' one mechanism.
 
 The unit of least rank goes one format wider; one for which that does not fit any more is left as it
-is. What comes out cannot be widened anywhere. Where a large unit has left more than `TOLERANCE`
+is. What comes out cannot be widened anywhere. Where a large unit has left more than 0.05
 bits over, exchanges come closer: a unit goes wider and another one narrower, which together spend a
-little more. Nothing here ever spends more than the capacity.
+little more. Nothing here ever spends more than the budget.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from fractions import Fraction
 
-from qcore.precision.problem import Problem
-
-TOLERANCE = Fraction(1, 20)
-"""Bits of a budget that may be left over."""
+from qcore.precision.problem import Problem, Window
 
 Rank = Callable[[int, int], float]
 """From a unit and its present format, as indices, to when it is widened: least first."""
 
 
-def floor_of(problem: Problem, capacity: int) -> int:
-    """What has to be spent for less than `TOLERANCE` to be left over."""
-    return capacity - int(TOLERANCE * problem.denominator)
-
-
 def widen(
     problem: Problem,
     choice: list[int],
-    capacity: int,
+    window: Window,
     rank: Rank,
     *,
     once: bool = False,
-    enough: int | None = None,
+    sparing: bool = False,
 ) -> None:
     """Widen units of `choice`, in place, by rank while anything fits.
 
     Args:
         problem: says what each format spends.
-        choice: spends at most `capacity`.
-        capacity: in units of the problem's denominator.
+        choice: spends at most `window.most`.
+        window: what may be spent.
         rank: asked again for a unit's next step when it has made one.
         once: each unit makes one step at most.
-        enough: stop when so much is spent; by default when nothing more fits.
+        sparing: stop when `window.least` is spent; by default when nothing more fits.
     """
     spent = problem.spent(choice)
     queue = [
         (rank(unit, at), unit) for unit, at in enumerate(choice) if at < problem.options[unit][-1]
     ]
     heapq.heapify(queue)
-    while queue and (enough is None or spent < enough):
+    while queue and not (sparing and spent >= window.least):
         _, unit = heapq.heappop(queue)
         at = choice[unit]
         step = problem.bits[unit][at + 1] - problem.bits[unit][at]
-        if spent + step > capacity:
+        if spent + step > window.most:
             continue
         choice[unit], spent = at + 1, spent + step
         if not once and at + 1 < problem.options[unit][-1]:
             heapq.heappush(queue, (rank(unit, at + 1), unit))
 
 
-def exchange(problem: Problem, choice: list[int], capacity: int, rank: Rank) -> int:
-    """Bring what is left over under `TOLERANCE` by exchanges, in place, if any can.
+def exchange(problem: Problem, choice: list[int], window: Window, rank: Rank) -> int:
+    """Bring what is spent up to `window.least` by exchanges, in place, if any can.
 
     The unit to widen is sought by rank, the one to narrow by reverse rank; the first pair that
     suffices is taken, or else the one that comes closest.
@@ -70,9 +61,9 @@ def exchange(problem: Problem, choice: list[int], capacity: int, rank: Rank) -> 
     Returns:
         How many exchanges there were.
     """
-    floor, made = floor_of(problem, capacity), 0
-    while (spent := problem.spent(choice)) < floor:
-        pair = _pair(problem, choice, floor - spent, capacity - spent, rank)
+    made = 0
+    while (spent := problem.spent(choice)) < window.least:
+        pair = _pair(problem, choice, window.least - spent, window.most - spent, rank)
         if pair is None:
             break
         wider, narrower = pair
