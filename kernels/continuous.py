@@ -42,7 +42,7 @@ from torch import Tensor
 
 from kernels.elements import FLOAT32_EXPONENT_MASK, FLOAT32_MANTISSA
 from kernels.microscaling import BLOCK, E8M0_MAX, E8M0_NAN, ScaleRule, scales_of
-from kernels.paths import Path, path_for
+from kernels.paths import Path, choose
 
 LARGEST = 448.0
 """Of E4M3, whose topmost code is NaN; wider exponents are held there too."""
@@ -153,7 +153,7 @@ def quantize_continuous(
         widths: the same as plain numbers; spares a GPU the wait for them.
         rule: how the shared exponent is chosen; `midmax` at fractional M rounds up above
             2 − 2^(−M−1), as at whole ones.
-        path: which implementation; None is the compiled one on the CPU, torch elsewhere.
+        path: which implementation; None leaves it to `kernels.paths`.
 
     Raises:
         ValueError: a width that 32 does not divide, another type, or widths out of range.
@@ -163,7 +163,8 @@ def quantize_continuous(
     if x.shape[-1] % BLOCK:
         raise ValueError(f"block {BLOCK} does not divide {x.shape[-1]}; pad to a multiple")
     known = Widths(*bits.tolist()) if widths is None else widths
-    found: Any = _Continuous.apply(x, bits, known, rule, path or path_for(x.device))
+    choice = choose("continuous quantize", x.device, {"compiled": None}, path=path)
+    found: Any = _Continuous.apply(x, bits, known, rule, choice.path)
     return found
 
 

@@ -206,7 +206,8 @@ class Keys:
             del asked["probe"]
         learned = None
         if part.method == "dmx":
-            learned = [self.inputs.calibration, to_plain(recipe.activations)]
+            learned = [self.inputs.calibration, to_plain(recipe.calibration)]
+            learned.append(to_plain(recipe.activations))
         else:
             del asked["training"]
         formats = [to_plain(recipe.weights), recipe.activations is not None]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from qcore.errors import InvalidRecipe
+from qcore.event import Event
 from qcore.formats.format import FORMATS
 from qcore.pipeline import sensitivities
 from qcore.pipeline.sensitivities import cached
+from tests.models.tiny_models import SIZES, tiny_tokenizer
 from tests.pipeline.workshop import BLOCKS, PARAMETERS, Workshop, numbers, stages, value
 
 INT = {"formats": ["int4", "int6", "int8"], "budget": 5.5, "probe": {"windows": 2, "length": 16}}
@@ -115,6 +121,71 @@ def test_a_repeated_budget_is_served_from_the_cache(shop: Workshop) -> None:
 def test_mixed_formats_are_rounded_on_quantized_inputs_too(shop: Workshop) -> None:
     report = spend(shop, {"rounding": {"method": "gptq", "inputs": "quantized"}}, method="kl")
     assert {row.element_bits for row in report.layers} <= {FORMATS[n].bits for n in INT["formats"]}
+
+
+@pytest.fixture(scope="module")
+def mx_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network whose widths are all divisible by 32."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = LlamaForCausalLM(LlamaConfig(**{**SIZES, "intermediate_size": 64}))
+    folder = tmp_path_factory.mktemp("wide-llama")
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+DMX = {
+    "method": "dmx",
+    "formats": ["mxfp4", "mxfp8_e4m3"],
+    "budget": 6.0,
+    "training": {"steps": 30, "length": 16},
+}
+
+
+def learn(shop: Workshop, **precision):
+    return shop.recipe(
+        weights={"format": "mxfp4"},
+        activations={"format": "mxfp4"},
+        precision={**DMX, **precision},
+    )
+
+
+def test_dmx_ends_near_its_budget_and_shows_how_it_got_there(
+    tmp_path: Path, mx_checkpoint: Path, prose: Path
+) -> None:
+    shop = Workshop(tmp_path, mx_checkpoint, prose)
+    report = shop.run(learn(shop))
+    assert report.precision is not None
+    assert abs(report.precision.bits - 6.0) <= 0.5  # 15 units: one weighs that much
+    trajectory = report.precision.trajectory
+    assert trajectory is not None
+    assert set(trajectory.offsets) == set(report.assignment)
+    assert len(trajectory.loss) == len(trajectory.steps) == len(trajectory.bits)
+    assert shop.run(learn(shop)).to_json() == report.to_json()
+
+
+def test_a_killed_dmx_run_continues_and_ends_where_an_unbroken_one_does(
+    tmp_path: Path, mx_checkpoint: Path, prose: Path
+) -> None:
+    shop = Workshop(tmp_path / "broken", mx_checkpoint, prose)
+
+    class Killed(Exception):
+        pass
+
+    def emit(event: Event) -> None:
+        if event.stage == "assign" and event.done == 23:
+            raise Killed
+
+    with pytest.raises(Killed):
+        shop.run(learn(shop), emit)
+    seen: list[int] = []
+    resumed = shop.run(
+        learn(shop), lambda event: event.stage == "assign" and seen.append(event.done)
+    )
+    assert 0 not in [done for done in seen if done < 20][1:]
+    unbroken = Workshop(tmp_path / "whole", mx_checkpoint, prose)
+    assert resumed.precision == unbroken.run(learn(unbroken)).precision
 
 
 @pytest.mark.parametrize(
