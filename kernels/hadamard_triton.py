@@ -28,7 +28,7 @@ from torch import Tensor
 
 from kernels.elements_triton import INTERPRETED, rounded_to, to_float32
 from kernels.hadamard import block_fill, sylvester
-from kernels.hadamard_plan import LEAST, factors, tile_blocks
+from kernels.hadamard_plan import LEAST, factors, stages, tile_blocks
 from kernels.tiles import power_of_two, warps
 
 PROGRAMS = 8
@@ -37,7 +37,7 @@ PROGRAMS = 8
 
 def block_hadamard(x: Tensor, matrix: Tensor, order: int) -> Tensor:
     """As `kernels.hadamard.block_hadamard_transform`, its arguments checked."""
-    rows, block = _rows(x), matrix.shape[0]
+    rows, block = token_rows(x), matrix.shape[0]
     y = x.new_empty(*x.shape[:-1], order)
     tasks = y.numel() // block
     if tasks == 0:
@@ -45,14 +45,15 @@ def block_hadamard(x: Tensor, matrix: Tensor, order: int) -> Tensor:
     tiles = triton.cdiv(tasks, tile_blocks(block))
     _blocks[(min(tiles, programs(x.device)),)](
         rows, matrix.to(x.device, x.dtype).contiguous(), y, tasks,
-        **block_layout(rows, order, block), TILE=tile_blocks(block), num_warps=tile_warps(block),
+        blocks=order // block, **block_layout(rows, order, block),
+        TILE=tile_blocks(block), STAGES=stages(block), num_warps=tile_warps(block),
     )  # fmt: skip
     return y
 
 
 def hadamard(x: Tensor, core: Tensor, order: int) -> Tensor:
     """As `kernels.hadamard.hadamard_transform`, its arguments checked."""
-    rows, v = _rows(x), core.shape[0]
+    rows, v = token_rows(x), core.shape[0]
     y = x.new_empty(*x.shape[:-1], order)
     sizes = factors(v, order // v, x.dtype)
     if y.numel() == 0 or sizes is None:
@@ -83,11 +84,10 @@ def programs(device: torch.device) -> int:
 
 
 def block_layout(rows: Tensor, order: int, block: int) -> dict[str, int | float | bool]:
-    """The arguments of `load_blocks` and `transform` for [tokens, n] `rows`."""
+    """Arguments of every kernel that calls `load_blocks` on [tokens, n] `rows`."""
     fuller, least = block_fill(rows.shape[1], order, block)
     return {
         "stride": rows.stride(0),
-        "blocks": order // block,
         "fuller": fuller,
         "least": least,
         "FILLED": least == block,
@@ -97,7 +97,7 @@ def block_layout(rows: Tensor, order: int, block: int) -> dict[str, int | float 
     }
 
 
-def _rows(x: Tensor) -> Tensor:
+def token_rows(x: Tensor) -> Tensor:
     """`x` as [tokens, n], features side by side; copied only where its strides want it."""
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     return rows if rows.stride(1) == 1 else rows.contiguous()
@@ -148,30 +148,36 @@ def load_matrix(matrix_ptr, SIZE: tl.constexpr, PADDED: tl.constexpr):
 @triton.jit
 def load_blocks(
     x_ptr,
-    task,
+    signs_ptr,
+    token,
+    block,
     inside,
     stride,
-    blocks,
     fuller,
     least,
     FILLED: tl.constexpr,
+    SIGNED: tl.constexpr,
     BLOCK: tl.constexpr,
     PADDED: tl.constexpr,
 ):
-    """The blocks numbered `task` [rows] of all tokens, [rows, PADDED], with zeros for padding.
+    """Block number `block` of token `token`, both [rows], as [rows, PADDED] with zeros for padding.
 
-    `inside` masks tasks; `stride` lies between tokens; `fuller` and `least` as `block_fill` says.
+    `inside` masks rows; `stride` lies between tokens; `fuller` and `least` as `block_fill` says.
+    SIGNED: features are multiplied by ±1 first.
     """
-    token, block = task // blocks, (task % blocks).to(tl.int32)
     column = tl.arange(0, PADDED)
     if FILLED:
-        at = token * stride + block * BLOCK
+        at = block * BLOCK
         mask = inside[:, None] & (column < BLOCK)[None, :]
     else:
-        at = token * stride + block * least + tl.minimum(block, fuller)
-        count = tl.where(block < fuller, least + 1, least)
-        mask = inside[:, None] & (column[None, :] < count[:, None])
-    return tl.load(x_ptr + at[:, None] + column[None, :], mask=mask, other=0.0)
+        at = block * least + tl.minimum(block, fuller)
+        mask = inside[:, None] & (column[None, :] < (least + (block < fuller))[:, None])
+    feature = at[:, None] + column[None, :]
+    x = tl.load(x_ptr + token[:, None] * stride + feature, mask=mask, other=0.0)
+    if SIGNED:
+        signs = tl.load(signs_ptr + feature, mask=mask, other=0)
+        x = rounded_to(to_float32(x) * signs.to(tl.float32), x.dtype)
+    return x
 
 
 @triton.jit
@@ -189,19 +195,21 @@ def _blocks(
     PADDED: tl.constexpr,
     SCALE: tl.constexpr,
     TILE: tl.constexpr,
+    STAGES: tl.constexpr,
 ):
     matrix = load_matrix(matrix_ptr, BLOCK, PADDED)
     column = tl.arange(0, PADDED)
-    step = tl.num_programs(0).to(tl.int64) * TILE
-    first = tl.program_id(0).to(tl.int64) * TILE
-    while first < tasks:
-        task = first + tl.arange(0, TILE)
-        inside = task < tasks
-        x = load_blocks(x_ptr, task, inside, stride, blocks, fuller, least, FILLED, BLOCK, PADDED)
+    tiles = tl.cdiv(tasks, TILE)
+    for tile in tl.range(tl.program_id(0), tiles, tl.num_programs(0), num_stages=STAGES):
+        task = tile * tl.full((TILE,), TILE, tl.int64) + tl.arange(0, TILE)
+        inside, block = task < tasks, (task % blocks).to(tl.int32)
+        x = load_blocks(
+            x_ptr, x_ptr, task // blocks, block, inside, stride, fuller, least,
+            FILLED, False, BLOCK, PADDED,
+        )  # fmt: skip
         y = rounded_to(exact_dot(x, matrix) * SCALE, y_ptr.dtype.element_ty)
         mask = inside[:, None] & (column < BLOCK)[None, :]
         tl.store(y_ptr + task[:, None] * BLOCK + column[None, :], y, mask=mask)
-        first += step
 
 
 @triton.jit
