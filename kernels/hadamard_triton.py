@@ -115,7 +115,7 @@ def _sylvester(order: int, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 @triton.jit
 def exact_dot(x, matrix):
-    """The product of `x` and a ±1 matrix of its type, summed in float32."""
+    """The product of two blocks of one type, summed in float32; 16-bit products are exact."""
     if INTERPRETED:  # it takes bfloat16 for integers
         y = tl.dot(to_float32(x), to_float32(matrix), input_precision="ieee")
     else:
