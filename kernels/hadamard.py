@@ -32,6 +32,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kernels.hadamard_plan import against_blocks, against_full
+from kernels.paths import Path, choose, differentiates
 from qcore.errors import KernelError
 
 WORKING_SET = 1 << 18
@@ -41,7 +43,7 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def hadamard_transform(
-    x: Float[Tensor, "... n"], core: Tensor, order: int | None = None
+    x: Float[Tensor, "... n"], core: Tensor, order: int | None = None, *, path: Path | None = None
 ) -> Float[Tensor, "... order"]:
     """Orthonormal Hadamard transform of the last axis, zero-padded up to `order`.
 
@@ -49,6 +51,7 @@ def hadamard_transform(
         x: any leading shape; n ≤ order.
         core: ±1 matrix K with K Kᵀ = v I; [[1]] for Sylvester's own orders.
         order: v·2^k; n where left out.
+        path: which implementation; None leaves it to `kernels.paths`.
 
     Returns:
         [x, 0] (K ⊗ S) / √order, contiguous, in x's dtype.
@@ -66,6 +69,12 @@ def hadamard_transform(
             f"order {order} is not {v} times a power of two",
             remedy=f"pad to {v}·2^k, or take another core",
         )
+    against = _followed(x, core) or against_full(x, v, order)
+    choice = choose("Hadamard", x.device, {"triton": against}, path=path)
+    if choice.path == "triton":
+        from kernels import hadamard_triton as twin  # triton is not on every machine
+
+        return twin.hadamard(x, core, order)
     sizes = sylvester_factors(length)
     work = _work_dtype(x.dtype)
     factors = [_factor(size, x.device, work) for size in sizes]
@@ -79,7 +88,7 @@ def hadamard_transform(
 
 
 def block_hadamard_transform(
-    x: Float[Tensor, "... n"], matrix: Tensor, order: int | None = None
+    x: Float[Tensor, "... n"], matrix: Tensor, order: int | None = None, *, path: Path | None = None
 ) -> Float[Tensor, "... order"]:
     """Orthonormal Hadamard transform of every block of the last axis.
 
@@ -87,6 +96,7 @@ def block_hadamard_transform(
         x: any leading shape; n ≤ order. Zeros are shared out as `block_fill` says.
         matrix: ±1 matrix B with B Bᵀ = b I.
         order: a multiple of b; n where left out.
+        path: which implementation; None leaves it to `kernels.paths`.
 
     Returns:
         The transformed blocks, contiguous, in x's dtype.
@@ -99,6 +109,12 @@ def block_hadamard_transform(
     order = n if order is None else order
     _check(x, matrix, order)
     fuller, least = block_fill(n, order, b)
+    against = _followed(x, matrix) or against_blocks(x, b)
+    choice = choose("block Hadamard", x.device, {"triton": against}, path=path)
+    if choice.path == "triton":
+        from kernels import hadamard_triton as twin  # triton is not on every machine
+
+        return twin.block_hadamard(x, matrix, order)
     work = x.to(_work_dtype(x.dtype))
     scaled = matrix.to(work) * (1 / math.sqrt(b))
     lead, blocks, split = x.shape[:-1], order // b, fuller * (least + 1)
@@ -204,6 +220,10 @@ def _check(x: Tensor, matrix: Tensor, order: int) -> None:
         raise KernelError(
             f"{x.shape[-1]} features do not fit in order {order}", remedy="raise the order"
         )
+
+
+def _followed(*tensors: Tensor) -> str | None:
+    return "autograd follows it" if differentiates(*tensors) else None
 
 
 def _work_dtype(dtype: torch.dtype) -> torch.dtype:

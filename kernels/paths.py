@@ -204,6 +204,6 @@ def _against_triton(device: torch.device) -> str | None:
 @functools.cache
 def interpreted() -> bool:
     """Whether triton, which must be installed, runs its kernels in its interpreter."""
-    import triton  # half a second, and not on every machine
+    from triton import knobs  # half a second, and not on every machine
 
-    return bool(triton.knobs.runtime.interpret)
+    return bool(knobs.runtime.interpret)

@@ -11,11 +11,12 @@ zero one transition at a time, entry i taking the step δ, and
 
     α += δ (Gw)_i,    β += 2δ (Hq)_i + δ² H_ii,    Hq += δ H_i
 
-visits every piece. What is left is bookkeeping, in three forms of the same search:
+visits every piece. What is left is bookkeeping, in four forms of the same search:
 
 - `reference`: one flip at a time, as above; the truth, and slow.
 - `blocked`: C flips of many channels at a time, for any device: `kernels.piso_blocked`.
-- `compiled`: for the CPU, `kernels.piso_compiled`.
+- `compiled`: for the CPU, `kernels.piso_compiled`;
+- `triton`: `blocked`, with one kernel for what lies inside a block, for the GPU.
 
 Two rules make the answer usable. The scale returned is a number that its storage type holds: within
 each piece the storable neighbours of the parabola's minimum are tried, so nothing moves afterwards.
@@ -25,6 +26,7 @@ float32 rounds to the codes that were scored; pieces narrower than that are left
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -36,10 +38,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kernels.arguments import require_together
 from kernels.paths import choose
 from qcore.errors import KernelError
 
-Path = Literal["reference", "blocked", "compiled"]
+Path = Literal["reference", "blocked", "compiled", "triton"]
 
 MARGINS = {
     torch.float64: 2.0**-40,
@@ -135,14 +138,24 @@ def search(
         target: Gw of each row; for G = H that is `weights @ hessian`.
         storage: the type that will hold the scale: float64, float32, bfloat16 or float16.
         signed: search negative scales too; they differ only on a grid that is not symmetric.
-        path: force a form; None takes `compiled` on the CPU and `blocked` elsewhere.
+        path: force a form; None takes the device's, see `kernels.paths`.
+
+    Raises:
+        KernelError: no such grid, or tensors on different devices.
     """
+    require_together(weights=weights, hessian=hessian, target=target)
     asked = "torch" if path in ("reference", "blocked") else path
-    choice = choose("piso", weights.device, {"compiled": None}, path=asked)
-    path = path or ("compiled" if choice.path == "compiled" else "blocked")
+    thin = "a diagonal needs no products" if hessian.dim() == 1 else None
+    choice = choose("piso", weights.device, {"compiled": None, "triton": thin}, path=asked)
+    path = path or ("blocked" if choice.path == "torch" else choice.path)
     from kernels.piso_blocked import sweep_blocks  # it builds on this module
 
-    run = {"reference": _reference, "blocked": sweep_blocks, "compiled": _compiled}[path]
+    run = {
+        "reference": _reference,
+        "blocked": sweep_blocks,
+        "compiled": _compiled,
+        "triton": functools.partial(sweep_blocks, twin=True),
+    }[path]
     scale, error = run(weights, grid, hessian, target, storage)
     mirrored = -grid.flip(0)
     if signed and not torch.equal(mirrored, grid):
