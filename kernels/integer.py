@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kernels.elements import FixedPoint, nearest
+from kernels.paths import Path, choose, differentiates
 from qcore.errors import KernelError
 
 
@@ -58,7 +59,12 @@ def asymmetric_scale(
 
 
 def fake_quantize_integer(
-    x: Float[Tensor, "... width"], bits: int, *, symmetric: bool, group: int | None = None
+    x: Float[Tensor, "... width"],
+    bits: int,
+    *,
+    symmetric: bool,
+    group: int | None = None,
+    path: Path | None = None,
 ) -> Float[Tensor, "... width"]:
     """What dynamic quantization makes of `x`, in its own type.
 
@@ -67,6 +73,7 @@ def fake_quantize_integer(
         bits: 2 to 8.
         symmetric: without zero points.
         group: consecutive features of the last axis that share a scale; None is all of them.
+        path: which implementation; None leaves it to `kernels.paths`.
 
     Raises:
         KernelError: a group that does not divide the width, or another type.
@@ -77,12 +84,20 @@ def fake_quantize_integer(
         raise KernelError(
             f"group {group} does not divide {x.shape[-1]}", remedy="choose one that does"
         )
+    element = integer_element(bits, symmetric=symmetric)
+    against = "autograd follows" if differentiates(x) else None
+    choice = choose("integer rounding", x.device, {"compiled": against}, path=path)
+    if choice.path == "compiled":
+        from kernels.dynamic_compiled import (
+            fake_quantize_integer_compiled,
+        )  # numba is slow to import
+
+        return fake_quantize_integer_compiled(x, element, group or x.shape[-1])
     rows = x.float().unflatten(-1, (-1, group)) if group else x.float()
     if symmetric:
         scale, zero = symmetric_scale(rows, bits), None
     else:
         scale, zero = asymmetric_scale(rows, bits)
-    element = integer_element(bits, symmetric=symmetric)
     return fake_quantize_with(rows, scale, zero, element).reshape(x.shape).to(x.dtype)
 
 

@@ -27,6 +27,7 @@ from jaxtyping import Float, Int32, Integer, UInt8
 from torch import Tensor
 
 from kernels.elements import FLOAT32_MANTISSA, Element, decode, encode, nearest
+from kernels.paths import Path, choose, differentiates
 from qcore.errors import KernelError
 
 ScaleRule = Literal["floor", "midmax"]
@@ -83,14 +84,30 @@ def dequantize_microscaling(
 
 
 def fake_quantize_microscaling(
-    x: Float[Tensor, "... width"], element: Element, *, rule: ScaleRule = "floor"
+    x: Float[Tensor, "... width"],
+    element: Element,
+    *,
+    rule: ScaleRule = "floor",
+    path: Path | None = None,
 ) -> Float[Tensor, "... width"]:
     """What quantizing and dequantizing makes of `x`, in its own type; codes are never formed.
+
+    Args:
+        x: float32, bfloat16 or float16; any leading shape.
+        element: what an element can represent.
+        rule: for the shared exponents.
+        path: which implementation; None leaves it to `kernels.paths`.
 
     Raises:
         KernelError: as `quantize_microscaling`.
     """
     blocks = _blocks(x)
+    against = "autograd follows" if differentiates(x) else None
+    choice = choose("microscaling rounding", x.device, {"compiled": against}, path=path)
+    if choice.path == "compiled":
+        from kernels.dynamic_compiled import fake_quantize_microscaling_compiled  # numba is slow
+
+        return fake_quantize_microscaling_compiled(x, element, BLOCK, midmax=rule == "midmax")
     scale = scales_of(shared_exponents(_largest(blocks), element, rule))[..., None]
     return nearest(blocks / scale, element).mul_(scale).reshape(x.shape).to(x.dtype)
 

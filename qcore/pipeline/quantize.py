@@ -18,11 +18,12 @@ from qcore.calibration.capture import capture_sequential
 from qcore.calibration.statistics import SiteStatistics
 from qcore.errors import CorruptEntry
 from qcore.event import Progress, silent
-from qcore.formats.coding import dequantize, fake_quantize
+from qcore.formats.coding import dequantize
 from qcore.formats.quantized import Scales
 from qcore.models.families import Site, block_sites
 from qcore.models.loading import Network
 from qcore.models.surgery import Surgery
+from qcore.pipeline.activations import quantize_inputs
 from qcore.pipeline.calibrate import Calibrator
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.layers import Layer, pack, quantize_together, rows, unpack
@@ -222,8 +223,7 @@ class Quantizer:
 
     def _map_inputs(self, surgery: Surgery) -> None:
         if self._recipe.activations is not None:
-            fmt = self._recipe.activations.value
-            surgery.map_inputs(lambda site: lambda x: fake_quantize(x, fmt))
+            quantize_inputs(surgery, self._recipe.activations.value)
 
 
 def _scales_at(artifact: Artifact, site: Site) -> Scales:
