@@ -90,7 +90,7 @@ def fake_quantize_integer(
             f"group {group} does not divide {x.shape[-1]}", remedy="choose one that does"
         )
     settings = _Settings(bits, symmetric, group or x.shape[-1])
-    choice = choose("integer rounding", x.device, {"triton": None}, path=path)
+    choice = choose("integer rounding", x.device, {"compiled": None, "triton": None}, path=path)
     if not differentiates(x):
         return _fake_quantize(x, settings, choice.path)
     return straight_through(
@@ -117,6 +117,10 @@ def _fake_quantize(x: Tensor, settings: _Settings, path: Path) -> Tensor:
         return twin.fake_quantize(
             x, settings.element, symmetric=settings.symmetric, group=settings.group
         )
+    if path == "compiled":
+        from kernels import dynamic_compiled  # numba is slow to import
+
+        return dynamic_compiled.fake_quantize_integer_compiled(x, settings.element, settings.group)
     rows, scale, zero = _scaled(x, settings)
     return fake_quantize_with(rows, scale, zero, settings.element).reshape(x.shape).to(x.dtype)
 

@@ -135,7 +135,9 @@ def fake_quantize_microscaling(
         KernelError: as `quantize_microscaling`.
     """
     _check(x)
-    choice = choose("microscaling rounding", x.device, {"triton": None}, path=path)
+    choice = choose(
+        "microscaling rounding", x.device, {"compiled": None, "triton": None}, path=path
+    )
     if not differentiates(x):
         return _fake_quantize(x, element, rule, choice.path)
     return straight_through(
@@ -150,6 +152,12 @@ def _fake_quantize(x: Tensor, element: Element, rule: ScaleRule, path: Path) -> 
         from kernels import microscaling_triton as twin  # triton is not on every machine
 
         return twin.fake_quantize(x, element, rule)
+    if path == "compiled":
+        from kernels import dynamic_compiled  # numba is slow to import
+
+        return dynamic_compiled.fake_quantize_microscaling_compiled(
+            x, element, BLOCK, midmax=rule == "midmax"
+        )
     blocks = _blocks(x)
     scale = scales_of(shared_exponents(_largest(blocks), element, rule))[..., None]
     return nearest(blocks / scale, element).mul_(scale).reshape(x.shape).to(x.dtype)
