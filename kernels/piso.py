@@ -35,7 +35,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from kernels.arguments import require_together
@@ -188,6 +188,26 @@ def score(
     hq = q * hessian.double() if hessian.dim() == 1 else q @ hessian.double()
     s = scale.double()
     return s * (s * (q * hq).sum(1) - 2 * (q * target.double()).sum(1))
+
+
+def products(
+    owner: Int[np.ndarray, "transitions"],
+    step: Float[np.ndarray, "transitions"],
+    hessian: Float[Tensor, "in in"] | Float[Tensor, "in"],
+) -> Float[np.ndarray, "transitions"]:
+    """(Hq)_i of the entry i that moves, just before each transition of one channel.
+
+    Args:
+        owner: which entry moves, in the order of the transitions.
+        step: by how much.
+        hessian: as for `search`, on the CPU.
+    """
+    from kernels import piso_compiled as compiled  # numba is slow to import
+
+    dense = hessian.dim() == 2
+    panels = _panels(hessian, compiled.STREAM_COLUMNS) if dense else np.empty((0, 0, 0))
+    diagonal = (hessian.diagonal() if dense else hessian).double().numpy().copy()
+    return compiled.products(panels, diagonal, owner.astype(np.int32), step)
 
 
 def _above_all(weights: Tensor, positive: Side, negative: Side) -> Tensor:

@@ -5,7 +5,8 @@
     ├── ModelError
     │   ├── UnsupportedModel     an architecture, or a feature of one, that we do not know
     │   ├── UnsafeWeights        pickled weights, or code that a checkpoint wants to run
-    │   └── BrokenCheckpoint     missing, truncated or contradictory files
+    │   ├── BrokenCheckpoint     missing, truncated or contradictory files
+    │   └── NotDownloaded        a Hub model that is not on this machine yet, and was not fetched
     ├── DataError                a text, a task or a log that cannot be read
     ├── NumericalError
     │   └── NotPositiveDefinite  a Hessian with no Cholesky factor at any damping tried
@@ -64,6 +65,10 @@ class UnsafeWeights(ModelError):
 
 class BrokenCheckpoint(ModelError):
     """Missing, truncated or contradictory model files."""
+
+
+class NotDownloaded(ModelError):
+    """A Hub model that is not on this machine yet, and was not to be fetched."""
 
 
 class DataError(QuantscopeError):

@@ -16,6 +16,7 @@ import pandas as pd
 from pages._ui import wording
 from qcore.recipe import Recipe
 from qcore.report import Metric, Report
+from qcore.titles import short_title_of
 
 FLOAT_BITS = 16.0
 
@@ -87,6 +88,7 @@ def summary(report: Report) -> dict[str, Any]:
         "id": report.id,
         "created": report.created,
         "title": recipe.title,
+        "short": short_title_of(recipe),
         "method": method(recipe),
         "model": report.environment.model,
         "measured": f"{evaluation_label(recipe)}{f' · text {data[:6]}' if data else ''}",
@@ -124,7 +126,18 @@ def runs(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 _WORDS = {
-    *("id", "title", "method", "model", "measured", "weights", "activations", "scales", "device")
+    *(
+        "id",
+        "title",
+        "short",
+        "method",
+        "model",
+        "measured",
+        "weights",
+        "activations",
+        "scales",
+        "device",
+    )
 }
 
 
