@@ -9,6 +9,7 @@ import streamlit as st
 from pages._ui import charts, outlier_charts, outlier_view, services, state
 from pages._ui import microscope as tools
 from pages._ui import outlier_frames as words
+from pages._ui.download import download
 
 if TYPE_CHECKING:
     from qcore.pipeline.captured import Capture, Lens, Method, Place
@@ -72,7 +73,7 @@ def choose_place(places: list[Place], measure: str) -> Place:
     layer = left.selectbox("Layer", layers, key=layer_key)
     labels = words.site_labels()
     site = middle.selectbox("Site", sites, key=site_key, format_func=lambda name: labels[name])
-    outlier_view.download(right, words.place_table(places), "outlier-map", "Map as CSV")
+    download(right, words.place_table(places), "outlier-map", "Map as CSV")
     return by_place[layer, site]
 
 

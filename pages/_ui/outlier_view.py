@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from pages._ui import charts, outlier_charts, services
 from pages._ui import outlier_frames as words
+from pages._ui.download import download
 
 if TYPE_CHECKING:
     from qcore.pipeline.captured import Stage, View
@@ -107,17 +107,4 @@ def blocks(view: View) -> None:
             "flagged": st.column_config.CheckboxColumn("Made worse"),
         },
     )
-    download(st, table, "outlier-blocks", "Table as CSV")
-
-
-def download(place, table: pd.DataFrame, name: str, label: str) -> None:
-    """A button that saves the table."""
-    place.download_button(
-        label,
-        lambda: table.to_csv(index=False).encode(),
-        file_name=f"quantscope-{name}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key=name,
-    )
+    download(st, table, "outlier-blocks")

@@ -57,8 +57,11 @@ def changed(**values) -> Knobs:
         },
         [
             {"weights": {"format": "int3"}, "rounding": {"method": "gptq"}},
-            {"weights": {"format": "int4"}, "precision": {"formats": ["int4", "int8"]}}
-            | {"rounding": {"method": "gptq"}},
+            {
+                "weights": {"format": "int4"},
+                "precision": {"formats": ["int4", "int8"]},
+                "rounding": {"method": "gptq"},
+            },
         ],
         [
             {"weights": {"format": low}, "precision": {"formats": [low, high], "budget": 5}}
