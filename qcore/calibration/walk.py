@@ -4,9 +4,9 @@ A *stream* holds the hidden states of all windows at the door of one block. Walk
 bounds memory by one block's statistics plus the hidden states, however many blocks there are, and
 lets a block be changed before the text goes through it.
 
-The network's own code does all the arithmetic. Its backbone is called once with its blocks taken
-out; what it would have handed to each (masks, rotary embeddings, positions) is kept and handed to
-the real blocks later. So families need no special cases, and the walk equals `model(...)` exactly.
+The network's own code does all the arithmetic; what its backbone would have handed to each block is
+kept (`qcore.models.doors`) and handed to it later. So families need no special cases, and the walk
+equals `model(...)` exactly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from qcore.models.families import blocks, family_of
+from qcore.models.doors import at_the_door
+from qcore.models.families import blocks
 
 TOKENS_AT_ONCE = 2048
 """Tokens that go through a block together, rounded to whole windows."""
@@ -95,7 +96,7 @@ class Stream:
     def _embed(self, windows: Tensor, scratch: Path | None, in_memory: int) -> Tensor:
         store: Tensor | None = None
         for part in self._parts:
-            hidden, arguments = _at_the_door(self._model, windows[part].to(self._device))
+            hidden, arguments = at_the_door(self._model, windows[part].to(self._device))
             self._arguments.setdefault(len(hidden), arguments)
             if store is None:
                 shape = (len(windows), *hidden.shape[1:])
@@ -103,37 +104,6 @@ class Stream:
             store[part] = hidden.to(store.device)
         assert store is not None
         return store
-
-
-class _Recorder(nn.Module):
-    """Stands where a block stood and keeps what it was called with."""
-
-    def __init__(self):
-        super().__init__()
-        self.hidden: Tensor | None = None
-        self.arguments: dict[str, Any] = {}
-
-    def forward(self, hidden_states: Tensor, **arguments: Any) -> Tensor:
-        self.hidden, self.arguments = hidden_states, arguments
-        return hidden_states
-
-
-def _at_the_door(
-    model: nn.Module, windows: Int[Tensor, "batch length"]
-) -> tuple[Float[Tensor, "batch length width"], list[dict[str, Any]]]:
-    """The first block's hidden states and, for every block, its other arguments."""
-    family = family_of(model)
-    parent, _, name = family.blocks.rpartition(".")
-    holder, real = model.get_submodule(parent), blocks(model)
-    recorders = [_Recorder() for _ in real]
-    setattr(holder, name, nn.ModuleList(recorders))
-    try:
-        model.get_submodule(family.backbone)(input_ids=windows, use_cache=False)
-    finally:
-        setattr(holder, name, real)
-    hidden = recorders[0].hidden
-    assert hidden is not None
-    return hidden, [recorder.arguments for recorder in recorders]
 
 
 class _Reached(Exception):

@@ -32,14 +32,9 @@ from lm_eval.api.model import TemplateLM
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from qcore.distributions import log_probabilities, row_chunks
 from qcore.errors import DataError, NumericalError, UnsupportedModel
-from qcore.evaluation.logits import (
-    PASS_TOKENS,
-    final_hidden,
-    head_of,
-    log_probabilities,
-    row_chunks,
-)
+from qcore.evaluation.logits import PASS_TOKENS, final_hidden, head_of
 from qcore.event import Progress, silent
 
 DEFAULT_CONTEXT = 2048

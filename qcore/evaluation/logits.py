@@ -1,14 +1,11 @@
-"""From tokens to log-probabilities without ever holding a sequence's logits.
+"""The two halves of a causal LM: a decoder, and a head.
 
-A causal LM is a decoder, which turns tokens into final normed hidden states, and a head, a linear
-map from those to logits. Logits are by far the larger: 49,152 numbers a token against 576 in the
-demo model. So the decoder runs once, and the head is applied to a chunk of rows at a time, each
-chunk reduced before the next is made.
+The decoder turns tokens into final normed hidden states; the head is a linear map from those to
+logits. Logits are by far the larger, so the decoder runs once, and the head is applied to a chunk
+of rows at a time (`qcore.distributions`).
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,9 +16,6 @@ from qcore.errors import UnsupportedModel
 
 PASS_TOKENS = 512
 """Tokens of several short texts that go through the network together; more suit a GPU."""
-
-CHUNK_LOGITS = 1 << 23
-"""Logits made at a time, 32 MB in fp32: measured fastest for 49,152 words on one core."""
 
 
 @torch.no_grad()
@@ -65,20 +59,3 @@ def head_of(model: PreTrainedModel) -> torch.nn.Linear:
             remedy="load the model as a causal LM",
         )
     return head
-
-
-def row_chunks(rows: int, words: int) -> Iterator[slice]:
-    """Slices that cover `rows` rows of `words` logits, each within `CHUNK_LOGITS`."""
-    step = max(1, CHUNK_LOGITS // words)
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
-
-
-@torch.no_grad()
-def log_probabilities(
-    head: Callable[[Tensor], Tensor], hidden: Float[Tensor, "rows hidden"]
-) -> Float[Tensor, "rows vocab"]:
-    """Log-probabilities of a chunk in fp32, or in fp64 for a network in fp64."""
-    logits = head(hidden)
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    return torch.log_softmax(logits, dim=-1, dtype=wide)

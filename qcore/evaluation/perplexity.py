@@ -26,10 +26,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from qcore.distributions import log_probabilities, row_chunks, token_divergence
 from qcore.errors import DataError, NumericalError
 from qcore.evaluation.confidence import MAX_LOSS
-from qcore.evaluation.divergence import Head, Reference, token_agreement, token_divergence
-from qcore.evaluation.logits import final_hidden, head_of, log_probabilities, row_chunks
+from qcore.evaluation.divergence import Head, Reference, token_agreement
+from qcore.evaluation.logits import final_hidden, head_of
 from qcore.event import Progress, silent
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from qcore import distributions
 from qcore.errors import DataError, NumericalError, QuantscopeError
-from qcore.evaluation import logits
 from qcore.evaluation.divergence import Head, Reference
 from qcore.evaluation.perplexity import (
     agreement_definition,
@@ -87,7 +87,7 @@ def test_a_tiny_change_gives_a_tiny_divergence_that_is_not_lost_in_rounding(mode
 def test_the_size_of_a_chunk_changes_no_score(model, other, windows, rows, monkeypatch):
     reference = take_reference(model, windows)
     whole = list(score(other, windows, reference))
-    monkeypatch.setattr(logits, "CHUNK_LOGITS", rows * WORDS)
+    monkeypatch.setattr(distributions, "CHUNK_LOGITS", rows * WORDS)
     for before, now in zip(whole, score(other, windows, reference), strict=True):
         assert now.loss == pytest.approx(before.loss, rel=1e-6)
         assert now.kl == pytest.approx(before.kl, rel=1e-5)
@@ -95,7 +95,7 @@ def test_the_size_of_a_chunk_changes_no_score(model, other, windows, rows, monke
 
 
 def test_full_logits_of_a_window_are_never_made(model, windows, monkeypatch):
-    monkeypatch.setattr(logits, "CHUNK_LOGITS", 8 * WORDS)
+    monkeypatch.setattr(distributions, "CHUNK_LOGITS", 8 * WORDS)
     rows = []
     head = model.get_output_embeddings()
     hook = head.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
