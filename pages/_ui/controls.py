@@ -2,15 +2,16 @@
 
 Formats, groups and methods are pills; numbers are text in which commas separate values, so that a
 whole sweep can be typed without leaving the keyboard. `fill` puts knobs into the widgets, `ask`
-draws the widgets and reads them back; a knob that is hidden keeps its value. The sections on
-transforms, scales and rounding are drawn by `transform_controls` and `rounding_controls`.
+draws the widgets and reads them back; a knob that is hidden keeps its value. The sections on bit
+budgets, transforms, scales and rounding are drawn by modules of their own.
 """
 
 from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import frames, rounding_controls, state, transform_controls
+from pages._ui import budget_controls, frames, rounding_controls, state, transform_controls
+from pages._ui.budget_parts import starting_formats
 from pages._ui.fields import file_text, pills, section, text_names, texts, typed, typed_numbers
 from pages._ui.form_values import SORTS, formats, key, read, widget_values
 from pages._ui.knob_parts import NONE, PER_CHANNEL
@@ -43,6 +44,7 @@ def ask() -> Knobs:
         _numbers_section("weights", kept)
     with right:
         _numbers_section("activations", kept)
+    budget_controls.draw(kept)
     transform_controls.draw(kept)
     rounding_controls.draw()
     left, right = st.columns(2)
@@ -109,6 +111,8 @@ def _numbers_section(part: str, kept: Knobs) -> None:
             names = {name: _format_label(name) for name in SORTS[sort]}
             pills(f"{part}/{sort}", label, SORTS[sort], names, _SORT_HELP[sort])
         chosen = formats(st.session_state, part)
+        if weights:
+            chosen += _say_budget()
         groups = "weight_groups" if weights else "activation_groups"
         if any(FORMATS[name].kind == "int" for name in chosen if name != NONE):
             whole = "per channel" if weights else "per token"
@@ -128,6 +132,16 @@ def _numbers_section(part: str, kept: Knobs) -> None:
                 "floor is the OCP rule; midmax bumps the exponent when the largest element would "
                 "otherwise be clipped by more than half a step.",
             )
+
+
+def _say_budget() -> list[str]:
+    """Say who decides where a budget is spent; the formats that its runs start in."""
+    methods = st.session_state[key("budget_methods")]
+    if set(methods) <= {NONE}:
+        return []
+    whom = "the runs without a bit budget" if NONE in methods else "no run"
+    st.caption(f"The bit budget below brings its own formats: those above are for {whom}.")
+    return starting_formats(st.session_state[key("budget_formats")])
 
 
 def _calibration(kept: Knobs) -> None:

@@ -9,7 +9,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 
 def as_csv(
-    place: DeltaGenerator, table: pd.DataFrame | Callable[[], pd.DataFrame], name: str, label: str
+    place: DeltaGenerator,
+    table: pd.DataFrame | Callable[[], pd.DataFrame],
+    name: str,
+    label: str = "Table as CSV",
 ) -> None:
     """A button that saves the table; one that is dear to make is made on the click.
 

@@ -2,7 +2,7 @@
 
 A widget's key is `knob.` and the knob's name; formats are split by sort, one row of
 pills each. Numbers are typed, with commas between them; some knobs have a word beside them: `all`
-questions of a task, a damping that is the method's `own`.
+questions of a task, a damping that is the method's `own`, `none` for no pins.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pages._ui.budget_parts import pins_text, read_pins
 from pages._ui.knob_parts import NONE
 from pages._ui.knobs import Knobs
 from qcore.errors import InvalidRecipe
@@ -49,16 +50,18 @@ def widget_values(knobs: Knobs) -> dict[str, Any]:
     return values
 
 
-def numbers_text(name: str, values: Sequence[float | None]) -> str:
-    """A knob's values as its text; a damping that is the method's own leaves the box empty."""
-    if name == "dampings" and tuple(values) == (None,):
+def numbers_text(name: str, values: Sequence[float | str | None]) -> str:
+    """A knob's values as its text; one that is alone and says nothing leaves the box empty."""
+    if tuple(values) == _SILENT.get(name):
         return ""
     return ", ".join(_number_text(name, value) for value in values)
 
 
-def _number_text(name: str, value: float | None) -> str:
+def _number_text(name: str, value: float | str | None) -> str:
     if value is None:
         return "own"
+    if isinstance(value, str):
+        return value or "none"
     # All digits, so that a large seed comes back as it went.
     return "all" if name == "limits" and value == 0 else str(value).removesuffix(".0")
 
@@ -85,8 +88,8 @@ def parse(name: str, text: str) -> tuple[Any, ...]:
         InvalidRecipe: something between commas is no number that this knob takes.
     """
     label = name.replace("_", " ")
-    if name == "dampings" and not text.strip():
-        return (None,)
+    if name in _SILENT and not text.strip():
+        return _SILENT[name]
     values = []
     for part in filter(None, (part.strip() for part in text.replace(";", ",").split(","))):
         try:
@@ -110,11 +113,28 @@ def _positive(text: str) -> int:
     return number
 
 
+def _pins(text: str) -> str:
+    return "" if text.lower() == "none" else pins_text(read_pins(text))
+
+
 def _damping(text: str) -> float | None:
     return None if text.lower() == "own" else float(text)
 
 
+_SILENT: dict[str, tuple[Any, ...]] = {"dampings": (None,), "pins": ("",)}
+"""What an empty box stands for."""
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
+    "budgets": float,
+    "pins": _pins,
+    "probe_windows": int,
+    "probe_lengths": int,
+    "training_steps": int,
+    "training_batches": int,
+    "training_lengths": int,
+    "training_rates": float,
+    "training_momenta": float,
+    "training_penalties": float,
     "dampings": _damping,
     "expansions": float,
     "calibration_windows": int,

@@ -57,10 +57,23 @@ def quality(name: str) -> Axis:
     return _QUALITIES.get(name, Axis(name, f"{task} accuracy", higher_is_better=True))
 
 
+BUDGET_METHODS = {
+    "uniform": "uniform",
+    "random": "random",
+    "kl": "KL greedy",
+    "knapsack": "knapsack",
+    "dmx": "dMX",
+    "manual": "manual",
+}
+"""The ways to spend a bit budget, as people call them."""
+
+
 def method(recipe: Recipe) -> str:
-    """What the run is coloured by: how its weights were rounded."""
+    """What the run is coloured by: who spent its bit budget, or how its weights were rounded."""
     if recipe.weights is None:
         return "float" if recipe.activations is None else "activations only"
+    if recipe.precision is not None:
+        return BUDGET_METHODS[recipe.precision.method]
     shown = {"rtn": "RTN", "gptq": "GPTQ", "gpfq": "GPFQ", "qronos": "Qronos"}
     return shown.get(recipe.rounding.method, recipe.rounding.method)
 

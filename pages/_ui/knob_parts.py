@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qcore.formats.format import FORMATS
 from qcore.recipe import Permutation, Recipe, Rotation
+
+if TYPE_CHECKING:
+    from pages._ui.knobs import Knobs
 
 NONE = "none"
 """The choice that leaves a part out: float weights, float activations, no calibration."""
@@ -19,6 +22,12 @@ FULL = 0
 
 ROTATED = "rotated"
 """The choice beside NONE that has a rotation."""
+
+ROTATION_KNOBS = (
+    *("r1s", "r2s", "r4s", "o_projs", "blocks", "signs"),
+    *("permutations", "permuted_values", "expansions"),
+)
+"""What only a rotation asks."""
 
 
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
@@ -61,6 +70,39 @@ def transform_values(recipes: Sequence[Recipe]) -> dict[str, tuple[Any, ...]]:
         "permuted_values": distinct(p.values for p in permuted) or (Permutation().values,),
         "expansions": distinct(r.expansion.percent if r.expansion else 0.0 for r in rotated),
     }
+
+
+def transform_parts(knobs: Knobs) -> list[dict[str, Any]]:
+    """What becomes of the network before it is quantized: nothing, or a rotation's parts."""
+    transforms: list[dict[str, Any]] = [{}] if NONE in knobs.rotations else []
+    if ROTATED in knobs.rotations:
+        rotation = {
+            "r1": one_or_many(knobs.r1s),
+            "r2": one_or_many(knobs.r2s),
+            "r4": one_or_many(knobs.r4s),
+            "o_proj": one_or_many(knobs.o_projs),
+            "block": one_or_many([block or None for block in knobs.blocks]),
+            "signs": one_or_many(knobs.signs),
+        }
+        transforms.append({"rotation": rotation, **_permutation(knobs), **_expansion(knobs)})
+    return transforms
+
+
+def _permutation(knobs: Knobs) -> dict[str, Any]:
+    methods = [method for method in knobs.permutations if method != NONE]
+    parts: list[Any] = [None] if NONE in knobs.permutations else []
+    if methods:
+        values = one_or_many(knobs.permuted_values)
+        parts.append({"method": one_or_many(methods), "values": values})
+    return {"permutation": one_or_many(parts)} if methods else {}
+
+
+def _expansion(knobs: Knobs) -> dict[str, Any]:
+    percents = [percent for percent in knobs.expansions if percent]
+    parts: list[Any] = [None] if 0 in knobs.expansions else []
+    if percents:
+        parts.append({"percent": one_or_many(percents)})
+    return {"expansion": one_or_many(parts)} if percents else {}
 
 
 def groups(parts: Sequence[Any]) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ asked for twice:
 - INT weights take groups, scales and rounding; MX weights have a fixed block, so groups do not
   touch them, but a rule for their exponent; float weights have nothing to scale or to round;
 - permutation, expansion and blocks belong to a rotation, and are left out where there is none;
+- a bit budget brings its own formats, and only runs without one take the weights' (`budget_parts`);
 - PiSO scales have knobs of their own and look at the layers' inputs; rounding to nearest with
   other scales looks at nothing, and takes no knobs at all.
 
@@ -21,9 +22,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pages._ui.budget_parts import budget_parts, budget_values, needless, starting_formats
 from pages._ui.knob_parts import (
     NONE,
     ROTATED,
+    ROTATION_KNOBS,
     distinct,
     exponents,
     groups,
@@ -31,6 +34,7 @@ from pages._ui.knob_parts import (
     mx,
     one_or_many,
     parts_by_sort,
+    transform_parts,
     transform_values,
 )
 from qcore.errors import InvalidRecipe
@@ -58,6 +62,23 @@ class Knobs:
     activations: tuple[str, ...]
     activation_groups: tuple[int, ...]
     activation_exponents: tuple[str, ...]
+    budget_methods: tuple[str, ...]
+    budgets: tuple[float, ...]
+    budget_formats: tuple[str, ...]
+    budget_objectives: tuple[str, ...]
+    weightings: tuple[str, ...]
+    sharings: tuple[bool, ...]
+    fusings: tuple[bool, ...]
+    pins: tuple[str, ...]
+    measures: tuple[str, ...]
+    probe_windows: tuple[int, ...]
+    probe_lengths: tuple[int, ...]
+    training_steps: tuple[int, ...]
+    training_batches: tuple[int, ...]
+    training_lengths: tuple[int, ...]
+    training_rates: tuple[float, ...]
+    training_momenta: tuple[float, ...]
+    training_penalties: tuple[float, ...]
     rotations: tuple[str, ...]
     r1s: tuple[bool, ...]
     r2s: tuple[bool, ...]
@@ -103,18 +124,20 @@ class Knobs:
         models = [r.model for r in recipes]
         evaluations = [r.evaluation for r in recipes]
         rounded = [r for r in recipes if r.weights] or [default]
+        alike = [r for r in recipes if r.precision is None]
         return cls(
             sources=distinct(m.source for m in models),
             folders=distinct(m.name for m in models if m.source == "folder"),
             hub_ids=distinct(m.name for m in models if m.source == "hub"),
             revisions=distinct(m.revision or "" for m in models if m.source == "hub"),
             dtypes=distinct(m.dtype for m in models),
-            weights=distinct(r.weights.format if r.weights else NONE for r in recipes),
+            weights=distinct(r.weights.format if r.weights else NONE for r in alike or recipes),
             weight_groups=groups(weights),
             weight_exponents=exponents(weights),
             activations=distinct(r.activations.format if r.activations else NONE for r in recipes),
             activation_groups=groups(acting),
             activation_exponents=exponents(acting),
+            **budget_values(recipes),
             **transform_values(recipes),
             scales=distinct(r.scales.method for r in rounded),
             objectives=distinct(s.objective for s in piso),
@@ -157,13 +180,12 @@ class Knobs:
             "evaluation": self._evaluation(),
             "seed": one_or_many(self.seeds),
         }
-        weights = parts_by_sort(self.weights, self.weight_groups, self.weight_exponents)
         return one_or_many(
             [
-                {**common, "weights": part, **transform, **codes}
-                for part in weights
-                for transform in self._transforms()
-                for codes in self._codes(part is None)
+                {**common, **weights, **transform, **codes}
+                for weights in self._weights()
+                for transform in transform_parts(self)
+                for codes in self._codes(weights["weights"] is None)
             ]
         )
 
@@ -171,27 +193,50 @@ class Knobs:
         """Every run of the sweep. Raises InvalidRecipe for a combination that cannot be run."""
         return expand(self.sweep())
 
+    @property
+    def starting_weights(self) -> list[str]:
+        """The formats of weights before any budget widens them."""
+        plain = self.weights if NONE in self.budget_methods else ()
+        budgeted = set(self.budget_methods) - {NONE}
+        return [*plain, *(starting_formats(self.budget_formats) if budgeted else ())]
+
+    def _weights(self) -> list[dict[str, Any]]:
+        """Weights without a budget, and with one, each in what it starts in."""
+        sizes, rules = self.weight_groups, self.weight_exponents
+        parts: list[dict[str, Any]] = []
+        if NONE in self.budget_methods:
+            parts += [{"weights": part} for part in parts_by_sort(self.weights, sizes, rules)]
+        if set(self.budget_methods) == {NONE}:
+            return parts
+        starts = starting_formats(self.budget_formats)
+        for formats, start in zip(self.budget_formats, starts, strict=True):
+            (weights,) = parts_by_sort([start], sizes, rules)
+            precision = one_or_many(budget_parts(self, formats))
+            parts.append({"weights": weights, "precision": precision})
+        return parts
+
     def _require_values(self) -> None:
-        needless = {"folders", "hub_ids", "revisions", "tasks"}
-        needless |= set() if self._needs_groups(self.weights) else {"weight_groups"}
-        needless |= set() if self._needs_groups(self.activations) else {"activation_groups"}
-        needless |= set() if mx(self.weights) else {"weight_exponents"}
-        needless |= set() if mx(self.activations) else {"activation_exponents"}
-        if set(self.weights) == {NONE}:
-            needless |= {"scales"}
+        unused = {"folders", "hub_ids", "revisions", "tasks"} | needless(self)
+        weights = self.starting_weights
+        unused |= set() if self._needs_groups(weights) else {"weight_groups"}
+        unused |= set() if self._needs_groups(self.activations) else {"activation_groups"}
+        unused |= set() if mx(weights) else {"weight_exponents"}
+        unused |= set() if mx(self.activations) else {"activation_exponents"}
+        if set(weights) == {NONE}:
+            unused |= {"scales"}
         if ROTATED not in self.rotations:
-            needless |= set(ROTATION_KNOBS)
+            unused |= set(ROTATION_KNOBS)
         if set(self.permutations) == {NONE}:
-            needless |= {"permuted_values"}
+            unused |= {"permuted_values"}
         if "piso" not in self.scales:
-            needless |= set(PISO_KNOBS)
+            unused |= set(PISO_KNOBS)
         if set(self.roundings) == {"rtn"}:
-            needless |= {"act_orders", "dampings"}
-            needless |= set() if "piso" in self.scales else {"inputs", "interleavings"}
+            unused |= {"act_orders", "dampings"}
+            unused |= set() if "piso" in self.scales else {"inputs", "interleavings"}
         if set(self.calibration_texts) == {NONE}:
-            needless |= {"calibration_windows", "calibration_lengths"}
+            unused |= {"calibration_windows", "calibration_lengths"}
         for item in fields(self):
-            if item.name not in needless and not getattr(self, item.name):
+            if item.name not in unused and not getattr(self, item.name):
                 name = item.name.replace("_", " ")
                 raise InvalidRecipe(f"{name}: nothing is chosen", remedy="choose at least one")
         if "folder" in self.sources and not self.folders:
@@ -216,43 +261,11 @@ class Knobs:
             named.append(hub)
         return [{**model, "dtype": one_or_many(self.dtypes)} for model in named]
 
-    def _transforms(self) -> list[dict[str, Any]]:
-        """What becomes of the network before it is quantized: nothing, or a rotation's parts."""
-        transforms: list[dict[str, Any]] = [{}] if NONE in self.rotations else []
-        if ROTATED in self.rotations:
-            rotation = {
-                "r1": one_or_many(self.r1s),
-                "r2": one_or_many(self.r2s),
-                "r4": one_or_many(self.r4s),
-                "o_proj": one_or_many(self.o_projs),
-                "block": one_or_many([block or None for block in self.blocks]),
-                "signs": one_or_many(self.signs),
-            }
-            transforms.append(
-                {"rotation": rotation, **self._permutation(), **self._expansion()},
-            )
-        return transforms
-
-    def _permutation(self) -> dict[str, Any]:
-        methods = [method for method in self.permutations if method != NONE]
-        parts: list[Any] = [None] if NONE in self.permutations else []
-        if methods:
-            values = one_or_many(self.permuted_values)
-            parts.append({"method": one_or_many(methods), "values": values})
-        return {"permutation": one_or_many(parts)} if methods else {}
-
-    def _expansion(self) -> dict[str, Any]:
-        percents = [percent for percent in self.expansions if percent]
-        parts: list[Any] = [None] if 0 in self.expansions else []
-        if percents:
-            parts.append({"percent": one_or_many(percents)})
-        return {"expansion": one_or_many(parts)} if percents else {}
-
     def _codes(self, is_float: bool) -> list[dict[str, Any]]:
         """Scales with the roundings that go with them; nothing to choose for float weights."""
         if is_float:
             # Alone, float weights keep the chosen rounding, so that a needless one is refused.
-            alone = len(self.weights) == 1
+            alone = self.starting_weights == [NONE]
             return [{"rounding": one_or_many(self._roundings(looks=False))}] if alone else [{}]
         codes = []
         if plain := [method for method in self.scales if method != "piso"]:
@@ -317,12 +330,6 @@ class Knobs:
             "limit": one_or_many([limit or None for limit in self.limits]),
         }
 
-
-ROTATION_KNOBS = (
-    *("r1s", "r2s", "r4s", "o_projs", "blocks", "signs"),
-    *("permutations", "permuted_values", "expansions"),
-)
-"""What only a rotation asks."""
 
 PISO_KNOBS = ("objectives", "groupings", "refines", "signed", "storages")
 """What only PiSO's scales ask."""

@@ -16,6 +16,12 @@ METHOD_COLOURS = {
     "Qronos": "#0A8F6C",
     "GPFQ": "#B0579B",
     "activations only": "#8C7A2E",
+    "uniform": "#9C7256",
+    "random": "#6B8E23",
+    "KL greedy": "#D9415D",
+    "knapsack": "#12889A",
+    "dMX": "#8A63D2",
+    "manual": "#5F7DA8",
 }
 NEUTRAL = "#7B8494"
 SCALE_COLOURS = {"absmax": "#C2477F", "mse": "#12889A", "piso": "#7A5AF0"}

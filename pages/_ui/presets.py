@@ -112,5 +112,24 @@ PRESETS = (
             "rounding": {"method": ["rtn", "gptq", "qronos"]},
         },
     ),
+    Preset(
+        "dMX against KL",
+        "Which layers deserve eight bits? Under equal budgets of weights and inputs, MXFP4 and "
+        "MXFP8 are spread by learned offsets (dMX, arXiv 2606.04115), by KL greedily, by an exact "
+        "knapsack over sensitivities, and uniformly.",
+        {
+            "weights": {"format": "mxfp4"},
+            "activations": {"format": "mxfp4"},
+            "precision": {
+                "method": ["uniform", "kl", "knapsack", "dmx"],
+                "budget": [4.25, 4.5, 5, 6],
+                "formats": ["mxfp4", "mxfp8_e4m3"],
+                "objective": "both",
+            },
+            "scales": {"method": "absmax"},
+            "rounding": {"method": "rtn"},
+            "evaluation": {"windows": 16},
+        },
+    ),
 )
 """In the order in which the form offers them."""

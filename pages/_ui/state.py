@@ -96,9 +96,11 @@ def forget(page: str, name: str) -> None:
 
 
 def keep(page: str, **chosen: Any) -> None:
-    """Remember a page's choices across pages, and write them into the address."""
+    """Remember a page's choices across pages, and write those that say something into the address."""
     texts = {name: str(value) for name, value in chosen.items()}
     st.session_state[f"kept.{page}"] = texts
     for name, text in texts.items():
-        if st.query_params.get(name) != text:
+        if text and st.query_params.get(name) != text:
             st.query_params[name] = text
+        elif not text and name in st.query_params:
+            del st.query_params[name]

@@ -44,6 +44,8 @@ class Assignment:
         cost: sum of the layers' sensitivities by the probe's measure; None without a table.
         optimal: no assignment that fits has a smaller cost.
         note: a sentence on how it came about; empty where there is nothing to say.
+        gap: no assignment that fits has a cost smaller by more than this; None where nothing is
+            known of that.
     """
 
     formats: dict[str, str]
@@ -51,6 +53,7 @@ class Assignment:
     cost: float | None
     optimal: bool
     note: str
+    gap: float | None = None
 
 
 def assign(
@@ -132,7 +135,7 @@ class Assigner:
                 return self._solve(window)
             case "dmx":
                 choice, note = self._rounded(window)
-        return self._answer(choice, note=note)
+        return self._answer(choice, note)
 
     def _manual(self) -> list[int]:
         free = [unit.name for unit in self._problem.units if unit.pin is None]
@@ -201,12 +204,14 @@ class Assigner:
 
     @cached_property
     def _knapsack(self) -> Knapsack:
-        options = self._problem.options
-        pick = [
-            [[row[at] for at in allowed] for row, allowed in zip(rows, options, strict=True)]
-            for rows in (self._problem.bits, self._needed_costs)
-        ]
-        return Knapsack(*pick)
+        problem, costs = self._problem, self._needed_costs
+        return Knapsack(
+            [
+                [row[at] for at in free]
+                for row, free in zip(problem.bits, problem.options, strict=True)
+            ],
+            [[row[at] for at in free] for row, free in zip(costs, problem.options, strict=True)],
+        )
 
     def _solve(self, window: Window) -> Assignment:
         found = self._knapsack.solve(window.most)
@@ -215,7 +220,7 @@ class Assigner:
         ]
         gap = found.cost - found.bound
         note = f"the least sum is at most {gap:.3g} below this one" if gap > 0 else ""
-        return self._answer(choice, optimal=gap <= 0, note=note)
+        return self._answer(choice, note, gap)
 
     @property
     def _needed_costs(self) -> list[list[float]]:
@@ -225,7 +230,7 @@ class Assigner:
             )
         return self._costs
 
-    def _answer(self, choice: list[int], *, optimal: bool = False, note: str = "") -> Assignment:
+    def _answer(self, choice: list[int], note: str = "", gap: float | None = None) -> Assignment:
         by_layer = self._problem.by_layer(choice)
         cost = None
         if self._costs is not None:
@@ -234,8 +239,9 @@ class Assigner:
             {name: by_layer[name] for name in self._order},
             self._problem.mean(choice),
             cost,
-            optimal,
+            gap == 0,
             note,
+            gap,
         )
 
 

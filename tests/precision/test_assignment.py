@@ -76,9 +76,11 @@ def test_no_method_has_a_smaller_sum_than_the_knapsack(seed, position, fused):
     budget = low + position * (high - low)
     least = assigner(part, seed=seed).at(budget)
     assert least.optimal
+    assert least.cost is not None
     for method in ("uniform", "random", "kl", "dmx"):
         other = assigner(replace(part, method=method), seed=seed).at(budget)
         assert not other.optimal
+        assert other.cost is not None
         assert other.cost >= least.cost * (1 - 1e-12)
 
 

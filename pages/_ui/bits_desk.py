@@ -1,0 +1,270 @@
+"""What the Bits page asks of the engine: contests, sensitivities, solvers, and new runs.
+
+Reports are read once. A solver is prepared once for a set of rules and answers any budget in less
+than a millisecond; both are shared by all sessions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from cache.digest import digest
+from pages._ui import bits_forecast, contests, frames, services, summary
+from pages._ui import bits_frames as words
+from pages._ui.bits_forecast import Forecast
+from pages._ui.contests import Contest
+from qcore.errors import QuantscopeError
+from qcore.formats.format import FORMATS
+from qcore.home import home
+from qcore.library import Library
+from qcore.plain import to_plain
+from qcore.recipe import Pin, Precision, Recipe
+from qcore.report import Report
+
+if TYPE_CHECKING:
+    from qcore.precision.budget import Assigner, Assignment
+    from qcore.precision.table import SensitivityTable
+
+
+class Desk:
+    """Contests and the sensitivities behind them, kept in step with the library."""
+
+    def __init__(self, library: Library):
+        self._library = library
+        self._lock = threading.Lock()
+        self._places: dict[str, tuple[str, ...]] = {}
+        self._tables: dict[str, SensitivityTable] = {}
+
+    def contests(self) -> list[Contest]:
+        """All contests, that of the newest run first. A Report is read once, when it is new."""
+        with self._lock:
+            ids = self._library.ids()
+            for name in ids:
+                if name not in self._places:
+                    report = self._report(name)
+                    self._places[name] = contests.places(report) if report else ()
+            here = [self._report(name) for name in ids if self._places[name]]
+        return contests.contests(report for report in here if report is not None)
+
+    def table(self, contest: Contest) -> SensitivityTable | None:
+        """The richest sensitivities that the cache holds for a contest."""
+        from qcore.pipeline import sensitivities
+
+        for recipe in contest.asked:
+            key = digest([contest.key, to_plain(recipe.precision)])
+            if key not in self._tables:
+                found = sensitivities.cached(recipe, services.cache(), home())
+                if found is None:
+                    continue
+                self._tables[key] = found
+            return self._tables[key]
+        return None
+
+    def _report(self, name: str) -> Report | None:
+        try:
+            return self._library.get(name)
+        except QuantscopeError:
+            return None  # unreadable: the library leaves such files out too
+
+
+def desk() -> Desk:
+    """The one of this process."""
+    return _desk(home())
+
+
+@st.cache_resource(show_spinner=False)
+def _desk(root: Path) -> Desk:
+    return Desk(services.library())
+
+
+def assigner(contest: Contest, table: SensitivityTable, part: Precision) -> Assigner:
+    """The solver for a part's rules, ready for any budget; the part's own budget does not matter.
+
+    Raises:
+        InvalidRecipe: pins that contradict each other or match nothing.
+    """
+    rules = to_plain(dataclasses.replace(part, budget=FORMATS[part.narrow_to_wide[0]].bits))
+    recipe = contest.recipe
+    group = recipe.weights.group if recipe.weights else None
+    key = digest([contest.key, table.tokens, list(table.formats), rules, group, recipe.seed])
+    return _assigner(key, table, part, group, recipe.seed)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _assigner(
+    key: str, _table: SensitivityTable, _part: Precision, _group: int | None, _seed: int
+) -> Assigner:
+    from qcore.precision.budget import Assigner, Assignment
+
+    return Assigner(_table.layers, _part, group=_group, table=_table, seed=_seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A contest under one set of rules, at one budget.
+
+    Attributes:
+        contest: the runs.
+        score: what they are scored by.
+        table: what each layer costs in each format.
+        part: the rules, the budget among them.
+        budget: average bits.
+        solver: the part's method, ready for any budget.
+        solved: what it gives at the budget.
+        measured: the runs as rows, their bits counted by these rules, with `cost`.
+        forecast: what sums of sensitivities predict; None for a score that is not predicted.
+    """
+
+    contest: Contest
+    score: frames.Axis
+    table: SensitivityTable
+    part: Precision
+    budget: float
+    solver: Assigner
+    solved: Assignment
+    measured: pd.DataFrame
+    forecast: Forecast | None
+
+    @property
+    def costs(self) -> words.Costs:
+        """What each layer costs in each format, by the part's measure."""
+        return self.table.cost(self.part.probe.measure)
+
+    @property
+    def stored_bytes(self) -> float:
+        """What the solved weights occupy, scales included."""
+        from qcore.precision.counting import average_bits
+
+        weights = self.contest.recipe.weights
+        bits = average_bits(
+            self.solved.formats,
+            self.table.layers,
+            dataclasses.replace(self.part, objective="bytes", weighting="size"),
+            group=weights.group if weights else None,
+        )
+        return bits * sum(layer.weights for layer in self.table.layers) / 8
+
+    def wider(self, step: float) -> Assignment:
+        """What the same method gives at the next larger budget."""
+        return self.solver.at(min(self.budget + step, self.solver.reach[1]))
+
+    def rivals(self, methods: Sequence[str]) -> list[tuple[str, Assigner]]:
+        """These methods, under the same rules."""
+        parts = {name: dataclasses.replace(self.part, method=name) for name in methods}
+        return [(name, assigner(self.contest, self.table, part)) for name, part in parts.items()]
+
+    def predicted(self) -> pd.DataFrame:
+        """The measured runs with what the other runs would have predicted for each."""
+        measure = self.part.probe.measure
+        return bits_forecast.with_predictions(self.measured, self.score, measure)
+
+
+def case(
+    contest: Contest, score: frames.Axis, table: SensitivityTable, rules: Precision, budget: float
+) -> Case:
+    """A contest by these rules at a budget.
+
+    Raises:
+        InvalidRecipe: a budget or pins that cannot be met.
+    """
+    part = dataclasses.replace(rules, budget=budget)
+    solver = assigner(contest, table, part)
+    group = contest.recipe.weights.group if contest.recipe.weights else None
+    measured = words.measured(contest.reports, table.layers, part, group, table)
+    found = bits_forecast.forecast(measured, score, part.probe.measure)
+    return Case(contest, score, table, part, budget, solver, solver.at(budget), measured, found)
+
+
+def as_recipe(contest: Contest, part: Precision) -> Recipe:
+    """The contest's recipe with another way to spend the bits."""
+    recipe = contest.recipe
+    assert recipe.weights is not None
+    weights = dataclasses.replace(recipe.weights, format=part.narrow_to_wide[0])
+    return dataclasses.replace(recipe, weights=weights, precision=part)
+
+
+def as_pins(part: Precision, formats: dict[str, str]) -> Precision:
+    """The part that gives every layer just this format."""
+    pins = tuple(Pin(layer, name) for layer, name in formats.items())
+    return dataclasses.replace(part, method="manual", budget=None, pins=pins)
+
+
+def demo_recipe() -> Recipe:
+    """What the empty page offers: sensitivities of the demo model, and the best of 5 bits."""
+    return Recipe.from_dict(
+        {
+            "weights": {"format": "mxfp4"},
+            "activations": {"format": "mxfp4"},
+            "precision": {},
+            "scales": {"method": "absmax"},
+        }
+    )
+
+
+def invite() -> None:
+    """No run has spent a bit budget yet: what does, and the button."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.space("small")
+        st.subheader("No bit budget was spent yet", anchor=False, text_alignment="center")
+        st.markdown(
+            "One run measures what every layer loses in MXFP4, MXFP6 and MXFP8 and spends 5 bits "
+            "where they help most. After that, any budget is solved here in milliseconds.",
+            text_alignment="center",
+        )
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            if st.button(
+                "Measure sensitivities",
+                type="primary",
+                icon=":material/play_arrow:",
+                key="bits.measure",
+                help="Queues one run of the demo model and shows its progress: some minutes on a "
+                "laptop CPU.",
+            ):
+                summary.submit([demo_recipe()])
+            if st.button("Choose my own", icon=":material/tune:", key="bits.own"):
+                st.switch_page("pages/new_run.py")
+        st.space("small")
+
+
+def offer_measuring(contest: Contest) -> None:
+    """These runs have no sensitivities in the cache: say so, and offer the run that makes them."""
+    st.info(
+        "The cache holds no sensitivities for these runs, so no other budget can be solved here. "
+        "One knapsack run measures them.",
+        icon=":material/info:",
+    )
+    if st.button(
+        "Measure sensitivities", type="primary", icon=":material/play_arrow:", key="bits.measure"
+    ):
+        summary.submit([measuring_recipe(contest, services.library())])
+
+
+def measuring_recipe(contest: Contest, library: Library) -> Recipe:
+    """A knapsack run of the contest that has not finished, so that its stages run.
+
+    A finished run is never computed again, even when the cache has lost what it measured; a budget
+    that differs by a hundredth makes it another run.
+    """
+    part = contest.part
+    pins = () if part.method == "manual" else part.pins
+    low, high = (FORMATS[name].bits for name in (part.narrow_to_wide[0], part.narrow_to_wide[-1]))
+    middle = (low + high) / 2
+    first = middle if part.budget is None else part.budget
+    step = 0.01 if first < middle else -0.01
+    done = {report.recipe.digest for report in library.reports()}
+    for number in itertools.count():
+        budget = round(first + number * step, 2)
+        asked = dataclasses.replace(part, method="knapsack", budget=budget, pins=pins)
+        recipe = as_recipe(contest, asked)
+        if recipe.digest not in done:
+            return recipe
+    raise AssertionError("unreachable: there are more budgets than runs")

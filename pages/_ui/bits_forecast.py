@@ -1,0 +1,121 @@
+"""Predictions for assignments that nobody has run, beside the runs that calibrate them.
+
+A sum of sensitivities predicts a divergence or an increase in loss (`qcore.precision.predict`); a
+perplexity follows from the increase and from the float network's own. Nothing else is predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pages._ui import frames, wording
+
+if TYPE_CHECKING:
+    from qcore.precision.budget import Assigner
+    from qcore.precision.predict import Calibration, Prediction
+
+_PREDICTED_BY = {"kl": "kl", "loss_increase": "loss_increase", "perplexity": "loss_increase"}
+"""A score to the column whose measurements calibrate its prediction."""
+
+STEPS = 80
+"""Budgets at which a curve is solved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """From a sum of sensitivities to a score.
+
+    Attributes:
+        calibration: learned from the measured runs.
+        plain: the float network's perplexity, where that is the score; else NaN.
+    """
+
+    calibration: Calibration
+    plain: float = math.nan
+
+    def of(self, total: float) -> Prediction:
+        """What that sum predicts."""
+        found = self.calibration.predict(total)
+        return found.perplexity(self.plain) if math.isfinite(self.plain) else found
+
+
+def forecast(measured: pd.DataFrame, score: frames.Axis, measure: str) -> Forecast | None:
+    """The forecast that these runs calibrate; None for a score that is not predicted.
+
+    Args:
+        measured: rows of one contest with `cost`, the sum of their layers' sensitivities.
+        score: what is to be predicted.
+        measure: what the sums are sums of.
+    """
+    from qcore.precision.predict import PRIORS, calibrate
+
+    column = _PREDICTED_BY.get(score.column)
+    plain = frames.reference(measured, score) if score.column == "perplexity" else math.nan
+    if column is None or (score.column == "perplexity" and not math.isfinite(plain)):
+        return None
+    pairs = np.column_stack([frames.numbers(measured, "cost"), frames.numbers(measured, column)])
+    known = pairs[np.isfinite(pairs).all(axis=1)]
+    return Forecast(calibrate(map(tuple, known.tolist()), PRIORS[measure]), plain)
+
+
+def with_predictions(measured: pd.DataFrame, score: frames.Axis, measure: str) -> pd.DataFrame:
+    """The rows with `predicted`: what all other runs would have predicted for this one."""
+    values = []
+    for at, total in enumerate(frames.numbers(measured, "cost")):
+        others = forecast(measured.drop(index=measured.index[at]), score, measure)
+        usable = others is not None and math.isfinite(total)
+        values.append(others.of(total).value if others and usable else math.nan)
+    return measured.assign(predicted=np.array(values, dtype=np.float64))
+
+
+def curve(solver: Assigner, method: str, found: Forecast | None) -> pd.DataFrame:
+    """One method's prediction over all budgets that it can meet; columns as `points`."""
+    low, high = solver.reach
+    budgets = np.linspace(low, high, STEPS + 1) if high > low else []
+    return _told([(method, solver, float(budget)) for budget in budgets], found)
+
+
+def points(
+    rivals: Sequence[tuple[str, Assigner]], budget: float, found: Forecast | None
+) -> pd.DataFrame:
+    """A prediction for every method at one budget: `method, bits, value, low, high`."""
+    return _told([(method, solver, budget) for method, solver in rivals], found)
+
+
+def _told(asked: Sequence[tuple[str, Assigner, float]], found: Forecast | None) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for method, solver, budget in asked:
+        solved = solver.at(budget)
+        if found is None or solved.cost is None:
+            continue
+        told = found.of(solved.cost)
+        rows.append(
+            {
+                "method": frames.BUDGET_METHODS[method],
+                "bits": solved.bits,
+                "value": told.value,
+                "low": told.low,
+                "high": told.high,
+            }
+        )
+    return pd.DataFrame(rows, columns=["method", "bits", "value", "low", "high"])
+
+
+def rests_on(found: Forecast) -> str:
+    """How much a forecast rests on, in a sentence."""
+    runs = found.calibration.runs
+    if not runs:
+        return (
+            "No run has been measured yet, so the prediction is the plain sum of sensitivities "
+            "and its band is wide."
+        )
+    return (
+        f"The prediction is calibrated on {wording.count(runs, 'measured run')}; 95 % of new ones "
+        "should fall into its band."
+    )

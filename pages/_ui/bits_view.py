@@ -1,0 +1,231 @@
+"""The Bits page's sections: figures and tables, each with what to notice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages._ui import (
+    bits_charts,
+    bits_controls,
+    bits_maps,
+    charts,
+    downloads,
+    frames,
+    state,
+    wording,
+)
+from pages._ui import bits_frames as words
+from qcore.recipe import Precision
+from qcore.report import Report
+
+if TYPE_CHECKING:
+    from qcore.precision.layers import LayerSize
+
+
+def headline(numbers: Sequence[tuple[str, str, str, str]]) -> None:
+    """A row of numbers: label, value, what stands under it, meaning."""
+    with st.container(horizontal=True):
+        for label, value, under, meaning in numbers:
+            st.metric(
+                label,
+                value,
+                under or None,
+                help=meaning,
+                border=True,
+                delta_color="off",
+                delta_arrow="off",
+            )
+
+
+def race(figure: go.Figure, score: frames.Axis, runs: int, hollow: str = "") -> None:
+    """Quality against average bits; a click on a run shows its assignment."""
+
+    def follow() -> None:
+        for run in state.clicked(st.session_state["bits.race"]):
+            bits_controls.show(run)
+
+    st.plotly_chart(
+        figure,
+        key="bits.race",
+        on_select=follow,
+        selection_mode="points",
+        config=charts.config("bits"),
+        alt=f"{wording.count(runs, 'measured run')}, average bits against {score.label}",
+    )
+    told = f"Hollow: predicted, one per method at this budget. {hollow} " if hollow else ""
+    st.caption(
+        f"Filled: measured, with 95 % intervals. {told}What to notice: how far the methods lie "
+        "apart at the same bits. Click a filled point to see its assignment."
+    )
+
+
+def shares(
+    layers: Sequence[LayerSize], formats: Mapping[str, str], costs: words.Costs, narrowest: str
+) -> None:
+    """Which projections are kept wide."""
+    table = words.projection_table(layers, formats, costs, narrowest)
+    st.plotly_chart(
+        bits_maps.shares(table),
+        key="bits.shares",
+        config=charts.config("projections"),
+        alt="Formats by projection",
+    )
+    st.caption(f"{words.kept_wide(table)} What to notice: in the dMX paper down and v are.")
+    downloads.as_csv(st.container(), table, "bits-projections")
+
+
+def maps(
+    layers: Sequence[LayerSize],
+    formats: Mapping[str, str],
+    part: Precision,
+    costs: words.Costs,
+    after: Mapping[str, str] | None,
+    pinned: Collection[str],
+) -> None:
+    """The assignment and the sensitivities side by side.
+
+    Args:
+        layers: all of the network.
+        formats: by layer.
+        part: its formats and its measure.
+        costs: of every layer in every format.
+        after: what the next larger budget gives; None where none is solved.
+        pinned: layers whose format is given.
+    """
+    left, right = st.columns(2, gap="large")
+    with right:
+        shown = bits_controls.choose_colour(part)
+    chosen = bits_controls.layer_picked(layers)
+    with left:
+        _figure(
+            "bits.map",
+            bits_maps.format_map(
+                layers, formats, part.narrow_to_wide, after=after, pinned=pinned, chosen=chosen
+            ),
+            f"Formats of {len(layers)} layers: {words.counts(formats)}",
+        )
+        arrows = f" An arrow: the layer changes when the budget grows by {words.STEP:g} bits."
+        st.caption(
+            f"{words.counts(formats)}.{arrows if after is not None else ''} What to notice: wide "
+            "formats go where the right map is bright, and to small layers before large ones. "
+            "Click a cell to see or pin its layer."
+        )
+    with right:
+        values = words.values(costs, shown, layers)
+        label = words.colour_label(part.probe.measure, shown)
+        _figure(
+            "bits.sensitivity",
+            bits_maps.sensitivity_map(layers, values, label, chosen),
+            f"{label} of {len(layers)} layers",
+        )
+        blank = sum(not value > 0 for value in values.values())
+        st.caption(
+            f"{label[:1].upper()}{label[1:]}; each layer quantized alone, colours on a log scale."
+            + (f" {wording.count(blank, 'blank cell')}: nothing is lost there." if blank else "")
+            + " What to notice: a few layers lose far more than all others."
+        )
+
+
+def _figure(key: str, chart: go.Figure, alt: str) -> None:
+    st.plotly_chart(
+        chart,
+        key=key,
+        on_select=lambda: bits_controls.pick_layer(key),
+        selection_mode="points",
+        config=charts.config(key.replace(".", "-")),
+        alt=alt,
+    )
+
+
+def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
+    """Which layers change, and what that saves."""
+    name, unit = words.MEASURES[measure]
+    st.markdown(sentence)
+    if table.empty:
+        return
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=min(38 + 35 * len(table), 320),
+        key="bits.moves.table",
+        column_config={
+            "layer": "Layer",
+            "from": "From",
+            "to": "To",
+            "weights": number("Weights", format="localized"),
+            "saved": number(f"{name} saved ({unit})".replace(" ()", ""), format="%.3g"),
+        },
+    )
+    downloads.as_csv(st.container(), table, "bits-moves")
+
+
+def training(reports: Sequence[Report], shown: str) -> None:
+    """dMX's offsets over its steps, of the run that is shown or of the newest."""
+    learned = {r.id: r for r in reports if r.precision and r.precision.trajectory}
+    if not learned:
+        return
+    st.subheader("How did dMX decide?", anchor=False)
+    run = shown if shown in learned else next(iter(learned))
+    if len(learned) > 1:
+        run = st.selectbox(
+            "Training of",
+            list(learned),
+            index=list(learned).index(run),
+            format_func=lambda name: bits_controls.run_label(learned[name]),
+        )
+    precision, part = learned[run].precision, learned[run].recipe.precision
+    if precision is None or precision.trajectory is None or part is None:
+        return
+    budget = math.nan if part.budget is None else part.budget
+    st.plotly_chart(
+        bits_charts.trajectory(precision.trajectory, budget),
+        key="bits.training",
+        config=charts.config("dmx"),
+        alt=f"dMX's training of {len(precision.trajectory.offsets)} offsets",
+    )
+    st.caption(
+        "Loss and average bits above, every layer's offset below, coloured by projection. What to "
+        "notice: offsets part early, while the gate is soft; once the temperature rises (the last "
+        "steps) each falls to one side. An offset above 1 makes a layer wide, of two formats; of "
+        "three, ½ and 3/2 are the thresholds."
+    )
+    downloads.as_csv(st.container(), words.trajectory_table(learned[run]), "bits-training")
+
+
+def run_table(measured: pd.DataFrame) -> None:
+    """The measured runs as rows."""
+    if measured.empty:
+        return
+    number = st.column_config.NumberColumn
+    metrics = frames.metrics(measured)
+    st.dataframe(
+        measured,
+        hide_index=True,
+        height=min(38 + 35 * len(measured), 320),
+        key="bits.runs.table",
+        column_order=["method", "budget", "bits", "predicted", *metrics, "seconds", "title", "id"],
+        column_config={
+            "method": "Method",
+            "budget": number("Budget", format="%.2f", help="As asked"),
+            "bits": number("Bits", format="%.3f", help="Reached, as counted on this page"),
+            "predicted": number("Predicted", format="%.4g", help="From its sensitivities"),
+            "seconds": number("Time", format="%.1f s"),
+            "title": "Run",
+            "id": "Id",
+            **{
+                name: number(
+                    frames.metric_label(name),
+                    format="percent" if frames.is_share(name) else "%.4g",
+                )
+                for name in metrics
+            },
+        },
+    )
+    downloads.as_csv(st.container(), measured, "bits-runs")
