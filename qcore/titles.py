@@ -100,11 +100,11 @@ def _transform_titles(recipe: Recipe) -> list[str]:
 
 def _rounding_title(rounding: Rounding) -> str:
     name = _ROUNDINGS[rounding.method]
-    inputs = " on quantized inputs" if rounding.inputs == "quantized" else ""
+    seen = {"float": "", "quantized": " on quantized inputs", "block": " within blocks"}
     order = " in stored order" if rounding.method != "rtn" and not rounding.act_order else ""
     damping = f" damped {rounding.damping:g}" if rounding.damping is not None else ""
     when = {"layer": "", "decoupled": " decoupled", "group": " group-interleaved"}
-    return f"{name}{when[rounding.interleaving]}{inputs}{order}{damping}"
+    return f"{name}{when[rounding.interleaving]}{seen[rounding.inputs]}{order}{damping}"
 
 
 def _scales_title(scales: Scales) -> str:

@@ -103,7 +103,7 @@ def assigner(contest: Contest, table: SensitivityTable, part: Precision) -> Assi
 def _assigner(
     key: str, _table: SensitivityTable, _part: Precision, _group: int | None, _seed: int
 ) -> Assigner:
-    from qcore.precision.budget import Assigner, Assignment
+    from qcore.precision.budget import Assigner
 
     return Assigner(_table.layers, _part, group=_group, table=_table, seed=_seed)
 

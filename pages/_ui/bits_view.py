@@ -167,7 +167,7 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
 
 
 def training(reports: Sequence[Report], shown: str) -> None:
-    """dMX's offsets over its steps, of the run that is shown or of the newest."""
+    """DMX's offsets over its steps, of the run that is shown or of the newest."""
     learned = {r.id: r for r in reports if r.precision and r.precision.trajectory}
     if not learned:
         return

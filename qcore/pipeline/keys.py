@@ -223,7 +223,7 @@ class Keys:
         rounding = to_plain(recipe.rounding)
         if recipe.rounding.method == "rtn":  # what RTN does not look at must not part two runs
             rounding = ["rtn", recipe.rounding.inputs, recipe.rounding.interleaving]
-        sees_activations = recipe.rounding.inputs == "quantized" and recipe.activations
+        sees_activations = recipe.rounding.inputs != "float" and recipe.activations
         activations = to_plain(recipe.activations) if sees_activations else None
         return self._key(
             "quantize",

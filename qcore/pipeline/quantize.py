@@ -83,7 +83,7 @@ class Quantizer:
         for block in range(self._blocks):
             self._hold(block)
         missing = [block for block in range(self._blocks) if block not in self._held]
-        if missing and self._recipe.rounding.inputs == "quantized":
+        if missing and self._recipe.rounding.inputs != "float":
             self._quantize_in_sequence(progress)
         elif missing:
             self._quantize_apart(missing, progress)
@@ -213,6 +213,7 @@ class Quantizer:
                 progress,
                 on_block=on_block,
                 float_stream=needs_cross(self._recipe),
+                from_block=self._recipe.rounding.inputs == "block",
             )
         finally:
             surgery.restore()

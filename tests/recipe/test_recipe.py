@@ -102,6 +102,10 @@ def test_no_weight_format_and_no_calibration_are_choices_that_survive_json():
             {"rounding": {"inputs": "quantized"}},
             "round-to-nearest with data-free scales looks at no inputs",
         ),
+        (
+            {"rounding": {"method": "gptq", "inputs": "block"}},
+            "gptq compares with no float inputs",
+        ),
         ({"scales": {"refine": True}}, "refine is PiSO's"),
         ({"scales": {"method": "piso", "objective": "cross"}}, "the cross objective compares"),
         ({"rounding": {"method": "gpfq", "interleaving": "group"}}, "no group-interleaved form"),
