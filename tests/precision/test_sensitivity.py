@@ -119,9 +119,7 @@ def test_the_network_comes_back_when_something_fails_on_the_way(broken):
         handle = linear_module(model, linears(model)[13]).register_forward_pre_hook(fail)
     steps = fail if broken == "progress" else (lambda *_: None)
     with pytest.raises(RuntimeError, match="stopped"):
-        list(
-            measure(model, tiny_windows(), FORMATS, weight=weight, inputs=inputs, progress=steps)
-        )
+        list(measure(model, tiny_windows(), FORMATS, weight=weight, inputs=inputs, progress=steps))
     if handle is not None:
         handle.remove()
     assert state_of(model) == before
