@@ -20,11 +20,12 @@ held fixed, not the code, so that x̂ = x + rΔ with Δ = s·step, and in the th
     clipped     x̂ = ±2^e (2 − 2^−M)        ∂x̂/∂M = ±ln2 2^e 2^−M         ∂x̂/∂E = 0
       capped    x̂ = ±448·2^(e − emax)      ∂x̂/∂M = 0                     ∂x̂/∂E = −ln2² 2^(E−1) x̂
 
-These are the exact derivatives of that function of (E, M). In the normal zone the binades move with
-E, so an element's step changes by jumps, up as often as down; they have no derivative and no mean
-effect. For a squared error the residue's view is the right one on average: the mean of r² does not
-depend on the width, so Σ (x̂ − x) ∂x̂/∂M is the derivative of the expected ½‖x̂ − x‖². With respect to
-x the derivative is 1, and 0 where x was clipped; scales are held (E8M0's two ends included).
+These are the exact derivatives of that function of (E, M), zones and residues held. In the normal
+zone the binades move with E, so an element's step changes by jumps, up as often as down: they have
+no derivative. x̂ itself is a sawtooth in either width; what the residue's view follows is its trend.
+Of a squared error, which falls with Δ² because the mean r² does not depend on the width, it is the
+derivative averaged over whole bits, to about a tenth (docs/dmx.md). With respect to x the
+derivative is 1, and 0 where x was clipped; scales are held (E8M0's two ends included).
 
 Nothing but x is kept for the backward pass, which rounds again. Arithmetic is float32. On the CPU a
 compiled twin (`kernels.continuous_compiled`) makes one pass of each direction.

@@ -4,8 +4,8 @@ The reference walks over a tensor about fifteen times; with 100 million weights 
 decides. Here `CHUNK` elements stay in the first-level cache, and every loop over them is one that
 the compiler turns into vector instructions. Values are the reference's to the last bit, because
 the same operations follow one another in the same order: nothing is contracted, and a number is
-rounded half to even by adding 1.5·2^23 and taking it away. The sums differ from the reference's in
-their order alone: a chunk's products in float32, the chunks in float64.
+rounded half to even by adding 1.5·2^23 and taking it away. The sums are of the
+reference's float32 products, in float64 as there, in another order.
 
 A tensor is cut into parts of `PART` elements, one to a thread at a time; their sums are added in
 stored order, so that the result does not depend on how many threads there are.
@@ -148,9 +148,9 @@ def _zones(x, grad, scale, values, powers, passed, small, edges, smallest, unit,
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})
 def _sum(values):
-    total = np.float32(0.0)
+    total = 0.0
     for i in range(len(values)):
-        total += values[i]
+        total += np.float64(values[i])
     return total
 
 

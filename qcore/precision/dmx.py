@@ -158,7 +158,7 @@ def train(
     if part.budget is None:
         raise InvalidRecipe("dmx needs a budget", remedy="set budget to bits")
     problem = problem_of(layers, part)
-    problem.capacity(part.budget)
+    problem.window(part.budget)
     learner = _Learner(problem, part, model.device)
     state = state or State.start(len(learner.free))
     if len(state.offsets) != len(learner.free) or state.done > part.training.steps:
