@@ -170,6 +170,8 @@ class Environment:
         data: digest by text or task name.
         versions: package → version.
         revision: the Hub's commit, where there is one.
+        peak_bytes: the most memory that the process ever held until the run ended; estimates for
+            later runs learn from it. None where it was not measured.
     """
 
     device: str
@@ -179,6 +181,7 @@ class Environment:
     data: dict[str, str]
     versions: dict[str, str]
     revision: str | None = None
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

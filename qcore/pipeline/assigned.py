@@ -8,15 +8,15 @@ rounds for itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from qcore.formats.coding import fake_quantize
-from qcore.formats.format import Format, named
+from qcore.formats.format import Format
 from qcore.models.families import BLOCK_SITES, sites
 from qcore.models.surgery import InputMap, Surgery
 from qcore.pipeline.facts import Facts
 from qcore.precision.layers import LayerSize
-from qcore.recipe import Activations, Recipe
+from qcore.recipe import Recipe
+from qcore.recipe.formats import input_format, weight_format
 
 
 class Assigned:
@@ -62,28 +62,6 @@ class Assigned:
 def rounding_to(fmt: Format | None) -> InputMap | None:
     """The map that rounds an input dynamically."""
     return None if fmt is None else lambda x: fake_quantize(x, fmt)
-
-
-def weight_format(recipe: Recipe, name: str) -> Format:
-    """The format called `name` with the recipe's group and scale rounding."""
-    part = recipe.weights
-    assert part is not None
-    return named(name, part.group).with_scale_rounding(part.scale_rounding)
-
-
-def input_format(recipe: Recipe, weights: str | None) -> Format:
-    """The format of the inputs of a layer whose weights are assigned the format `weights`."""
-    part = recipe.activations
-    assert part is not None
-    if recipe.precision is None or not recipe.precision.shared or weights is None:
-        return part.value
-    return replace(part, format=_twin(weights, part)).value
-
-
-def _twin(weights: str, part: Activations) -> str:
-    """MX: the same element. Integers: the same width, asymmetric where the activations are."""
-    kind = named(weights).kind
-    return weights if kind == "mx" or part.value.symmetric else f"{weights}_asym"
 
 
 def planned_sizes(facts: Facts, widths: Mapping[str, int]) -> tuple[LayerSize, ...]:

@@ -12,10 +12,11 @@ from cache.store import Cache
 from qcore.event import Progress
 from qcore.pipeline.assigned import planned_sizes
 from qcore.pipeline.calibrate import Calibrator
+from qcore.pipeline.fitting import grown_widths
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.learning import Learner
 from qcore.pipeline.sensitivities import Sensitivities
-from qcore.pipeline.transforming import Transformer, grown_widths
+from qcore.pipeline.transforming import Transformer
 from qcore.pipeline.workbench import Workbench
 from qcore.plain import from_plain, to_plain
 from qcore.precision.budget import assign

@@ -94,15 +94,16 @@ class Resolved:
         return notes
 
 
-def resolve_inputs(recipe: Recipe, root: Path) -> Resolved:
+def resolve_inputs(recipe: Recipe, root: Path, *, download: bool = True) -> Resolved:
     """Pin what the recipe names. Reads files (memoised), never weights into memory.
 
     Raises:
+        NotDownloaded: `download` is off, and a Hub model is not on this machine.
         ModelError: the model cannot be found or used.
         DataError: a text or task cannot be read.
     """
     return Resolved(
-        source=resolve(recipe.model, root),
+        source=resolve(recipe.model, root, download=download),
         calibration=text_digest(recipe.calibration.text) if recipe.calibration else "",
         evaluation=text_digest(recipe.evaluation.text),
         tasks=_task_digests(recipe.evaluation.tasks),

@@ -8,6 +8,8 @@ is imported when there is something to compute.
 from __future__ import annotations
 
 import importlib.metadata
+import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +22,11 @@ from qcore.errors import OutOfMemory
 from qcore.event import Emit, Event
 from qcore.home import home
 from qcore.library import Library
+from qcore.pipeline.fitting import require_fits
 from qcore.pipeline.journal import Journal
 from qcore.pipeline.keys import Keys, resolve_inputs
 from qcore.pipeline.preview import stages_of
-from qcore.pipeline.summary import damping_notes, require_groups, volume
+from qcore.pipeline.summary import damping_notes, volume
 from qcore.pipeline.workbench import Workbench
 from qcore.recipe import Recipe
 from qcore.report import Environment, KernelReport, PrecisionReport, Report
@@ -79,7 +82,7 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
     from qcore.pipeline.calibrate import Calibrator
     from qcore.pipeline.measure import Meter, metrics
     from qcore.pipeline.quantize import Quantizer
-    from qcore.pipeline.transforming import Outcome, Transformer, widths_of
+    from qcore.pipeline.transforming import Outcome, Transformer
 
     recipe = keys.recipe
     for note in keys.inputs.notes(recipe):
@@ -90,7 +93,7 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
         if not step.cached:
             bench.network(keys, step)
         facts = bench.facts(keys, cache, step)
-        require_groups(recipe, widths_of(recipe, facts))
+        require_fits(recipe, facts)
 
     meter = Meter(keys, cache, bench)
     with journal.stage("reference", keys.reference) as step:
@@ -176,7 +179,14 @@ def _environment(keys: Keys, device: str) -> Environment:
         data=keys.inputs.data,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         revision=source.revision,
+        peak_bytes=_peak_bytes(),
     )
+
+
+def _peak_bytes() -> int:
+    """The largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from qcore.formats.coding import dequantize
 from qcore.home import home
 from qcore.models.families import Linear, Site, sites
 from qcore.models.surgery import InputMap
-from qcore.pipeline.assigned import input_format, rounding_to, weight_format
+from qcore.pipeline.assigned import rounding_to
 from qcore.pipeline.calibrate import Calibrator
 from qcore.pipeline.keys import Keys, resolve_inputs
 from qcore.pipeline.layers import quantize_together
@@ -29,6 +29,7 @@ from qcore.plain import from_plain, to_plain
 from qcore.precision.sensitivity import measure
 from qcore.precision.table import BlockSensitivity, SensitivityTable
 from qcore.recipe import Recipe, Rounding
+from qcore.recipe.formats import input_format, weight_format
 
 
 class Sensitivities:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
-from qcore.errors import InvalidRecipe
-from qcore.formats.format import Format
-from qcore.pipeline.assigned import input_format, weight_format
 from qcore.pipeline.facts import Facts
 from qcore.recipe import DAMPING, Recipe
 from qcore.report import LayerReport, Volume
@@ -41,36 +38,6 @@ def volume(recipe: Recipe, facts: Facts, layers: Sequence[LayerReport], added: i
         quantized_parameters=quantized,
         total_parameters=total,
     )
-
-
-def require_groups(recipe: Recipe, widths: Iterable[int]) -> None:
-    """Refuse formats that do not fit the network, before anything long begins.
-
-    Args:
-        recipe: its formats are looked at.
-        widths: of the layers' inputs, expanded ones as they will be.
-
-    Raises:
-        InvalidRecipe: a group or block does not divide the width of a layer's input.
-    """
-    for what, fmt in _formats_of(recipe):
-        for width in widths:
-            try:
-                fmt.groups(width)
-            except InvalidRecipe as error:
-                raise InvalidRecipe(f"{what}: {error.fact}", remedy=error.remedy) from error
-
-
-def _formats_of(recipe: Recipe) -> Iterator[tuple[str, Format]]:
-    """Every format that a recipe may use, and for what."""
-    for what, part in (("weights", recipe.weights), ("activations", recipe.activations)):
-        if part is not None:
-            yield what, part.value
-    if recipe.precision is not None:
-        for name in recipe.precision.formats:
-            yield "weights", weight_format(recipe, name)
-            if recipe.activations is not None:
-                yield "activations", input_format(recipe, name)
 
 
 def damping_notes(recipe: Recipe, layers: Sequence[LayerReport]) -> list[str]:
