@@ -3,18 +3,21 @@
 The quantized network has R1 and R2 fused, R4 online (in blocks of 32, or over all 1536 channels),
 and rounds the input of every linear: `model(...)`, head included, exactly as the pipeline sets it
 up. The plain one is the untouched network. Beside them the rotation alone, which tells what
-rounding adds.
+rounding adds, and the same for scoring a window (`evaluation`: chunked losses, no divergence).
 
     python -m benchmarks.forward [--tokens 512] [--dtype float32 bfloat16] [--repeats 5]
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 
 from benchmarks._measure import interleave, save, table
 from qcore.calibration.text import windows
+from qcore.evaluation.perplexity import score_window
 from qcore.formats.format import named
 from qcore.home import home
 from qcore.models.loading import Network, load, resolve
@@ -76,21 +79,27 @@ def measure(
 ) -> list[dict[str, object]]:
     """One row per format, beside the rotation alone."""
 
-    def quantized(name: str, group: int | None) -> None:
+    def forward(model: nn.Module) -> None:
+        model(text, use_cache=False)
+
+    def evaluate(model: nn.Module) -> None:
+        score_window(model, text[0])
+
+    def quantized(name: str, group: int | None, what: Callable[[nn.Module], None]) -> None:
         surgery = Surgery(rotated)
         quantize_inputs(surgery, named(name, group))
         try:
-            rotated(text, use_cache=False)
+            what(rotated)
         finally:
             surgery.restore()
 
     contenders = {
-        "plain": lambda: plain(text, use_cache=False),
-        "rotated": lambda: rotated(text, use_cache=False),
-        **{
-            title(*each): (lambda each=each: quantized(*each))  # each: bound now
-            for each in FORMATS
-        },
+        "plain": lambda: forward(plain),
+        "rotated": lambda: forward(rotated),
+        **{title(*each): partial(quantized, *each, forward) for each in FORMATS},
+        "plain evaluation": lambda: evaluate(plain),
+        "int4_asym evaluation": partial(quantized, "int4_asym", None, evaluate),
+        "mxfp4 evaluation": partial(quantized, "mxfp4", None, evaluate),
     }
     seconds = interleave(contenders, repeats=repeats)
     return [
@@ -99,7 +108,7 @@ def measure(
             "rotation": f"b={block}" if block else "full",
             "activations": name,
             "cpu_seconds": value,
-            "over_plain": value / seconds["plain"],
+            "over_plain": value / seconds[f"plain{' evaluation' * ('evaluation' in name)}"],
             "goal": GOALS.get((dtype, name)),
         }
         for name, value in seconds.items()
