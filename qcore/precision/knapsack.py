@@ -5,7 +5,7 @@ Each unit u takes one option j of weight w_uj and cost c_uj; find the least Σ c
 Options that another one of the same unit beats in weight and cost are dropped, each unit's least
 weight is taken off, and what is left is divided by its greatest common divisor. Layers of one
 network have few different sizes, so few *cells* remain: 1,920 for a model of 135 million parameters
-in three formats, 3,328 for one of 8 billion. The recurrence over capacities c = 0 … Σ max w,
+in three formats, 1,664 for one of 8 billion. The recurrence over capacities c = 0 … Σ max w,
 
     best_u(c) = min_j  best_{u−1}(c − w_uj) + c_uj,    best_0(c) = 0,
 
