@@ -3,10 +3,10 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qcore.precision import relaxation
+from qcore.precision import knapsack, relaxation
 from qcore.precision.knapsack import Knapsack
 
 
@@ -36,32 +36,21 @@ def totals(weights, costs, choice):
     )
 
 
-@given(instances())
-def test_every_capacity_has_the_cost_of_brute_force(instance):
+@settings(max_examples=150, deadline=None)
+@given(instances(), st.sampled_from((knapsack.CELLS, 1, 2, 5, 12)))
+def test_every_capacity_has_the_cost_of_brute_force_whatever_the_grid(instance, cells):
     weights, costs = instance
     known = every_choice(weights, costs)
-    knapsack = Knapsack(weights, costs)
+    prepared = Knapsack(weights, costs, cells=cells)
     for capacity in {weight for weight, _ in known} | {max(known)[0] + 1}:
-        found = knapsack.solve(capacity)
+        found = prepared.solve(capacity)
         spent, cost = totals(weights, costs, found.choice)
         assert spent <= capacity
         assert cost == found.cost == found.bound
         assert cost == min(cost for weight, cost in known if weight <= capacity)
 
 
-@given(instances(), st.integers(1, 12))
-def test_so_it_has_where_cells_are_too_few_and_a_search_finishes_the_work(instance, cells):
-    weights, costs = instance
-    known = every_choice(weights, costs)
-    knapsack = Knapsack(weights, costs, cells=cells)
-    for capacity in {weight for weight, _ in known}:
-        found = knapsack.solve(capacity)
-        spent, cost = totals(weights, costs, found.choice)
-        assert spent <= capacity
-        assert cost == found.cost == found.bound
-        assert cost == min(cost for weight, cost in known if weight <= capacity)
-
-
+@settings(deadline=None)
 @given(instances(), st.integers(1, 12))
 def test_without_room_for_a_search_the_choice_fits_and_the_bound_holds(instance, cells):
     weights, costs = instance
