@@ -31,7 +31,7 @@ from kernels.microscaling import ScaleRule
 from qcore.errors import InvalidRecipe, NumericalError
 from qcore.event import Progress, silent
 from qcore.formats.format import Format, named
-from qcore.precision.continuous import FormatPath, format_path, temperature
+from qcore.precision.continuous import WIDEST, FormatPath, format_path, temperature
 from qcore.precision.fractional import LearnedWidths, rounding
 from qcore.precision.layers import LayerSize
 from qcore.precision.problem import Problem, problem_of
@@ -224,18 +224,19 @@ class _Learner:
         mean = self._least + (gates * self._steps).sum()
         penalty = training.penalty * (mean - budget).clamp_min(0)
         loss = _backward(model, batch.to(self._device), penalty)
-        grad = offsets.grad
-        assert grad is not None
+        assert offsets.grad is not None
+        grad = offsets.grad.cpu()
         if not math.isfinite(loss) or not bool(grad.isfinite().all()):
             raise NumericalError(
                 f"step {state.done} of dmx has a loss of {loss} and a gradient that is not finite",
                 remedy="use wider formats, or float32 instead of bfloat16",
             )
-        grad = grad.cpu()
         velocity = training.momentum * state.velocity + grad
+        moved = state.offsets - training.rate * (grad + training.momentum * velocity)
+        offsets = moved.clamp(0.0, WIDEST)
         return State(
-            state.offsets - training.rate * (grad + training.momentum * velocity),
-            velocity,
+            offsets,
+            velocity.masked_fill(offsets != moved, 0.0),
             torch.cat((state.losses, torch.tensor([loss]))),
             torch.cat((state.bits, mean.detach().cpu()[None])),
             torch.cat((state.trace, state.offsets[None])),
