@@ -12,6 +12,9 @@ units' present bits, counted as the recipe's objective and weighting say. A wide
 cross-entropy in proportion to ⟨gradient, rounding error⟩; above the budget the penalty asks each
 layer for the same reduction per bit that it spends; what comes to rest is wide where width pays.
 
+Offsets are held in [0, 2], which is ours: gates are even in β̂ and flat beyond 2, and momentum would
+carry an offset past 0 to the mirror image's wide end, or so far past 2 that nothing brings it back.
+
 Reproducible: the windows of a step follow from its number, and nothing is drawn. `State` holds all
 that a step depends on, so a run that continues from one ends where an uninterrupted one does.
 """
@@ -42,6 +45,9 @@ CHUNK_LOGITS = 1 << 23
 
 RECOMPUTED_TOKENS = 2048
 """From so many tokens in a step on, blocks forget their activations and compute them twice."""
+
+RANGE = (0.0, WIDEST)
+"""Where offsets are held: one that meets an end stays there and loses its velocity."""
 
 POINTS = 60
 """Of a Trajectory, at most."""
@@ -233,7 +239,7 @@ class _Learner:
             )
         velocity = training.momentum * state.velocity + grad
         moved = state.offsets - training.rate * (grad + training.momentum * velocity)
-        offsets = moved.clamp(0.0, WIDEST)
+        offsets = moved.clamp(*RANGE)
         return State(
             offsets,
             velocity.masked_fill(offsets != moved, 0.0),

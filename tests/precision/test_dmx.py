@@ -120,37 +120,36 @@ def test_training_leaves_the_network_as_it_was(inputs):
     assert all("forward" not in vars(module) for module in model.modules())
 
 
-def test_the_one_layer_that_four_bits_hurt_becomes_wide():
+def test_only_layers_that_reach_the_output_become_wide():
     model = frozen()
     with torch.no_grad():
         for linear in linears(model):
-            if linear.name != "1.mlp.down_proj":
-                weight = linear_module(model, linear).weight
-                weight.copy_(to_nearest(weight, "mxfp4"))
-    training = Training(steps=60, batch=4, length=24)
-    given = part(TWO, training, 5.0, weighting="layers")
-    found = learn(model, given)
-    size = {name: abs(offset) for name, offset in found.offsets.items()}
-    assert max(size, key=size.__getitem__) == "1.mlp.down_proj"
-    assert found.formats["1.mlp.down_proj"] == "mxfp8_e4m3"
+            if linear.projection == "o_proj" or linear.name == "0.mlp.down_proj":
+                linear_module(model, linear).weight.zero_()
+    training = Training(steps=40, batch=4, length=24)
+    found = learn(model, part(TWO, training, budget=6.0, fused=False))
+    wide = {name for name, fmt in found.formats.items() if fmt == "mxfp8_e4m3"}
+    matter = {f"1.mlp.{name}" for name in ("gate_proj", "up_proj", "down_proj")}
+    assert "1.mlp.down_proj" in wide
+    assert wide <= matter
+    assert all(found.offsets[name] == 0 for name in set(found.offsets) - matter)
 
 
-@pytest.mark.parametrize("formats", [TWO, BENT])
-@pytest.mark.parametrize("budget", [4.5, 5.0])
+@pytest.mark.parametrize(("formats", "budget"), [(TWO, 4.5), (BENT, 5.0)])
 def test_offsets_come_near_the_budget_and_their_assignment_keeps_it(formats, budget):
     model = frozen()
     layers = layer_sizes(model)
-    given = part(formats, Training(steps=60, batch=4, length=24), budget, fused=False)
+    given = part(formats, Training(steps=40, batch=4, length=24), budget, fused=False)
     found = learn(model, given)
     assert found.bits == pytest.approx(average_bits(found.formats, layers, given))
-    assert found.bits < 6
-    assigned = assign(layers, given, offsets=found.offsets)
-    assert budget - 0.05 <= assigned.bits <= budget
+    assert abs(found.bits - budget) < 0.5
+    assert assign(layers, given, offsets=found.offsets).bits <= budget
+    assert all(0 <= offset <= 2 for offset in found.offsets.values())
 
 
 def test_gates_are_settled_when_the_annealing_ends():
     model = frozen()
-    found = learn(model, part(training=Training(steps=60, batch=4, length=24)))
+    found = learn(model, part(training=Training(steps=40, batch=4, length=24)))
     assert found.settled == 1.0
     assert found.trajectory.temperature[0] == 8.0
     assert found.trajectory.temperature[-1] == pytest.approx(400)
@@ -227,17 +226,19 @@ def test_the_first_mean_is_the_narrowest_formats_as_the_objective_counts(objecti
     assert first == pytest.approx(narrow + 4 * gate, rel=1e-5)
 
 
-def test_a_step_is_nesterovs_on_the_gradient_of_loss_and_penalty():
+def test_a_step_is_nesterovs():
     model = frozen()
-    pushed = part(training=replace(SHORT, steps=1, penalty=1e-9), fused=False)
-    text = own_text(model)
-    once = train(model, text, layer_sizes(model), pushed)
-    start = State(
-        torch.zeros(14), torch.ones(14), torch.zeros(0), torch.zeros(0), torch.zeros(0, 14)
-    )
-    moved = train(model, text, layer_sizes(model), pushed, state=start)
-    for name, first in once.offsets.items():  # −(1 + μ) g, then −(g + μ (μ v + g)) with v = 1
-        assert moved.offsets[name] == pytest.approx(first - 0.81, abs=1e-6)
+    given = part(training=replace(SHORT, steps=1, rate=0.1), fused=False)
+
+    def after(velocity):
+        empty = torch.zeros(0)
+        state = State(torch.ones(14), torch.full((14,), velocity), empty, empty, torch.zeros(0, 14))
+        return learn(model, given, state=state).offsets
+
+    still, moving = after(0.0), after(-0.1)  # both by −η(1 + μ)g, and the second by −ημ²v more
+    assert all(0 < offset < 2 and offset != 1 for offset in still.values())
+    for name, offset in still.items():
+        assert moving[name] == pytest.approx(offset + 0.1 * 0.81 * 0.1, abs=1e-5)
 
 
 def test_progress_tells_loss_bits_and_temperature():
@@ -252,10 +253,10 @@ def test_progress_tells_loss_bits_and_temperature():
 
 def test_a_long_trajectory_is_thinned_and_survives_json():
     model = frozen()
-    found = learn(model, part(training=Training(steps=90, batch=1, length=24)))
+    found = learn(model, part(training=Training(steps=70, batch=1, length=12)))
     trajectory = found.trajectory
     assert len(trajectory.steps) == 60
-    assert (trajectory.steps[0], trajectory.steps[-1]) == (0, 89)
+    assert (trajectory.steps[0], trajectory.steps[-1]) == (0, 69)
     assert {len(path) for path in trajectory.offsets.values()} == {60}
     assert set(trajectory.offsets) == set(found.offsets)
     assert from_plain(Trained, to_plain(found), "trained") == found
