@@ -74,7 +74,8 @@ class State:
     @classmethod
     def start(cls, units: int) -> State:
         """Before the first step."""
-        return cls(*torch.zeros(2, units), *torch.zeros(2, 0), torch.zeros(0, units))
+        zeros, none = torch.zeros(units), torch.zeros(0)
+        return cls(zeros, zeros, none, none, torch.zeros(0, units))
 
     @property
     def done(self) -> int:
