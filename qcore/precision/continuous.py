@@ -38,6 +38,8 @@ from qcore.formats.format import FORMATS, Format, named
 
 HELD = 0.6
 """Share of the steps at the first temperature."""
+WIDEST = 2.0
+"""|β̂| of the widest format."""
 FIRST, LAST = 8.0, 400.0
 """Temperatures 20τ for τ = 0.4 and 20."""
 

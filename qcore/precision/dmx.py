@@ -12,6 +12,9 @@ units' present bits, counted as the recipe's objective and weighting say. A wide
 cross-entropy in proportion to ⟨gradient, rounding error⟩; above the budget the penalty asks each
 layer for the same reduction per bit that it spends; what comes to rest is wide where width pays.
 
+Offsets are held in [0, 2], which is ours: gates are even in β̂ and flat beyond 2, and momentum would
+carry an offset past 0 to the mirror image's wide end, or so far past 2 that nothing brings it back.
+
 Reproducible: the windows of a step follow from its number, and nothing is drawn. `State` holds all
 that a step depends on, so a run that continues from one ends where an uninterrupted one does.
 """
@@ -31,7 +34,7 @@ from kernels.microscaling import ScaleRule
 from qcore.errors import InvalidRecipe, NumericalError
 from qcore.event import Progress, silent
 from qcore.formats.format import Format, named
-from qcore.precision.continuous import FormatPath, format_path, temperature
+from qcore.precision.continuous import WIDEST, FormatPath, format_path, temperature
 from qcore.precision.fractional import LearnedWidths, rounding
 from qcore.precision.layers import LayerSize
 from qcore.precision.problem import Problem, problem_of
@@ -42,6 +45,9 @@ CHUNK_LOGITS = 1 << 23
 
 RECOMPUTED_TOKENS = 2048
 """From so many tokens in a step on, blocks forget their activations and compute them twice."""
+
+RANGE = (0.0, WIDEST)
+"""Where offsets are held: one that meets an end stays there and loses its velocity."""
 
 POINTS = 60
 """Of a Trajectory, at most."""
@@ -68,7 +74,8 @@ class State:
     @classmethod
     def start(cls, units: int) -> State:
         """Before the first step."""
-        return cls(*torch.zeros(2, units), *torch.zeros(2, 0), torch.zeros(0, units))
+        zeros, none = torch.zeros(units), torch.zeros(0)
+        return cls(zeros, zeros, none, none, torch.zeros(0, units))
 
     @property
     def done(self) -> int:
@@ -224,18 +231,19 @@ class _Learner:
         mean = self._least + (gates * self._steps).sum()
         penalty = training.penalty * (mean - budget).clamp_min(0)
         loss = _backward(model, batch.to(self._device), penalty)
-        grad = offsets.grad
-        assert grad is not None
+        assert offsets.grad is not None
+        grad = offsets.grad.cpu()
         if not math.isfinite(loss) or not bool(grad.isfinite().all()):
             raise NumericalError(
                 f"step {state.done} of dmx has a loss of {loss} and a gradient that is not finite",
                 remedy="use wider formats, or float32 instead of bfloat16",
             )
-        grad = grad.cpu()
         velocity = training.momentum * state.velocity + grad
+        moved = state.offsets - training.rate * (grad + training.momentum * velocity)
+        offsets = moved.clamp(*RANGE)
         return State(
-            state.offsets - training.rate * (grad + training.momentum * velocity),
-            velocity,
+            offsets,
+            velocity.masked_fill(offsets != moved, 0.0),
             torch.cat((state.losses, torch.tensor([loss]))),
             torch.cat((state.bits, mean.detach().cpu()[None])),
             torch.cat((state.trace, state.offsets[None])),
