@@ -11,7 +11,6 @@ Against the reference only the order of the float32 sums differs.
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -34,8 +33,8 @@ def round_block(
     element: Element,
 ) -> tuple[Tensor, Tensor]:
     """As `kernels.gptq.round_block`, its arguments checked; `heard` is left alone."""
-    values, errors = torch.empty_like(columns), torch.empty_like(columns)
     block, out = columns.shape
+    values, errors = columns.new_empty(2, block, out).unbind()
     if out == 0 or block == 0:
         return values, errors
     _round_block[(triton.cdiv(out, LANES),)](

@@ -30,14 +30,15 @@ SHARED_BYTES = 227 * 1024
 """Shared memory for one program where no device says otherwise: Hopper's."""
 
 
-def against_blocks(x: Tensor, block: int) -> str | None:
-    """What keeps the twin from transforming blocks of `block`; None where nothing does."""
+def against_blocks(x: Tensor, block: int, tile: int | None = None) -> str | None:
+    """What keeps the twin from transforming blocks of `block`, `tile` at a time; None: nothing."""
     if x.dtype not in WIDEST:
         return f"{_name(x)} has no twin"
     if block > WIDEST[x.dtype]:
         return f"{_name(x)} blocks of {block} exceed {WIDEST[x.dtype]}"
     size = power_of_two(max(LEAST, block))
-    room = size * (size + stages(block) * tile_blocks(block)) * x.element_size()
+    tile = tile_blocks(block) if tile is None else tile
+    room = size * (size + stages(block) * tile) * x.element_size()
     return _too_large(room, x.device)
 
 

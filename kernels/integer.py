@@ -89,6 +89,8 @@ def fake_quantize_integer(
         raise KernelError(
             f"group {group} does not divide {x.shape[-1]}", remedy="choose one that does"
         )
+    if x.shape[-1] == 0:
+        return x.clone()
     settings = _Settings(bits, symmetric, group or x.shape[-1])
     choice = choose("integer rounding", x.device, {"compiled": None, "triton": None}, path=path)
     if not differentiates(x):
@@ -135,7 +137,7 @@ def _unsaturated(x: Tensor, settings: _Settings) -> Tensor:
 
 def _scaled(x: Tensor, settings: _Settings) -> tuple[Tensor, Tensor, Tensor | None]:
     """Rows [..., group] in float32, their scales and zero points."""
-    rows = x.float().unflatten(-1, (-1, settings.group)) if x.shape[-1] else x.float()
+    rows = x.float().unflatten(-1, (-1, settings.group))
     if settings.symmetric:
         return rows, symmetric_scale(rows, settings.bits), None
     return rows, *asymmetric_scale(rows, settings.bits)

@@ -43,7 +43,12 @@ def fake_quantize(x: Tensor, element: FixedPoint, *, symmetric: bool, group: int
     rows = x.numel() // group if group else 0
     if not rows:
         return y
-    meta = {"SYMMETRIC": symmetric, "LOW": float(element.low), "HIGH": float(element.high)}
+    meta = {
+        "enable_fp_fusion": False,
+        "SYMMETRIC": symmetric,
+        "LOW": float(element.low),
+        "HIGH": float(element.high),
+    }
     if group > WIDEST:
         _chunks[(rows,)](x, y, group, **meta, CHUNK=WIDEST // 2, num_warps=8)
     else:

@@ -54,7 +54,7 @@ def fake_quantize(x: Tensor, element: Element, rule: str) -> Tensor:
     blocks = x.numel() // 32
     if blocks:
         _fake_quantize[(triton.cdiv(blocks, BLOCKS),)](
-            x, y, blocks, **constants(element, rule), BLOCKS=BLOCKS
+            x, y, blocks, **constants(element, rule), BLOCKS=BLOCKS, enable_fp_fusion=False
         )
     return y
 
@@ -79,6 +79,7 @@ def quantize(x: Tensor, element: Element, rule: str) -> tuple[Tensor, Tensor]:
             TO_MULTIPLES=2.0 ** (mantissa - least),
             SIGN=sign,
             BLOCKS=BLOCKS,
+            enable_fp_fusion=False,
         )
     return codes, shared
 

@@ -41,7 +41,7 @@ def block_sums(
         _block_sums[(rows,)](
             q, product, hessian.contiguous(), target.contiguous(), entry, step,
             alpha.contiguous(), beta.contiguous(), alphas, betas, q.shape[1], flips,
-            FLIPS=power_of_two(flips), COLUMNS=COLUMNS,
+            FLIPS=power_of_two(flips), COLUMNS=COLUMNS, enable_fp_fusion=True,
         )  # fmt: skip
     return alphas, betas
 

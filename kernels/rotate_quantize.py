@@ -27,7 +27,7 @@ from kernels.hadamard_plan import LEAST, against_blocks, tile_blocks
 from kernels.integer import fake_quantize_integer, integer_element
 from kernels.microscaling import BLOCK, ScaleRule, fake_quantize_microscaling
 from kernels.paths import Path, choose, differentiates
-from kernels.tiles import power_of_two
+from kernels.tiles import ELEMENTS, power_of_two
 from qcore.errors import KernelError
 
 MOST = 1 << 14
@@ -131,7 +131,14 @@ def _against(
         return f"groups of {group} do not line up with blocks of {block}"
     elif group > tile_blocks(block) * block:
         return f"groups of {group} exceed a tile of {tile_blocks(block) * block} features"
-    return against_blocks(x, block)
+    return against_blocks(x, block, tile_rows(block, order, group))
+
+
+def tile_rows(block: int, order: int, group: int | None) -> int:
+    """Rows of the twin's product in one tile: whole tokens where those share a scale."""
+    if group is not None:
+        return tile_blocks(block)
+    return max(padded_blocks(order // block), ELEMENTS // power_of_two(max(LEAST, block)))
 
 
 def padded_blocks(blocks: int) -> int:

@@ -17,20 +17,21 @@ from torch import Tensor
 
 from kernels import microscaling_triton
 from kernels.elements_triton import rounded_to, to_float32
-from kernels.hadamard_plan import tile_blocks
+from kernels.hadamard_plan import stages
 from kernels.hadamard_triton import (
     block_layout,
     exact_dot,
     load_blocks,
     load_matrix,
+    locate,
     programs,
     tile_warps,
     token_rows,
 )
 from kernels.integer_triton import quantize_rows
 from kernels.microscaling_triton import quantize_blocks
-from kernels.rotate_quantize import Integer, Quantizer, padded_blocks
-from kernels.tiles import ELEMENTS, warps
+from kernels.rotate_quantize import Integer, Quantizer, padded_blocks, tile_rows
+from kernels.tiles import warps
 
 
 def rotate_and_quantize(
@@ -45,17 +46,17 @@ def rotate_and_quantize(
     layout = block_layout(rows, order, block)
     if quantizer.group is None:
         held = padded_blocks(blocks)  # one token's
-        tile = max(held, ELEMENTS // layout["PADDED"])
-        group, tasks = held * layout["PADDED"], len(rows) * held
+        group = held * layout["PADDED"]
     else:
-        held, tile, group = blocks, tile_blocks(block), quantizer.group
-        tasks = len(rows) * blocks
-    _rotate_and_quantize[(min(triton.cdiv(tasks, tile), programs(x.device)),)](
+        held, group = blocks, quantizer.group
+    tile = tile_rows(block, order, quantizer.group)
+    tiles = triton.cdiv(len(rows) * held, tile)
+    _rotate_and_quantize[(min(tiles, programs(x.device)),)](
         rows, matrix.to(x.device, x.dtype).contiguous(),
         x if signs is None else signs.to(x.device, torch.int8), y,
-        tasks, held, blocks, **layout, **_constants(quantizer), SIGNED=signs is not None,
-        GROUP=group, TILE=tile, num_warps=max(tile_warps(block), warps(tile * layout["PADDED"])),
-        enable_fp_fusion=False,
+        tiles, len(rows), held, blocks, **layout, **_constants(quantizer), SIGNED=signs is not None,
+        GROUP=group, TILE=tile, STAGES=stages(block), enable_fp_fusion=False,
+        num_warps=max(tile_warps(block), warps(tile * layout["PADDED"])),
     )  # fmt: skip
     return y
 
@@ -79,7 +80,8 @@ def _rotate_and_quantize(
     matrix_ptr,
     signs_ptr,
     y_ptr,
-    tasks,
+    tiles,
+    tokens,
     held,
     blocks,
     stride,
@@ -102,15 +104,15 @@ def _rotate_and_quantize(
     SIGNED: tl.constexpr,
     GROUP: tl.constexpr,
     TILE: tl.constexpr,
+    STAGES: tl.constexpr,
 ):
-    """`held` tasks belong to a token, the first `blocks` of them to blocks that there are."""
+    """Every token has `held` rows of the product, the first `blocks` for blocks that there are."""
     matrix = load_matrix(matrix_ptr, BLOCK, PADDED)
     column = tl.arange(0, PADDED)
     groups: tl.constexpr = TILE * PADDED // GROUP
-    for tile in tl.range(tl.program_id(0), tl.cdiv(tasks, TILE), tl.num_programs(0), num_stages=1):
-        task = tile * tl.full((TILE,), TILE, tl.int64) + tl.arange(0, TILE)
-        token, block = task // held, (task % held).to(tl.int32)
-        inside = (task < tasks) & (block < blocks)
+    for tile in tl.range(tl.program_id(0), tiles, tl.num_programs(0), num_stages=STAGES):
+        token, block = locate(tile, held, TILE)
+        inside = (token < tokens) & (block < blocks)
         x = load_blocks(
             x_ptr, signs_ptr, token, block, inside, stride, fuller, least,
             FILLED, SIGNED, BLOCK, PADDED,
@@ -126,5 +128,5 @@ def _rotate_and_quantize(
             y = y * scale[:, None]
         y = tl.reshape(rounded_to(y, y_ptr.dtype.element_ty), (TILE, PADDED))
         mask = inside[:, None] & (column < BLOCK)[None, :]
-        row = token * blocks + block
-        tl.store(y_ptr + row[:, None] * BLOCK + column[None, :], y, mask=mask)
+        at = (token * blocks + block) * BLOCK
+        tl.store(y_ptr + at[:, None] + column[None, :], y, mask=mask)

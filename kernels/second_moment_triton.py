@@ -29,6 +29,7 @@ def add_second_moment(total: Tensor, x: Tensor) -> None:
     _add_second_moment[(tiles, tiles)](
         total, x, len(x), x.shape[1], total.stride(0), total.stride(1), x.stride(0),
         TILE=tile, TOKENS=TOKENS, num_warps=8 if large else 4, num_stages=3,
+        enable_fp_fusion=True,
     )  # fmt: skip
 
 

@@ -32,3 +32,16 @@ def awkward(rows: int, width: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
     x[2 % rows] *= torch.finfo(dtype).smallest_normal
     x[3 % rows] = torch.where(x[3 % rows] > 0, torch.finfo(dtype).max, -torch.finfo(dtype).max)
     return x.to(dtype)
+
+
+def same_values(found: Tensor, expected: Tensor) -> bool:
+    """Equal, zeros of either sign and any NaN alike."""
+    found, expected = found.cpu(), expected.cpu()
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return False
+    return bool(((found == expected) | (found.isnan() & expected.isnan())).all())
+
+
+def error(found: Tensor, exact: Tensor) -> float:
+    """Relative error in the Euclidean norm, in double."""
+    return float((found.cpu().double() - exact).norm() / exact.norm())
