@@ -60,7 +60,11 @@ def test_a_config_without_sizes_is_known_by_none(shop: Workshop, tmp_path):
             "block 7 does not divide 48, the width of down_proj",
             "choose 16, or leave",
         ),
-        ({"weights": {"format": "int4", "group": 10}}, "group 10 of int4 does not divide", "choose"),
+        (
+            {"weights": {"format": "int4", "group": 10}},
+            "group 10 of int4 does not divide",
+            "choose",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_runs(shop: Workshop, parts, fact, remedy):
