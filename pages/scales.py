@@ -92,13 +92,16 @@ def choose_channel(survey: Survey, over: str) -> int:
 def draw_objective(layer: Layer, channel: Channel, number: int, fmt: str) -> str:
     """The picture that explains the method; returns how much of the axis is drawn."""
     names = list(words.SPANS)
-    name = st.segmented_control(
-        "Scales drawn",
-        names,
-        key=state.settle(_PAGE, "span", names),
-        format_func=lambda name: words.SPANS[name].label,
-        required=True,
-        label_visibility="collapsed",
+    name = (
+        st.segmented_control(
+            "Scales drawn",
+            names,
+            key=state.settle(_PAGE, "span", names),
+            format_func=lambda name: words.SPANS[name].label,
+            required=True,
+            label_visibility="collapsed",
+        )
+        or names[0]
     )
     low, high = words.limits(channel, words.SPANS[name])
     st.plotly_chart(
@@ -138,12 +141,15 @@ def draw_survey(survey: Survey, over: str, number: int) -> None:
 def draw_rounded(channel: Channel) -> str:
     """What a scale does to the weights; returns whose is shown."""
     names = list(words.METHODS)
-    method = st.segmented_control(
-        "At the scale of",
-        names,
-        key=state.settle(_PAGE, "method", names, "piso"),
-        format_func=lambda name: words.METHODS[name],
-        required=True,
+    method = (
+        st.segmented_control(
+            "At the scale of",
+            names,
+            key=state.settle(_PAGE, "method", names, "piso"),
+            format_func=lambda name: words.METHODS[name],
+            required=True,
+        )
+        or names[-1]
     )
     st.plotly_chart(
         draw.rounded(channel, method),

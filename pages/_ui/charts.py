@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ def pareto(
     figure = go.Figure()
     table = _drawable(table, score, logarithmic=logarithmic)
     x, y = frames.numbers(table, size.column), frames.numbers(table, score.column)
-    groups = table.groupby(["method", "model"], sort=True).indices
+    groups = _groups(table)
     shapes = palette.symbols([model for _, model in groups])
     _draw_front(figure, table, x, y, score, labels=not small)
     # As arrays of characters: plotly copies every object of an array of them, for each figure.
@@ -108,6 +109,12 @@ def pareto(
     if len(table):
         _set_ticks(figure, size, x, [*y.tolist(), *line], logarithmic=logarithmic)
     return figure
+
+
+def _groups(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    """(method, model) → where its runs stand in the table, sorted."""
+    found: dict[Any, np.ndarray] = table.groupby(["method", "model"], sort=True).indices
+    return found
 
 
 def _drawable(table: pd.DataFrame, score: Axis, *, logarithmic: bool) -> pd.DataFrame:
@@ -171,8 +178,8 @@ def _labels(points: pd.DataFrame, x: np.ndarray, y: np.ndarray) -> list[str]:
     """Titles for the points of a front, left out where they would cover the one before."""
     across, up = np.log(x), np.log(np.maximum(np.abs(y), 1e-12))
     labels, at = [], -1
-    for place, row in enumerate(points.itertuples()):
-        lines = textwrap.wrap(str(row.short), _LABEL_LETTERS, break_long_words=False)
+    for place, short in enumerate(frames.words(points, "short")):
+        lines = textwrap.wrap(short, _LABEL_LETTERS, break_long_words=False)
         width = _LETTER_WIDTH * max(map(len, lines))
         near = at >= 0 and (
             across[place] - across[at] < width * max(np.ptp(across), 1e-9)

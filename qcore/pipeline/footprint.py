@@ -7,11 +7,12 @@ Records (losses, scores) are thousands of times smaller than arrays and are left
 
     always       the network; once quantized or rotated, its linears a second time, since the float
                  weights are kept to be put back; and what Python and its libraries take
+    mapped       all blocks' statistics, and their codes as they are made, from the cache's files
     capture      hidden states of all windows, one block's H (and G), a pass of activations
     rounding     float64 copies of the widest H and the stacked weights, for each core
     evaluation   hidden states of the windows, logits of a chunk
 
-What the formula leaves out (allocators, mapped files) it learns: past runs of the same network tell
+What the formula leaves out (allocators above all) it learns: past runs of the same network tell
 how far their true peak lay from their estimate, and that distance is added (`learned`).
 """
 
@@ -57,7 +58,10 @@ def memory_bytes(recipe: Recipe, facts: Facts) -> int:
     vocabulary = (facts.parameters - facts.linear_parameters) // size.hidden
     evaluation = scored * size.hidden * item
     evaluation += 3 * min(_LOGIT_ROWS, recipe.evaluation.length) * vocabulary * 4
-    return network + changed + max(capture, rounding, evaluation) + LIBRARIES
+    mapped = disk_bytes("quantize", recipe, facts)
+    if recipe.calibration is not None and mapped and recipe.rounding.inputs == "float":
+        mapped += disk_bytes("capture", recipe, facts)
+    return network + changed + mapped + max(capture, rounding, evaluation) + LIBRARIES
 
 
 def learned(history: Sequence[Past], model_digest: str, dtype: str, facts: Facts) -> int:

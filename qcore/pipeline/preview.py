@@ -124,12 +124,12 @@ def _all_known(parts: Sequence[int | None], join: Callable[[list[int]], int]) ->
 
 
 def _memory(keys: Keys, facts: Facts | None, history: History) -> int | None:
-    """What one run needs; never less than its libraries, whatever was learned."""
+    """What one run needs, as far as the formula and past runs can tell."""
     if facts is None:
         return None
     recipe, digest = keys.recipe, keys.inputs.source.digest
     beyond = footprint.learned(history.runs(), digest, recipe.model.dtype, facts)
-    return max(footprint.memory_bytes(recipe, facts) + beyond, footprint.LIBRARIES)
+    return footprint.memory_bytes(recipe, facts) + beyond
 
 
 def _disk(todo: Todo) -> int | None:
