@@ -9,6 +9,7 @@ from pages._ui import (
     bits_controls,
     bits_desk,
     bits_forecast,
+    bits_pins,
     bits_view,
     entry,
     frames,
@@ -61,7 +62,7 @@ def draw_maps(case: Case, shown: str) -> None:
         st.info(services.escape(report.precision.note), icon=":material/info:")
     layers, costs = case.table.layers, case.costs
     bits_view.maps(layers, formats, case.part, costs, None if report else wider.formats, pinned)
-    bits_controls.pin_form(layers, case.part, costs, formats)
+    bits_pins.form(layers, case.part, costs, formats)
     download(
         st, words.assignment_table(layers, formats, costs, pinned), "bits-assignment", "Maps as CSV"
     )
@@ -102,7 +103,7 @@ with services.guard():
             bits_controls.submit_buttons(case)
             draw_race(case, shown)
             draw_maps(case, shown)
-            rows = case.predicted()
+            rows = case.measured
         else:
             bits_desk.offer_measuring(contest)
             rows = words.measured(contest.reports, (), contest.part, None)

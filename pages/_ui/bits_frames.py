@@ -156,7 +156,7 @@ def headlines(case: Case) -> list[tuple[str, str, str, str]]:
                 f"Predicted {frames.metric_label(case.score.column)}",
                 wording.significant(told.value, 3),
                 wording.interval(told.low, told.high, 3),
-                "With the band in which 95 % of new runs should fall. Not measured: run it to know.",
+                "With the band in which 95 % of new runs should fall. Run it to know.",
             )
         )
     rows += [

@@ -10,7 +10,16 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import bits_charts, bits_controls, bits_maps, charts, frames, state, wording
+from pages._ui import (
+    bits_charts,
+    bits_controls,
+    bits_maps,
+    bits_pins,
+    charts,
+    frames,
+    state,
+    wording,
+)
 from pages._ui import bits_frames as words
 from pages._ui.download import download
 from qcore.recipe import Precision
@@ -93,7 +102,7 @@ def maps(
     left, right = st.columns(2, gap="large")
     with right:
         shown = bits_controls.choose_colour(part)
-    chosen = bits_controls.layer_picked(layers)
+    chosen = bits_pins.framed(layers)
     with left:
         _figure(
             "bits.map",
@@ -128,7 +137,7 @@ def _figure(key: str, chart: go.Figure, alt: str) -> None:
     st.plotly_chart(
         chart,
         key=key,
-        on_select=lambda: bits_controls.pick_layer(key),
+        on_select=lambda: bits_pins.pick(key),
         selection_mode="points",
         config=charts.config(key.replace(".", "-")),
         alt=alt,
@@ -159,7 +168,7 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
 
 
 def training(reports: Sequence[Report], shown: str) -> None:
-    """dMX's offsets over its steps, of the run that is shown or of the newest."""
+    """Offsets over dMX's steps, of the run that is shown or of the newest."""
     learned = {r.id: r for r in reports if r.precision and r.precision.trajectory}
     if not learned:
         return
