@@ -57,11 +57,12 @@ def draw_maps(case: Case, shown: str) -> None:
     pinned = set() if report else words.pinned(case.table.layers, case.part)
     wider = case.wider(words.STEP)
     st.subheader("Which layers get how many bits?", anchor=False)
-    bits_controls.choose_shown(case.contest)
     if report and report.precision and report.precision.note:
         st.info(services.escape(report.precision.note), icon=":material/info:")
     layers, costs = case.table.layers, case.costs
-    bits_view.maps(layers, formats, case.part, costs, None if report else wider.formats, pinned)
+    bits_view.maps(
+        case.contest, layers, formats, case.part, costs, None if report else wider.formats, pinned
+    )
     bits_pins.form(layers, case.part, costs, formats)
     download(
         st, words.assignment_table(layers, formats, costs, pinned), "bits-assignment", "Maps as CSV"

@@ -197,12 +197,13 @@ def _hover(group: pd.DataFrame, score: Axis) -> list[str]:
     return lines
 
 
-def trajectory(path: Trajectory, budget: float) -> go.Figure:
+def trajectory(path: Trajectory, budget: float, formats: int) -> go.Figure:
     """DMX's training: loss and average bits above, every layer's offset below.
 
     Args:
         path: what the run kept.
         budget: that it trained towards; NaN draws no line.
+        formats: how many there were; dotted lines part their offsets (`qcore.precision.budget`).
     """
     figure = make_subplots(
         rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.05, row_heights=[0.2, 0.2, 0.6]
@@ -225,16 +226,9 @@ def trajectory(path: Trajectory, budget: float) -> go.Figure:
             col=1,
         )
     if math.isfinite(budget):
-        figure.add_shape(
-            type="line",
-            xref="x2 domain",
-            yref="y2",
-            x0=0,
-            x1=1,
-            y0=budget,
-            y1=budget,
-            line={"color": palette.NEUTRAL, "width": 1, "dash": "dash"},
-        )
+        _draw_level(figure, 2, budget, "dash")
+    for step in range(formats - 1):
+        _draw_level(figure, 3, (2 * step + 1) / (formats - 1), "dot")
     by_projection: dict[str, list[str]] = {}
     for layer in path.offsets:
         by_projection.setdefault(layer.rsplit(".", 1)[-1], []).append(layer)
@@ -276,3 +270,17 @@ def trajectory(path: Trajectory, budget: float) -> go.Figure:
     figure.update_yaxes(title="bits", row=2, col=1)
     figure.update_yaxes(title="offset β̂", row=3, col=1)
     return figure
+
+
+def _draw_level(figure: go.Figure, row: int, level: float, dash: str) -> None:
+    """A line across one row of the training's figure."""
+    figure.add_shape(
+        type="line",
+        xref=f"x{row} domain",
+        yref=f"y{row}",
+        x0=0,
+        x1=1,
+        y0=level,
+        y1=level,
+        line={"color": palette.NEUTRAL, "width": 1, "dash": dash},
+    )

@@ -157,20 +157,23 @@ def choose_budget(reach: tuple[float, float], wanted: float | None) -> float:
     if len(options) < 2:
         st.caption(f"Everything is pinned: {reach[1]:.3f} bits.")
         return reach[1]
-    given = st.session_state.get(f"{PAGE}.budget", st.query_params.get("budget"))
-    try:
-        near = float(given) if given is not None else wanted
-    except ValueError:
-        near = wanted
-    near = near if near is not None else (options[0] + options[-1]) / 2
-    closest = min(options, key=lambda option: abs(option - near))
+    # A slider with other ends is another widget: the budget goes over by way of the address.
+    key = f"{PAGE}.budget.{low}-{high}"
+    if key not in st.session_state:
+        kept = st.session_state.get(f"kept.{PAGE}", {})
+        given = st.query_params.get("budget", kept.get("budget", wanted))
+        try:
+            near = (options[0] + options[-1]) / 2 if given is None else float(given)
+        except ValueError:
+            near = options[0]
+        st.session_state[key] = min(options, key=lambda option: abs(option - near))
     return st.slider(
         "Budget: average bits",
         min_value=options[0],
         max_value=options[-1],
         step=0.05,
         format="%.2f",
-        key=state.settle(PAGE, "budget", options, closest),
+        key=key,
     )
 
 

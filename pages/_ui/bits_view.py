@@ -21,6 +21,7 @@ from pages._ui import (
     wording,
 )
 from pages._ui import bits_frames as words
+from pages._ui.contests import Contest
 from pages._ui.download import download
 from qcore.recipe import Precision
 from qcore.report import Report
@@ -77,11 +78,12 @@ def shares(
         config=charts.config("projections"),
         alt="Formats by projection",
     )
-    st.caption(f"{words.kept_wide(table)} What to notice: in the dMX paper down and v are.")
+    st.caption(f"{words.kept_wide(table)} In the dMX paper down and v are.")
     download(st, table, "bits-projections")
 
 
 def maps(
+    contest: Contest,
     layers: Sequence[LayerSize],
     formats: Mapping[str, str],
     part: Precision,
@@ -92,14 +94,17 @@ def maps(
     """The assignment and the sensitivities side by side.
 
     Args:
+        contest: whose assignments can be shown.
         layers: all of the network.
-        formats: by layer.
+        formats: by layer, of the assignment shown.
         part: its formats and its measure.
         costs: of every layer in every format.
         after: what the next larger budget gives; None where none is solved.
         pinned: layers whose format is given.
     """
     left, right = st.columns(2, gap="large")
+    with left:
+        bits_controls.choose_shown(contest)
     with right:
         shown = bits_controls.choose_colour(part)
     chosen = bits_pins.framed(layers)
@@ -156,6 +161,7 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
         hide_index=True,
         height=min(38 + 35 * len(table), 320),
         key="bits.moves.table",
+        column_order=["layer", "from", "to", "saved", "weights"],
         column_config={
             "layer": "Layer",
             "from": "From",
@@ -186,16 +192,16 @@ def training(reports: Sequence[Report], shown: str) -> None:
         return
     budget = math.nan if part.budget is None else part.budget
     st.plotly_chart(
-        bits_charts.trajectory(precision.trajectory, budget),
+        bits_charts.trajectory(precision.trajectory, budget, len(part.formats)),
         key="bits.training",
         config=charts.config("dmx"),
         alt=f"dMX's training of {len(precision.trajectory.offsets)} offsets",
     )
     st.caption(
         "Loss and average bits above, every layer's offset below, coloured by projection. What to "
-        "notice: offsets part early, while the gate is soft; once the temperature rises (the last "
-        "steps) each falls to one side. An offset above 1 makes a layer wide, of two formats; of "
-        "three, ½ and 3/2 are the thresholds."
+        "notice: which projections rise first. Where an offset ends between the dotted lines "
+        "decides the layer's format, the widest above them all; as the gate's temperature rises, "
+        "each falls to one side."
     )
     download(st, words.trajectory_table(learned[run]), "bits-training")
 
