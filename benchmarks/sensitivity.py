@@ -1,8 +1,9 @@
-"""Sensitivities of a block's linears in every format, against one whole forward for each of them.
+"""Sensitivities of all linears in every format, against one whole forward for each of them.
 
-The whole forward is `model(...)` with one weight replaced, and the divergence of its logits, all at
-once, from kept float log-probabilities. The first, middle and last block stand for all: the cost
-falls linearly with the block.
+The whole forward is `model(...)` with one weight replaced and one input quantized, and the
+divergence of its logits, all at once, from kept float log-probabilities. The sensitivities of the
+first, the middle and the last block stand for all blocks (the cost falls linearly from the first to
+the last); the passes in float that all blocks share are measured apart and count once.
 Run: python -m benchmarks.sensitivity [--windows 1] [--length 256]
 """
 
@@ -19,6 +20,7 @@ from qcore.home import home
 from qcore.models.families import blocks, linear_module, linears
 from qcore.models.loading import load, resolve
 from qcore.models.surgery import changed
+from qcore.precision.replay import Replay
 from qcore.precision.sensitivity import measure
 from qcore.recipe import ModelRef
 from qcore.rounding.rtn import rtn
@@ -79,30 +81,39 @@ def main() -> None:
 
         return run
 
-    names = {index: f"block {index + 1} of {count}" for index in picked}
+    @torch.no_grad()
+    def shared():
+        replay = Replay(model, text)
+        for index in range(count):
+            replay.advance(index)
+
     seconds = interleave(
-        {"whole forward": whole, **{names[index]: block(index) for index in picked}},
+        {
+            "whole forward": whole,
+            "float passes": shared,
+            **{f"block {index + 1}": block(index) for index in picked},
+        },
         repeats=given.repeats,
     )
-    one = seconds["whole forward"]
-    variants = len(layers) // len(picked) * len(FORMATS)
-    costs = {names[index]: seconds[names[index]] for index in picked}
-    # The first and last block stand for one each, the middle one for those between.
-    mean = (costs[names[0]] + costs[names[count - 1]]) / count / 2
-    mean = (
-        sum(costs.values()) / len(costs)
-        if count < 3
-        else mean + costs[names[count // 2]] * (1 - 1 / count)
-    )
+    one, passes = seconds["whole forward"], seconds["float passes"]
+    per_block = 7 * len(FORMATS)
+    own = [seconds[f"block {index + 1}"] - passes for index in picked]
+    whole_table = passes + count * sum(own) / len(own)
     rows = [
         {
-            "what": name,
-            "variants": 1 if name == "whole forward" else variants,
-            "tokens": text.numel(),
-            "cpu_seconds": value,
-            "over_whole": value / one / (1 if name == "whole forward" else variants),
+            "what": what,
+            "variants": variants,
+            "cpu_seconds": cost,
+            "over_whole": cost / one / variants,
         }
-        for name, value in {**seconds, "mean over blocks": mean}.items()
+        for what, variants, cost in (
+            ("whole forward", 1, one),
+            *(
+                (f"block {index + 1}", per_block, cost)
+                for index, cost in zip(picked, own, strict=True)
+            ),
+            ("all blocks, float passes included", count * per_block, whole_table),
+        )
     ]
     print(table(rows))
     save("sensitivity", rows)

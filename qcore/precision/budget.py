@@ -84,6 +84,21 @@ def assign(
     )
 
 
+def require_solvable(
+    layers: Sequence[LayerSize], part: Precision, *, group: int | None = None
+) -> None:
+    """Refuse what no assignment can meet, before anything is measured or learned.
+
+    Raises:
+        InvalidRecipe: as `assign`, but for tables and offsets.
+    """
+    problem = problem_of(layers, part, group)
+    if part.budget is None:
+        _pinned(problem)
+    else:
+        problem.window(part.budget)
+
+
 class Assigner:
     """Assignments for any budget, prepared once; `at` takes milliseconds. Arguments as `assign`."""
 
@@ -117,7 +132,7 @@ class Assigner:
             InvalidRecipe: as `assign`.
         """
         if self._part.method == "manual":
-            return self._answer(self._manual())
+            return self._answer(_pinned(self._problem))
         if budget is None:
             raise InvalidRecipe(f"{self._part.method} needs a budget", remedy="set budget to bits")
         window = self._problem.window(budget)
@@ -136,15 +151,6 @@ class Assigner:
             case "dmx":
                 choice, note = self._rounded(window)
         return self._answer(choice, note)
-
-    def _manual(self) -> list[int]:
-        free = [unit.name for unit in self._problem.units if unit.pin is None]
-        if free:
-            raise InvalidRecipe(
-                f"{len(free)} of {len(self._problem.units)} choices have no pin, {free[0]} first",
-                remedy="pin every layer, its projection or its block, or choose another method",
-            )
-        return self._problem.narrowest
 
     def _uniform(self, window: Window) -> tuple[list[int], str]:
         problem, choice = self._problem, self._problem.narrowest
@@ -243,6 +249,21 @@ class Assigner:
             note,
             gap,
         )
+
+
+def _pinned(problem: Problem) -> list[int]:
+    """The choice that the pins leave no doubt about.
+
+    Raises:
+        InvalidRecipe: a unit has none.
+    """
+    free = [unit.name for unit in problem.units if unit.pin is None]
+    if free:
+        raise InvalidRecipe(
+            f"{len(free)} of {len(problem.units)} choices have no pin, {free[0]} first",
+            remedy="pin every layer, its projection or its block, or choose another method",
+        )
+    return problem.narrowest
 
 
 def _in_order(unit: int, at: int) -> float:

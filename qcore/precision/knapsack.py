@@ -1,11 +1,11 @@
-"""The multiple-choice knapsack, solved once for all budgets.
+"""The multiple-choice knapsack, prepared once for all budgets.
 
 Each unit u takes one option j of weight w_uj and cost c_uj; find the least Σ c with Σ w ≤ C.
 
 Options that another one of the same unit beats in weight and cost are dropped, each unit's least
 weight is taken off, and what is left is divided by its greatest common divisor. Layers of one
 network have few different sizes, so few *cells* remain: 1,920 for a model of 135 million parameters
-in three formats, 3,328 for one of 8 billion. The recurrence over capacities c = 0 … Σ max w,
+in three formats, 1,664 for one of 8 billion. The recurrence over capacities c = 0 … Σ max w,
 
     best_u(c) = min_j  best_{u−1}(c − w_uj) + c_uj,    best_0(c) = 0,
 
@@ -13,23 +13,25 @@ then costs (units × options × cells) additions, and holds the answer for *ever
 is one walk back through the chosen options. It is exact, and makes no assumption about costs: they
 may be negative, and a heavier option may cost more.
 
-Should more than `CELLS` cells remain (many unrelated widths), weights are rounded up to a grid of
-as many. What comes out still fits, and `bound` says how far from the best it can be: the optimum of
-the relaxation in which a unit may mix its options, which no choice can beat.
+Where more than `CELLS` cells remain (widths that share no factor), weights are rounded up to a grid
+of as many. What comes out still fits, and is close enough to a lower bound for an exact search of
+the few options that the bound leaves open (`qcore.precision.relaxation`). Should even these be too
+many, the choice stands, and the bound says how far from the best it can be at most.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import UInt8
 
-CELLS = 1 << 17
-"""Most capacities for which the recurrence is kept: 128 units of them take 8 MB on average."""
+from qcore.precision.relaxation import relax, search, undominated
+
+CELLS = 1 << 15
+"""Most capacities for which the recurrence is kept: 128 units of them take 2 MB on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +49,13 @@ class Solution:
     bound: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Option:
-    index: int
-    weight: int
-    cost: float
-
-
 class Knapsack:
     """Units and their options, ready for any capacity.
 
     Args:
         weights: by unit and option, whole numbers.
         costs: by unit and option, finite.
-        cells: most capacities to keep; fewer make it faster and no longer exact.
+        cells: most capacities to keep; a capacity then takes a search where there are more.
     """
 
     def __init__(
@@ -70,14 +65,15 @@ class Knapsack:
         *,
         cells: int = CELLS,
     ):
-        self._units = [_undominated(*unit) for unit in zip(weights, costs, strict=True)]
-        self._least = sum(options[0].weight for options in self._units)
-        extra = [[o.weight - options[0].weight for o in options] for options in self._units]
-        divisor = math.gcd(*(weight for row in extra for weight in row)) or 1
-        total = sum(row[-1] for row in extra)
-        self.exact = total // divisor <= cells
-        self._grid = divisor if self.exact else -(-total // cells)
-        self._cells = [[-(-weight // self._grid) for weight in row] for row in extra]
+        self._least = sum(min(row) for row in weights)
+        units = [undominated(*unit) for unit in zip(weights, costs, strict=True)]
+        self._divisor = math.gcd(*(option.weight for unit in units for option in unit)) or 1
+        self._units = [
+            [replace(option, weight=option.weight // self._divisor) for option in unit]
+            for unit in units
+        ]
+        self._grid = max(1, -(-sum(unit[-1].weight for unit in self._units) // cells))
+        self._cells = [[-(-option.weight // self._grid) for option in unit] for unit in self._units]
         self._taken = self._sweep()
 
     def solve(self, capacity: int) -> Solution:
@@ -86,20 +82,19 @@ class Knapsack:
         Raises:
             ValueError: nothing fits.
         """
-        room = capacity - self._least
-        if room < 0:
+        if capacity < self._least:
             raise ValueError(f"capacity {capacity} is less than {self._least}, the least weight")
-        cell, picked = room // self._grid, []
-        for taken, cells in zip(reversed(self._taken), reversed(self._cells), strict=True):
-            picked.append(int(taken[min(cell, len(taken) - 1)]))
-            cell = min(cell, len(taken) - 1) - cells[picked[-1]]
-        picked.reverse()
-        if not self.exact:
-            self._use_up(picked, room)
-        chosen = [options[at] for options, at in zip(self._units, picked, strict=True)]
-        cost = math.fsum(option.cost for option in chosen)
-        bound = cost if self.exact else min(cost, self._relaxed(room))
-        return Solution(tuple(option.index for option in chosen), cost, bound)
+        room = (capacity - self._least) // self._divisor
+        picked = self._walk(room)
+        if self._grid == 1:
+            return self._solution(picked)
+        self._use_up(picked, room)
+        found, bound = self._solution(picked), relax(self._units, room)
+        try:
+            better = search(self._units, room, bound, found.cost)
+        except OverflowError:
+            return Solution(found.choice, found.cost, min(bound.value, found.cost))
+        return found if better is None else self._solution(better)
 
     def _sweep(self) -> list[UInt8[np.ndarray, " cells"]]:
         """By unit and cell, the option that the recurrence takes there.
@@ -118,58 +113,32 @@ class Knapsack:
             rows.append(taken)
         return rows
 
+    def _walk(self, room: int) -> list[int]:
+        """The recurrence's choice, from the last unit to the first."""
+        cell, picked = room // self._grid, []
+        for taken, cells in zip(reversed(self._taken), reversed(self._cells), strict=True):
+            cell = min(cell, len(taken) - 1)
+            picked.append(int(taken[cell]))
+            cell -= cells[picked[-1]]
+        return picked[::-1]
+
     def _use_up(self, picked: list[int], room: int) -> None:
         """Spend what rounding up has left, on the option that saves most while one fits."""
+        left = room - sum(unit[at].weight for unit, at in zip(self._units, picked, strict=True))
         while True:
-            left = room - sum(self._extra(unit, at) for unit, at in enumerate(picked))
             saving, unit, at = max(
                 (options[picked[unit]].cost - option.cost, unit, at)
                 for unit, options in enumerate(self._units)
                 for at, option in enumerate(options)
-                if self._extra(unit, at) - self._extra(unit, picked[unit]) <= left
+                if option.weight - options[picked[unit]].weight <= left
             )
             if saving <= 0:
                 return
+            left -= self._units[unit][at].weight - self._units[unit][picked[unit]].weight
             picked[unit] = at
 
-    def _extra(self, unit: int, at: int) -> int:
-        return self._units[unit][at].weight - self._units[unit][0].weight
-
-    def _relaxed(self, room: int) -> float:
-        """The least cost if units may mix options: along their lower hulls, steepest step first."""
-        cost = math.fsum(options[0].cost for options in self._units)
-        steps = [step for options in self._units for step in _hull_steps(options)]
-        for weight, change in sorted(steps, key=lambda step: step[1] / step[0]):
-            share = min(1.0, room / weight)
-            cost += share * change
-            room -= weight
-            if room <= 0:
-                break
-        return cost
-
-
-def _undominated(weights: Sequence[int], costs: Sequence[float]) -> list[_Option]:
-    """Options by rising weight and falling cost; of equal ones the first."""
-    options = sorted(
-        (_Option(at, *pair) for at, pair in enumerate(zip(weights, costs, strict=True))),
-        key=lambda option: (option.weight, option.cost, option.index),
-    )
-    kept = options[:1]
-    for option in options[1:]:
-        if option.cost < kept[-1].cost:
-            kept.append(option)
-    return kept
-
-
-def _hull_steps(options: Sequence[_Option]) -> list[tuple[int, float]]:
-    """Steps (weight, change of cost) along the lower convex hull of options."""
-    hull: list[_Option] = []
-    for option in options:
-        while len(hull) > 1 and _slope(hull[-2], hull[-1]) >= _slope(hull[-1], option):
-            hull.pop()
-        hull.append(option)
-    return [(b.weight - a.weight, b.cost - a.cost) for a, b in pairwise(hull)]
-
-
-def _slope(first: _Option, second: _Option) -> float:
-    return (second.cost - first.cost) / (second.weight - first.weight)
+    def _solution(self, picked: Sequence[int]) -> Solution:
+        """The choice, nothing cheaper being known to fit."""
+        chosen = [options[at] for options, at in zip(self._units, picked, strict=True)]
+        cost = math.fsum(option.cost for option in chosen)
+        return Solution(tuple(option.index for option in chosen), cost, cost)

@@ -13,7 +13,8 @@ for as long as it runs, and come back whatever happens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,28 +56,15 @@ class Replay:
 
     @torch.no_grad()
     def capture(self, block: int) -> Captured:
-        """What each linear of the block at whose door the windows are is given, and gives out."""
-        captured: Captured = {}
-        handles = []
-        for site in block_sites(self._model, block):
-            for linear in site.linears:
-
-                def keep(
-                    module: nn.Module,
-                    inputs: tuple[Tensor],
-                    output: Tensor,
-                    linear: Linear = linear,
-                ) -> None:
-                    captured[linear] = (inputs[0], output)
-
+        """What each linear of `block`, at whose door the windows are, is given and gives out."""
+        seen: Captured = {}
+        linears = [x for site in block_sites(self._model, block) for x in site.linears]
+        with ExitStack() as hooks:
+            for linear in linears:
                 module = linear_module(self._model, linear)
-                handles.append(module.register_forward_hook(keep))
-        try:
+                hooks.enter_context(module.register_forward_hook(partial(_keep, seen, linear)))
             self._block(block, self._hidden)
-        finally:
-            for handle in handles:
-                handle.remove()
-        return captured
+        return {linear: seen[linear] for linear in linears}
 
     @torch.no_grad()
     def behind(
@@ -149,6 +137,12 @@ class Replay:
 
     def _finish(self, hidden: Tensor) -> Float[Tensor, "sequences length width"]:
         return self._model.get_submodule(family_of(self._model).final_norm)(hidden)
+
+
+def _keep(
+    seen: Captured, linear: Linear, module: nn.Module, inputs: tuple[Tensor], output: Tensor
+) -> None:
+    seen[linear] = inputs[0], output
 
 
 class _Recording(nn.Module):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -74,17 +75,16 @@ def measure(
             f"windows of shape {tuple(windows.shape)} hold no prediction to compare",
             remedy="give at least 1 window of at least 2 tokens",
         )
-    sizes = layer_sizes(model)
     replay = Replay(model, windows)
     done, total = 0, sum(count - block for block in wanted)
+
+    def passed(block: int) -> None:
+        nonlocal done
+        done += 1
+        progress(done, total, f"layers of block {block + 1} of {count}, one by one")
+
     for block in range(wanted[-1] + 1):
         if block in wanted:
-
-            def passed(block: int = block) -> None:
-                nonlocal done
-                done += 1
-                progress(done, total, f"layers of block {block + 1} of {count}, one by one")
-
             captured = replay.capture(block)
             hidden = [
                 replay.behind(
@@ -92,17 +92,17 @@ def measure(
                 )
                 for linear, seen in captured.items()
             ]
-            passed()
-            kl, loss = replay.costs(block, torch.cat(hidden), passed)
+            passed(block)
+            kl, loss = replay.costs(block, torch.cat(hidden), partial(passed, block))
             yield BlockSensitivity(
                 block=block,
-                layers=tuple(layer for layer in sizes if layer.block == block),
+                layers=tuple(layer for layer in layer_sizes(model) if layer.block == block),
                 formats=tuple(formats),
                 kl=_rows(kl, captured, formats),
                 loss=_rows(loss, captured, formats),
-                proxy=tuple(tuple(proxy(item, name) for name in formats) for item in captured)
-                if proxy
-                else (),
+                proxy=tuple(
+                    tuple(proxy(linear, name) for name in formats) for linear in captured if proxy
+                ),
                 tokens=len(windows) * (windows.shape[1] - 1),
             )
         replay.advance(block)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qcore.errors import InvalidRecipe
-from qcore.precision.budget import Assigner, assign
+from qcore.precision.budget import Assigner, assign, require_solvable
 from qcore.precision.counting import average_bits
 from qcore.recipe.precision import Pin, Precision, Probe
 from tests.precision.made_layers import DEMO, made_layers, made_table
@@ -262,3 +262,22 @@ def test_dmx_without_offsets_is_refused():
         assign(LAYERS, part)
     with pytest.raises(InvalidRecipe, match=r"0\.self_attn\.q_proj has no learned offset"):
         assign(LAYERS, part, offsets={})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": 7.9, "pins": (Pin("down_proj", MX[0]),)}, "with 30 pinned reach 4 to 7 bits"),
+        ({"pins": (Pin("lm_head", MX[0]),)}, "matches none"),
+        ({"pins": (Pin("gate_proj", MX[0]), Pin("up_proj", MX[1]))}, "share one format"),
+        ({"method": "manual", "budget": None}, "120 of 120 choices have no pin"),
+    ],
+)
+@pytest.mark.parametrize("method", ["kl", "knapsack", "dmx"])
+def test_what_no_assignment_can_meet_is_refused_before_anything_is_measured(
+    method, changes, message
+):
+    part = Precision(method=method, formats=MX, budget=5.0)
+    require_solvable(LAYERS, part)
+    with pytest.raises(InvalidRecipe, match=message):
+        require_solvable(LAYERS, replace(part, **changes))

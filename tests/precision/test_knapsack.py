@@ -1,10 +1,12 @@
 import itertools
 import math
+import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qcore.precision import knapsack, relaxation
 from qcore.precision.knapsack import Knapsack
 
 
@@ -34,32 +36,48 @@ def totals(weights, costs, choice):
     )
 
 
-@given(instances())
-def test_every_capacity_has_the_cost_of_brute_force(instance):
+@settings(max_examples=150, deadline=None)
+@given(instances(), st.sampled_from((knapsack.CELLS, 1, 2, 5, 12)))
+def test_every_capacity_has_the_cost_of_brute_force_whatever_the_grid(instance, cells):
     weights, costs = instance
     known = every_choice(weights, costs)
-    knapsack = Knapsack(weights, costs)
-    assert knapsack.exact
+    prepared = Knapsack(weights, costs, cells=cells)
     for capacity in {weight for weight, _ in known} | {max(known)[0] + 1}:
-        found = knapsack.solve(capacity)
+        found = prepared.solve(capacity)
         spent, cost = totals(weights, costs, found.choice)
         assert spent <= capacity
         assert cost == found.cost == found.bound
         assert cost == min(cost for weight, cost in known if weight <= capacity)
 
 
+@settings(deadline=None)
 @given(instances(), st.integers(1, 12))
-def test_on_a_coarse_grid_the_choice_fits_and_the_bound_holds(instance, cells):
+def test_without_room_for_a_search_the_choice_fits_and_the_bound_holds(instance, cells):
     weights, costs = instance
     known = every_choice(weights, costs)
-    knapsack = Knapsack(weights, costs, cells=cells)
-    for capacity in {weight for weight, _ in known}:
-        found = knapsack.solve(capacity)
-        best = min(cost for weight, cost in known if weight <= capacity)
-        spent, cost = totals(weights, costs, found.choice)
-        assert spent <= capacity
-        assert cost == found.cost
-        assert found.bound - 1e-9 <= best <= found.cost
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(relaxation, "STATES", 0)
+        for capacity in {weight for weight, _ in known}:
+            found = Knapsack(weights, costs, cells=cells).solve(capacity)
+            best = min(cost for weight, cost in known if weight <= capacity)
+            spent, cost = totals(weights, costs, found.choice)
+            assert spent <= capacity
+            assert cost == found.cost
+            assert found.bound - 1e-9 <= best <= found.cost
+
+
+def test_large_instances_have_one_answer_on_any_grid():
+    draw = random.Random(5)
+    for _ in range(3):
+        sizes = [draw.randrange(1000, 20000) for _ in range(40)]
+        weights = [[4 * size, 6 * size, 8 * size] for size in sizes]
+        costs = [[10 ** draw.uniform(-5, -2) * 4.0**-at for at in range(3)] for _ in weights]
+        capacity = int(5.3 * sum(sizes))
+        exact = Knapsack(weights, costs, cells=1 << 23).solve(capacity)
+        assert exact.bound == exact.cost
+        for cells in (100, 4096):
+            found = Knapsack(weights, costs, cells=cells).solve(capacity)
+            assert found.cost == found.bound == pytest.approx(exact.cost, rel=1e-12)
 
 
 def test_a_heavier_option_that_costs_more_is_never_taken():
