@@ -232,7 +232,9 @@ def trajectory(path: Trajectory, budget: float, formats: int) -> go.Figure:
     by_projection: dict[str, list[str]] = {}
     for layer in path.offsets:
         by_projection.setdefault(layer.rsplit(".", 1)[-1], []).append(layer)
-    for projection, names in by_projection.items():
+    known = list(PROJECTION_COLOURS)
+    for projection in sorted(by_projection, key=lambda p: known.index(p) if p in known else 99):
+        names = by_projection[projection]
         # One trace with gaps: a trace for each of some hundred layers would be slow to draw.
         gap = np.array([np.nan], dtype=np.float32)
         x = np.concatenate([np.concatenate([steps, gap]) for _ in names])

@@ -67,6 +67,10 @@ class Desk:
             return self._tables[key]
         return None
 
+    def forget(self) -> None:
+        """Ask the cache for every table anew."""
+        self._tables.clear()
+
     def _report(self, name: str) -> Report | None:
         try:
             return self._library.get(name)
@@ -244,7 +248,7 @@ def invite() -> None:
                 "Measure sensitivities",
                 type="primary",
                 icon=":material/play_arrow:",
-                key="bits.measure",
+                key="bits.measuring",
                 help="Queues one run of the demo model and shows its progress: some minutes on a "
                 "laptop CPU.",
             ):
@@ -262,7 +266,7 @@ def offer_measuring(contest: Contest) -> None:
         icon=":material/info:",
     )
     if st.button(
-        "Measure sensitivities", type="primary", icon=":material/play_arrow:", key="bits.measure"
+        "Measure sensitivities", type="primary", icon=":material/play_arrow:", key="bits.measuring"
     ):
         summary.submit([measuring_recipe(contest, services.library())])
 

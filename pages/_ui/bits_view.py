@@ -186,6 +186,7 @@ def training(reports: Sequence[Report], shown: str) -> None:
             list(learned),
             index=list(learned).index(run),
             format_func=lambda name: bits_controls.run_label(learned[name]),
+            key="bits.training.run",
         )
     precision, part = learned[run].precision, learned[run].recipe.precision
     if precision is None or precision.trajectory is None or part is None:
