@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from pages._ui import (
@@ -9,6 +11,7 @@ from pages._ui import (
     bits_controls,
     bits_desk,
     bits_forecast,
+    bits_pins,
     bits_view,
     downloads,
     entry,
@@ -19,16 +22,24 @@ from pages._ui import bits_frames as words
 from pages._ui.bits_desk import Case
 from pages._ui.contests import Contest
 
+if TYPE_CHECKING:
+    from qcore.precision.table import SensitivityTable
 
-def choose_case(contest: Contest, score: frames.Axis) -> Case | None:
-    """The rules and the budget, and what they give; None where no sensitivities are cached."""
+
+def read_table(contest: Contest) -> SensitivityTable | None:
+    """The contest's sensitivities, if the cache has them."""
     with services.guard(), st.spinner("Reading sensitivities …"):
-        table = bits_desk.desk().table(contest)
-        if table is not None:
-            part = bits_controls.rules(contest, table)
-            reach = bits_desk.assigner(contest, table, part).reach
-            budget = bits_controls.choose_budget(reach, contest.part.budget)
-            return bits_desk.case(contest, score, table, part, budget)
+        return bits_desk.desk().table(contest)
+    return None
+
+
+def choose_case(contest: Contest, score: frames.Axis, table: SensitivityTable) -> Case | None:
+    """The rules, the budget, and what they give; None, said in a sentence, where they cannot be."""
+    with services.guard():
+        part = bits_controls.rules(contest, table)
+        reach = bits_desk.assigner(contest, table, part).reach
+        budget = bits_controls.choose_budget(reach, contest.part.budget)
+        return bits_desk.case(contest, score, table, part, budget)
     return None
 
 
@@ -56,12 +67,13 @@ def draw_maps(case: Case, shown: str) -> None:
     pinned = set() if report else words.pinned(case.table.layers, case.part)
     wider = case.wider(words.STEP)
     st.subheader("Which layers get how many bits?", anchor=False)
-    bits_controls.choose_shown(case.contest)
     if report and report.precision and report.precision.note:
         st.info(services.escape(report.precision.note), icon=":material/info:")
     layers, costs = case.table.layers, case.costs
-    bits_view.maps(layers, formats, case.part, costs, None if report else wider.formats, pinned)
-    bits_controls.pin_form(layers, case.part, costs, formats)
+    bits_view.maps(
+        case.contest, layers, formats, case.part, costs, None if report else wider.formats, pinned
+    )
+    bits_pins.form(layers, case.part, costs, formats)
     downloads.as_csv(
         st.container(),
         words.assignment_table(layers, formats, costs, pinned),
@@ -98,20 +110,22 @@ with services.guard():
         bits_desk.invite()
     else:
         contest, score = bits_controls.choose_contest(found)
-        case = choose_case(contest, score)
         shown = bits_controls.shown_run(contest)
+        table, case = read_table(contest), None
+        if table is not None:
+            case = choose_case(contest, score, table)
         if case is not None:
             bits_view.headline(words.headlines(case))
             bits_controls.submit_buttons(case)
             draw_race(case, shown)
             draw_maps(case, shown)
-            rows = case.predicted()
+            rows = case.measured
         else:
-            bits_desk.offer_measuring(contest)
+            if table is None:
+                bits_desk.offer_measuring(contest)
             rows = words.measured(contest.reports, (), contest.part, None)
-            bits_view.race(
-                bits_charts.quality(rows, score, "bits", selected=shown), score, len(rows)
-            )
+            figure = bits_charts.quality(rows, score, "bits, as each run counts", selected=shown)
+            bits_view.race(figure, score, len(rows))
         st.subheader("What was measured?", anchor=False)
         bits_view.run_table(rows)
         bits_view.training(contest.budgeted, shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +13,11 @@ from plotly.subplots import make_subplots
 
 from pages._ui import frames, palette, wording
 from pages._ui.bits_frames import short_projection
-from pages._ui.charts import log_ticks
+from pages._ui.charts import error_bars, log_ticks
 from pages._ui.frames import Axis
 
 if TYPE_CHECKING:
+    from pages._ui.bits_forecast import Told
     from qcore.report import Trajectory
 
 PROJECTION_COLOURS = {
@@ -35,8 +37,8 @@ def quality(
     score: Axis,
     bits_label: str,
     *,
-    curve: pd.DataFrame | None = None,
-    here: pd.DataFrame | None = None,
+    curve: Sequence[Told] = (),
+    here: Sequence[Told] = (),
     budget: float = math.nan,
     reference: float = math.nan,
     selected: str = "",
@@ -47,95 +49,122 @@ def quality(
         table: rows of `bits_frames.measured`.
         score: what runs along y.
         bits_label: of the x axis.
-        curve: `method`, `bits`, `value`, `low`, `high` over all budgets, of one method: a line in
-            its band.
-        here: the same columns at one budget, a row per method: hollow points.
+        curve: one method's predictions over all budgets: a dotted line in its band.
+        here: every method's prediction at one budget: hollow points.
         budget: drawn as an upright line.
-        reference: the float model's score.
+        reference: the float model's score; not drawn on a log axis, whose runs it would squeeze.
         selected: the run that gets a ring.
     """
     figure = go.Figure()
-    y = frames.numbers(table, score.column)
-    table = table.loc[np.isfinite(y)] if len(table) else table
-    if curve is not None and len(curve):
+    value = frames.numbers(table, score.column)
+    table = table.loc[np.isfinite(value) & (value > 0) if score.logarithmic else np.isfinite(value)]
+    if curve:
         _draw_curve(figure, curve)
-    if here is not None:
-        for row in here.itertuples():
-            figure.add_trace(
-                go.Scatter(
-                    x=[row.bits],
-                    y=[row.value],
-                    error_y=_span(row.value, row.low, row.high, palette.colour(str(row.method))),
-                    mode="markers",
-                    name=f"{row.method}, predicted",
-                    marker={
-                        "symbol": "circle-open",
-                        "size": 13,
-                        "color": palette.colour(str(row.method)),
-                        "line": {"width": 2.5},
-                    },
-                    hovertemplate=f"<b>{row.method}</b>, predicted<br>%{{x:.3f}} bits<br>"
-                    f"{score.label} %{{y:.4g}}"
-                    + (
-                        f" {wording.interval(float(row.low), float(row.high), 3)}"
-                        if math.isfinite(float(row.low))
-                        else ""
-                    )
-                    + "<extra></extra>",
-                    showlegend=False,
-                )
-            )
+    for told in here:
+        _draw_hollow(figure, told, score)
     for method in dict.fromkeys(frames.words(table, "method")):
-        group = table.loc[table["method"] == method]
-        colour = palette.colour(method)
-        value = frames.numbers(group, score.column)
-        low, high = (frames.numbers(group, f"{score.column}/{end}") for end in ("low", "high"))
-        figure.add_trace(
-            go.Scatter(
-                x=frames.numbers(group, "bits").astype(np.float32),
-                y=value.astype(np.float32),
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": np.nan_to_num(high - value).clip(min=0).astype(np.float32),
-                    "arrayminus": np.nan_to_num(value - low).clip(min=0).astype(np.float32),
-                    "color": palette.translucent(colour, 0.45),
-                    "thickness": 1.3,
-                    "width": 3,
-                },
-                mode="markers",
-                name=method,
-                customdata=frames.words(group, "id"),
-                text=_hover(group, score),
-                hovertemplate="%{text}<extra></extra>",
-                marker={"color": colour, "size": 11, "opacity": 0.9},
-                unselected={"marker": {"opacity": 0.35}},
-            )
-        )
-    ring = table.loc[table["id"] == selected] if len(table) else table
+        _draw_measured(figure, table.loc[table["method"] == method], method, score)
+    ring = table.loc[table["id"] == selected]
     if len(ring):
-        figure.add_trace(
-            go.Scatter(
-                x=frames.numbers(ring, "bits"),
-                y=frames.numbers(ring, score.column),
-                mode="markers",
-                marker={
-                    "symbol": "circle-open",
-                    "size": 22,
-                    "color": _CHOSEN,
-                    "line": {"width": 3},
-                },
-                hoverinfo="skip",
-                showlegend=False,
-            )
-        )
+        _draw_ring(figure, ring, score)
     if math.isfinite(budget):
         figure.add_vline(x=budget, line={"color": palette.NEUTRAL, "width": 1, "dash": "dash"})
     if math.isfinite(reference) and not score.logarithmic:
         figure.add_hline(y=reference, line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"})
-    better = "higher is better" if score.higher_is_better else "lower is better"
+    _lay_out(figure, score, bits_label)
+    if score.logarithmic:
+        drawn = [*frames.numbers(table, score.column), *(t.prediction.value for t in curve)]
+        ticks = log_ticks(min(drawn), max(drawn)) if drawn else []
+        figure.update_yaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+    return figure
+
+
+def _draw_curve(figure: go.Figure, curve: Sequence[Told]) -> None:
+    colour = palette.colour(curve[0].method)
+    x = np.array([told.bits for told in curve], dtype=np.float32)
+    low = np.array([told.prediction.low for told in curve], dtype=np.float32)
+    high = np.array([told.prediction.high for told in curve], dtype=np.float32)
+    figure.add_trace(
+        go.Scatter(
+            x=np.concatenate([x, x[::-1]]),
+            y=np.concatenate([high, low[::-1]]),
+            mode="lines",
+            line={"width": 0},
+            fill="toself",
+            fillcolor=palette.translucent(colour, 0.13),
+            hoverinfo="skip",
+            name="95 % band",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=x,
+            y=np.array([told.prediction.value for told in curve], dtype=np.float32),
+            mode="lines",
+            line={"color": colour, "width": 2, "dash": "dot"},
+            name=f"{curve[0].method}, predicted",
+            hoverinfo="skip",
+        )
+    )
+
+
+def _draw_hollow(figure: go.Figure, told: Told, score: Axis) -> None:
+    colour, found = palette.colour(told.method), told.prediction
+    figure.add_trace(
+        go.Scatter(
+            x=[told.bits],
+            y=[found.value],
+            mode="markers",
+            marker={
+                "symbol": "circle-open",
+                "size": 12,
+                "color": colour,
+                "line": {"width": 2.5},
+            },
+            hovertemplate=f"<b>{told.method}</b>, predicted<br>{told.bits:.3f} bits<br>"
+            f"{score.label} <b>{wording.significant(found.value, 3)}</b> "
+            f"{wording.interval(found.low, found.high, 3)}<extra></extra>",
+            name=f"{told.method}, predicted",
+            showlegend=False,
+        )
+    )
+
+
+def _draw_measured(figure: go.Figure, group: pd.DataFrame, method: str, score: Axis) -> None:
+    colour = palette.colour(method)
+    figure.add_trace(
+        go.Scatter(
+            x=frames.numbers(group, "bits").astype(np.float32),
+            y=frames.numbers(group, score.column).astype(np.float32),
+            error_y=error_bars(group, score, colour),
+            mode="markers",
+            name=method,
+            customdata=frames.words(group, "id"),
+            text=_hover(group, score),
+            hovertemplate="%{text}<extra></extra>",
+            marker={"color": colour, "size": 11, "opacity": 0.9},
+            unselected={"marker": {"opacity": 0.35}},
+        )
+    )
+
+
+def _draw_ring(figure: go.Figure, ring: pd.DataFrame, score: Axis) -> None:
+    figure.add_trace(
+        go.Scatter(
+            x=frames.numbers(ring, "bits"),
+            y=frames.numbers(ring, score.column),
+            mode="markers",
+            marker={"symbol": "circle-open", "size": 22, "color": _CHOSEN, "line": {"width": 3}},
+            hoverinfo="skip",
+            name="shown below",
+            showlegend=False,
+        )
+    )
+
+
+def _lay_out(figure: go.Figure, score: Axis, bits_label: str) -> None:
     figure.update_layout(
-        height=430,
+        height=440,
         margin={"l": 8, "r": 8, "t": 40, "b": 8},
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
         hoverlabel={"align": "left"},
@@ -145,68 +174,14 @@ def quality(
         uirevision="keep",
     )
     figure.update_xaxes(title=bits_label, zeroline=False, automargin=True)
-    scale = ", log scale" if score.logarithmic else ""
+    better = "higher is better" if score.higher_is_better else "lower is better"
     figure.update_yaxes(
-        title=f"{score.label} – {better}{scale}",
+        title=f"{score.label} – {better}{', log scale' if score.logarithmic else ''}",
         type="log" if score.logarithmic else "linear",
         zeroline=False,
         automargin=True,
         tickformat=".0%" if frames.is_share(score.column) else None,
     )
-    if score.logarithmic:
-        drawn = [*frames.numbers(table, score.column)]
-        drawn += [*frames.numbers(curve, "value")] if curve is not None else []
-        drawn = [value for value in drawn if value > 0]
-        if drawn:
-            ticks = log_ticks(min(drawn), max(drawn))
-            figure.update_yaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
-    return figure
-
-
-def _draw_curve(figure: go.Figure, curve: pd.DataFrame) -> None:
-    """A method's prediction over all budgets, in its band."""
-    method = str(curve["method"].iloc[0])
-    colour = palette.colour(method)
-    x = frames.numbers(curve, "bits")
-    low, high = frames.numbers(curve, "low"), frames.numbers(curve, "high")
-    known = np.isfinite(low) & np.isfinite(high)
-    if known.any():
-        figure.add_trace(
-            go.Scatter(
-                x=np.concatenate([x[known], x[known][::-1]]).astype(np.float32),
-                y=np.concatenate([high[known], low[known][::-1]]).astype(np.float32),
-                mode="lines",
-                line={"width": 0},
-                fill="toself",
-                fillcolor=palette.translucent(colour, 0.13),
-                hoverinfo="skip",
-                name="95 % band of the prediction",
-            )
-        )
-    figure.add_trace(
-        go.Scatter(
-            x=x.astype(np.float32),
-            y=frames.numbers(curve, "value").astype(np.float32),
-            mode="lines",
-            line={"color": colour, "width": 2, "dash": "dot"},
-            name=f"{method}, predicted",
-            hoverinfo="skip",
-        )
-    )
-
-
-def _span(value: float, low: float, high: float, colour: str) -> dict | None:
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return None
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [max(high - value, 0)],
-        "arrayminus": [max(value - low, 0)],
-        "color": palette.translucent(colour, 0.45),
-        "thickness": 1.3,
-        "width": 3,
-    }
 
 
 def _hover(group: pd.DataFrame, score: Axis) -> list[str]:
@@ -222,12 +197,13 @@ def _hover(group: pd.DataFrame, score: Axis) -> list[str]:
     return lines
 
 
-def trajectory(path: Trajectory, budget: float) -> go.Figure:
+def trajectory(path: Trajectory, budget: float, formats: int) -> go.Figure:
     """DMX's training: loss and average bits above, every layer's offset below.
 
     Args:
         path: what the run kept.
         budget: that it trained towards; NaN draws no line.
+        formats: how many there were; dotted lines part their offsets (`qcore.precision.budget`).
     """
     figure = make_subplots(
         rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.05, row_heights=[0.2, 0.2, 0.6]
@@ -250,13 +226,15 @@ def trajectory(path: Trajectory, budget: float) -> go.Figure:
             col=1,
         )
     if math.isfinite(budget):
-        figure.add_hline(
-            y=budget, line={"color": palette.NEUTRAL, "width": 1, "dash": "dash"}, row=2, col=1
-        )
+        _draw_level(figure, 2, budget, "dash")
+    for step in range(formats - 1):
+        _draw_level(figure, 3, (2 * step + 1) / (formats - 1), "dot")
     by_projection: dict[str, list[str]] = {}
     for layer in path.offsets:
         by_projection.setdefault(layer.rsplit(".", 1)[-1], []).append(layer)
-    for projection, names in by_projection.items():
+    known = list(PROJECTION_COLOURS)
+    for projection in sorted(by_projection, key=lambda p: known.index(p) if p in known else 99):
+        names = by_projection[projection]
         # One trace with gaps: a trace for each of some hundred layers would be slow to draw.
         gap = np.array([np.nan], dtype=np.float32)
         x = np.concatenate([np.concatenate([steps, gap]) for _ in names])
@@ -294,3 +272,17 @@ def trajectory(path: Trajectory, budget: float) -> go.Figure:
     figure.update_yaxes(title="bits", row=2, col=1)
     figure.update_yaxes(title="offset β̂", row=3, col=1)
     return figure
+
+
+def _draw_level(figure: go.Figure, row: int, level: float, dash: str) -> None:
+    """A line across one row of the training's figure."""
+    figure.add_shape(
+        type="line",
+        xref=f"x{row} domain",
+        yref=f"y{row}",
+        x0=0,
+        x1=1,
+        y0=level,
+        y1=level,
+        line={"color": palette.NEUTRAL, "width": 1, "dash": dash},
+    )

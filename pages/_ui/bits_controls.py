@@ -5,34 +5,29 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import bits_desk, frames, services, state, summary
+from pages._ui import bits_desk, bits_pins, frames, services, state, summary
 from pages._ui import bits_frames as words
 from pages._ui.bits_desk import Case
-from pages._ui.budget_parts import formats_label, pins_text, read_pins
+from pages._ui.budget_parts import formats_label, pins_text
 from pages._ui.contests import Contest
-from qcore.errors import QuantscopeError
 from qcore.formats.format import FORMATS
-from qcore.recipe import Pin, Precision
+from qcore.recipe import Precision
 from qcore.report import Report
 
 if TYPE_CHECKING:
-    from qcore.precision.layers import LayerSize
     from qcore.precision.table import SensitivityTable
 
-PAGE = "bits"
+PAGE = bits_pins.PAGE
 SOLVED = ("knapsack", "kl", "uniform", "random")
 """The methods that can be solved anew while one waits; dMX must be trained."""
 
 SOLUTION = "solution"
 """The choice that shows what is solved, not what was measured."""
-
-_PINS = f"{PAGE}.pins"
-_FREE = "free"
 
 
 def choose_contest(found: Sequence[Contest]) -> tuple[Contest, frames.Axis]:
@@ -124,7 +119,7 @@ def rules(contest: Contest, table: SensitivityTable) -> Precision:
             format_func=lambda name: words.MEASURES[name][0],
             help=f"Measured on {table.tokens:,} predictions, with that layer alone quantized.",
         )
-        pins = _typed_pins(contest, formats.split("+"))
+        pins = bits_pins.typed(contest, formats.split("+"))
     names = tuple(formats.split("+"))
     return dataclasses.replace(
         part,
@@ -150,30 +145,6 @@ def _counts(contest: Contest) -> list[str]:
     return [name for name in words.COUNTS if name != "both" or acting]
 
 
-def _typed_pins(contest: Contest, formats: Sequence[str]) -> tuple[Pin, ...]:
-    """The pins as text: what the address says, what was typed, or what the map's form wrote."""
-    if _PINS not in st.session_state:
-        kept = st.session_state.get(f"kept.{PAGE}", {})
-        own = () if contest.part.method == "manual" else contest.part.pins
-        given = st.query_params.get("pins", kept.get("pins", pins_text(own)))
-        st.session_state[_PINS] = given
-    text = st.text_input(
-        "Pins",
-        key=_PINS,
-        placeholder=f"down_proj={formats[-1]} 0={formats[-1]}",
-        help="Layers, projections or blocks whose format is given, with blanks between.",
-    )
-    try:
-        pins = read_pins(text)
-        for pin in pins:
-            if pin.format not in formats:
-                st.caption(f"{pin.layer}: {words.format_label(pin.format)} is not allowed above.")
-        return tuple(pin for pin in pins if pin.format in formats)
-    except QuantscopeError as error:
-        st.error(services.sentence(error), icon=":material/error:")
-        return ()
-
-
 def choose_budget(reach: tuple[float, float], wanted: float | None) -> float:
     """A budget that pins and formats can meet, in steps of a twentieth of a bit.
 
@@ -186,20 +157,23 @@ def choose_budget(reach: tuple[float, float], wanted: float | None) -> float:
     if len(options) < 2:
         st.caption(f"Everything is pinned: {reach[1]:.3f} bits.")
         return reach[1]
-    given = st.session_state.get(f"{PAGE}.budget", st.query_params.get("budget"))
-    try:
-        near = float(given) if given is not None else wanted
-    except ValueError:
-        near = wanted
-    near = near if near is not None else (options[0] + options[-1]) / 2
-    closest = min(options, key=lambda option: abs(option - near))
+    # A slider with other ends is another widget: the budget goes over by way of the address.
+    key = f"{PAGE}.budget.{low}-{high}"
+    if key not in st.session_state:
+        kept = st.session_state.get(f"kept.{PAGE}", {})
+        given = st.query_params.get("budget", kept.get("budget", wanted))
+        try:
+            near = (options[0] + options[-1]) / 2 if given is None else float(given)
+        except ValueError:
+            near = options[0]
+        st.session_state[key] = min(options, key=lambda option: abs(option - near))
     return st.slider(
         "Budget: average bits",
         min_value=options[0],
         max_value=options[-1],
         step=0.05,
         format="%.2f",
-        key=state.settle(PAGE, "budget", options, closest),
+        key=key,
     )
 
 
@@ -249,62 +223,6 @@ def choose_colour(part: Precision) -> str:
         help="Saved per million bits: what the widest format saves over the narrowest, divided by "
         "the bits that it takes. This is what a solver ranks by.",
     )
-
-
-def layer_picked(layers: Sequence[LayerSize]) -> str:
-    """The layer that both maps frame."""
-    names = [layer.name for layer in layers]
-    return st.session_state[state.settle(PAGE, "layer", names)]
-
-
-def pick_layer(chart: str) -> None:
-    """Frame the layer that was clicked on a map; for callbacks."""
-    for layer in state.clicked(st.session_state[chart]):
-        st.session_state[f"{PAGE}.layer"] = layer
-
-
-def pin_form(
-    layers: Sequence[LayerSize], part: Precision, costs: words.Costs, formats: Mapping[str, str]
-) -> None:
-    """What is known of the framed layer; a pin for it, its projection or its block."""
-    names = [layer.name for layer in layers]
-    left, middle, right = st.columns([2, 3, 4], vertical_alignment="bottom")
-    chosen = left.selectbox("Layer", names, key=state.settle(PAGE, "layer", names))
-    layer = next(layer for layer in layers if layer.name == chosen)
-    scopes = {
-        layer.name: "this layer",
-        layer.projection: f"all {layer.projection}",
-        str(layer.block): f"block {layer.block}",
-    }
-    target = middle.segmented_control(
-        "Pin",
-        list(scopes),
-        default=layer.name,
-        required=True,
-        format_func=lambda name: scopes[name],
-        key=f"{PAGE}.scope.{layer.name}",
-    )
-    now = {pin.layer: pin.format for pin in part.pins}
-    key = f"{PAGE}.pin"
-    st.session_state[key] = now.get(target, _FREE)
-
-    def apply() -> None:
-        wish = st.session_state[key]
-        kept = [pin for pin in read_pins(st.session_state[_PINS]) if pin.layer != target]
-        added = [] if wish == _FREE else [Pin(target, wish)]
-        st.session_state[_PINS] = pins_text([*kept, *added])
-
-    right.segmented_control(
-        "to",
-        [_FREE, *part.narrow_to_wide],
-        key=key,
-        required=True,
-        on_change=apply,
-        format_func=lambda name: name if name == _FREE else words.format_label(name),
-        help="A pinned layer keeps its format whatever the budget; fused layers share it. All "
-        "pins stand under Rules, where they can be typed and deleted.",
-    )
-    st.caption(words.layer_sentence(layer, formats[layer.name], costs, part.probe.measure))
 
 
 def submit_buttons(case: Case) -> None:

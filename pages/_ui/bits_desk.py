@@ -57,23 +57,32 @@ class Desk:
 
     def table(self, contest: Contest) -> SensitivityTable | None:
         """The richest sensitivities that the cache holds for a contest."""
-        from qcore.pipeline import sensitivities
-
         for recipe in contest.asked:
             key = digest([contest.key, to_plain(recipe.precision)])
             if key not in self._tables:
-                found = sensitivities.cached(recipe, services.cache(), home())
+                found = cached(recipe)
                 if found is None:
                     continue
                 self._tables[key] = found
             return self._tables[key]
         return None
 
+    def forget(self) -> None:
+        """Ask the cache for every table anew."""
+        self._tables.clear()
+
     def _report(self, name: str) -> Report | None:
         try:
             return self._library.get(name)
         except QuantscopeError:
             return None  # unreadable: the library leaves such files out too
+
+
+def cached(recipe: Recipe) -> SensitivityTable | None:
+    """The sensitivities that a recipe would look at, if they have been measured."""
+    from qcore.pipeline import sensitivities
+
+    return sensitivities.cached(recipe, services.cache())
 
 
 def desk() -> Desk:
@@ -120,7 +129,7 @@ class Case:
         budget: average bits.
         solver: the part's method, ready for any budget.
         solved: what it gives at the budget.
-        measured: the runs as rows, their bits counted by these rules, with `cost`.
+        measured: the runs as rows, their bits counted by these rules; to be read, not written.
         forecast: what sums of sensitivities predict; None for a score that is not predicted.
     """
 
@@ -162,11 +171,6 @@ class Case:
         parts = {name: dataclasses.replace(self.part, method=name) for name in methods}
         return [(name, assigner(self.contest, self.table, part)) for name, part in parts.items()]
 
-    def predicted(self) -> pd.DataFrame:
-        """The measured runs with what the other runs would have predicted for each."""
-        measure = self.part.probe.measure
-        return bits_forecast.with_predictions(self.measured, self.score, measure)
-
 
 def case(
     contest: Contest, score: frames.Axis, table: SensitivityTable, rules: Precision, budget: float
@@ -178,10 +182,29 @@ def case(
     """
     part = dataclasses.replace(rules, budget=budget)
     solver = assigner(contest, table, part)
-    group = contest.recipe.weights.group if contest.recipe.weights else None
-    measured = words.measured(contest.reports, table.layers, part, group, table)
-    found = bits_forecast.forecast(measured, score, part.probe.measure)
-    return Case(contest, score, table, part, budget, solver, solver.at(budget), measured, found)
+    rows, found = measured(contest, score, table, part)
+    return Case(contest, score, table, part, budget, solver, solver.at(budget), rows, found)
+
+
+def measured(
+    contest: Contest, score: frames.Axis, table: SensitivityTable, part: Precision
+) -> tuple[pd.DataFrame, Forecast | None]:
+    """The runs as rows, with what the others predict for each; and the forecast they calibrate."""
+    counted = [part.objective, part.weighting, part.probe.measure, score.column]
+    ids = [report.id for report in contest.reports]
+    key = digest([contest.key, ids, counted, table.tokens, list(table.formats)])
+    return _measured(key, contest, score, table, part)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _measured(
+    key: str, _contest: Contest, _score: frames.Axis, _table: SensitivityTable, _part: Precision
+) -> tuple[pd.DataFrame, Forecast | None]:
+    weights, measure = _contest.recipe.weights, _part.probe.measure
+    group = weights.group if weights else None
+    rows = words.measured(_contest.reports, _table.layers, _part, group, _table)
+    told = bits_forecast.with_predictions(rows, _score, measure)
+    return told, bits_forecast.forecast(rows, _score, measure)
 
 
 def as_recipe(contest: Contest, part: Precision) -> Recipe:
@@ -225,7 +248,7 @@ def invite() -> None:
                 "Measure sensitivities",
                 type="primary",
                 icon=":material/play_arrow:",
-                key="bits.measure",
+                key="bits.measuring",
                 help="Queues one run of the demo model and shows its progress: some minutes on a "
                 "laptop CPU.",
             ):
@@ -243,7 +266,7 @@ def offer_measuring(contest: Contest) -> None:
         icon=":material/info:",
     )
     if st.button(
-        "Measure sensitivities", type="primary", icon=":material/play_arrow:", key="bits.measure"
+        "Measure sensitivities", type="primary", icon=":material/play_arrow:", key="bits.measuring"
     ):
         summary.submit([measuring_recipe(contest, services.library())])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from pages._ui import frames, wording
 if TYPE_CHECKING:
     from qcore.precision.budget import Assigner
     from qcore.precision.predict import Calibration, Prediction
+    from qcore.precision.table import Measure
 
 _PREDICTED_BY = {"kl": "kl", "loss_increase": "loss_increase", "perplexity": "loss_increase"}
 """A score to the column whose measurements calibrate its prediction."""
@@ -45,7 +46,16 @@ class Forecast:
         return found.perplexity(self.plain) if math.isfinite(self.plain) else found
 
 
-def forecast(measured: pd.DataFrame, score: frames.Axis, measure: str) -> Forecast | None:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one method's assignment of so many bits is expected to give."""
+
+    method: str
+    bits: float
+    prediction: Prediction
+
+
+def forecast(measured: pd.DataFrame, score: frames.Axis, measure: Measure) -> Forecast | None:
     """The forecast that these runs calibrate; None for a score that is not predicted.
 
     Args:
@@ -59,12 +69,13 @@ def forecast(measured: pd.DataFrame, score: frames.Axis, measure: str) -> Foreca
     plain = frames.reference(measured, score) if score.column == "perplexity" else math.nan
     if column is None or (score.column == "perplexity" and not math.isfinite(plain)):
         return None
-    pairs = np.column_stack([frames.numbers(measured, "cost"), frames.numbers(measured, column)])
-    known = pairs[np.isfinite(pairs).all(axis=1)]
-    return Forecast(calibrate(map(tuple, known.tolist()), PRIORS[measure]), plain)
+    sums, scores = frames.numbers(measured, "cost"), frames.numbers(measured, column)
+    known = np.isfinite(sums) & np.isfinite(scores)
+    pairs = zip(sums[known].tolist(), scores[known].tolist(), strict=True)
+    return Forecast(calibrate(pairs, PRIORS[measure]), plain)
 
 
-def with_predictions(measured: pd.DataFrame, score: frames.Axis, measure: str) -> pd.DataFrame:
+def with_predictions(measured: pd.DataFrame, score: frames.Axis, measure: Measure) -> pd.DataFrame:
     """The rows with `predicted`: what all other runs would have predicted for this one."""
     values = []
     for at, total in enumerate(frames.numbers(measured, "cost")):
@@ -74,37 +85,23 @@ def with_predictions(measured: pd.DataFrame, score: frames.Axis, measure: str) -
     return measured.assign(predicted=np.array(values, dtype=np.float64))
 
 
-def curve(solver: Assigner, method: str, found: Forecast | None) -> pd.DataFrame:
-    """One method's prediction over all budgets that it can meet; columns as `points`."""
+def curve(solver: Assigner, method: str, found: Forecast | None) -> list[Told]:
+    """One method's prediction over all budgets that it can meet."""
     low, high = solver.reach
-    budgets = np.linspace(low, high, STEPS + 1) if high > low else []
-    return _told([(method, solver, float(budget)) for budget in budgets], found)
+    budgets = np.linspace(low, high, STEPS + 1).tolist() if high > low else []
+    return [told for budget in budgets for told in points([(method, solver)], budget, found)]
 
 
 def points(
     rivals: Sequence[tuple[str, Assigner]], budget: float, found: Forecast | None
-) -> pd.DataFrame:
-    """A prediction for every method at one budget: `method, bits, value, low, high`."""
-    return _told([(method, solver, budget) for method, solver in rivals], found)
-
-
-def _told(asked: Sequence[tuple[str, Assigner, float]], found: Forecast | None) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for method, solver, budget in asked:
-        solved = solver.at(budget)
-        if found is None or solved.cost is None:
-            continue
-        told = found.of(solved.cost)
-        rows.append(
-            {
-                "method": frames.BUDGET_METHODS[method],
-                "bits": solved.bits,
-                "value": told.value,
-                "low": told.low,
-                "high": told.high,
-            }
-        )
-    return pd.DataFrame(rows, columns=["method", "bits", "value", "low", "high"])
+) -> list[Told]:
+    """A prediction for every method at one budget; none without a forecast."""
+    solved = [(frames.BUDGET_METHODS[method], solver.at(budget)) for method, solver in rivals]
+    return [
+        Told(method, answer.bits, found.of(answer.cost))
+        for method, answer in solved
+        if found is not None and answer.cost is not None
+    ]
 
 
 def rests_on(found: Forecast) -> str:

@@ -110,6 +110,8 @@ def measured(
             "budget": math.nan if budget is None else budget,
             "seed": report.recipe.seed,
             "cost": cost_of(formats, costs),
+            # All layers alike: what `uniform` gives where the budget is a format's width.
+            **({} if asked is not None else {"method": frames.BUDGET_METHODS["uniform"]}),
         }
         rows.append(frames.summary(report) | own)
     return frames.runs(rows)
@@ -156,7 +158,7 @@ def headlines(case: Case) -> list[tuple[str, str, str, str]]:
                 f"Predicted {frames.metric_label(case.score.column)}",
                 wording.significant(told.value, 3),
                 wording.interval(told.low, told.high, 3),
-                "With the band for 95 % of new runs. Not measured: run it to know.",
+                "With the band in which 95 % of new runs should fall. Run it to know.",
             )
         )
     rows += [
@@ -327,7 +329,7 @@ def kept_wide(table: pd.DataFrame) -> str:
     above = [f"{names[at]} ({bits[at]:.2f})" for at in order if bits[at] > mean + 1e-9]
     if not above:
         return "All projections have the same average."
-    return f"Wider than the average of {mean:.2f} bits: {', '.join(above)}."
+    return f"Wider than the average of {mean:.2f} bits per weight: {', '.join(above)}."
 
 
 def counts(formats: Mapping[str, str]) -> str:

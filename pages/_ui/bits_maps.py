@@ -36,7 +36,10 @@ def format_colours(names: Collection[str]) -> dict[str, str]:
     """A colour for each format, dark to bright as they grow wider."""
     ordered = sorted(names, key=lambda name: FORMATS[name].bits)
     places = np.linspace(0.18, 0.95, len(ordered)) if len(ordered) > 1 else [0.5]
-    return dict(zip(ordered, sample_colorscale(HEAT, list(places)), strict=True))
+    return {
+        name: str(colour)
+        for name, colour in zip(ordered, sample_colorscale(HEAT, list(places)), strict=True)
+    }
 
 
 def format_map(

@@ -14,6 +14,7 @@ from pages._ui import (
     bits_charts,
     bits_controls,
     bits_maps,
+    bits_pins,
     charts,
     downloads,
     frames,
@@ -21,6 +22,7 @@ from pages._ui import (
     wording,
 )
 from pages._ui import bits_frames as words
+from pages._ui.contests import Contest
 from qcore.recipe import Precision
 from qcore.report import Report
 
@@ -76,11 +78,12 @@ def shares(
         config=charts.config("projections"),
         alt="Formats by projection",
     )
-    st.caption(f"{words.kept_wide(table)} What to notice: in the dMX paper down and v are.")
+    st.caption(f"{words.kept_wide(table)} In the dMX paper down and v are.")
     downloads.as_csv(st.container(), table, "bits-projections")
 
 
 def maps(
+    contest: Contest,
     layers: Sequence[LayerSize],
     formats: Mapping[str, str],
     part: Precision,
@@ -91,17 +94,20 @@ def maps(
     """The assignment and the sensitivities side by side.
 
     Args:
+        contest: whose assignments can be shown.
         layers: all of the network.
-        formats: by layer.
+        formats: by layer, of the assignment shown.
         part: its formats and its measure.
         costs: of every layer in every format.
         after: what the next larger budget gives; None where none is solved.
         pinned: layers whose format is given.
     """
     left, right = st.columns(2, gap="large")
+    with left:
+        bits_controls.choose_shown(contest)
     with right:
         shown = bits_controls.choose_colour(part)
-    chosen = bits_controls.layer_picked(layers)
+    chosen = bits_pins.framed(layers)
     with left:
         _figure(
             "bits.map",
@@ -136,7 +142,7 @@ def _figure(key: str, chart: go.Figure, alt: str) -> None:
     st.plotly_chart(
         chart,
         key=key,
-        on_select=lambda: bits_controls.pick_layer(key),
+        on_select=lambda: bits_pins.pick(key),
         selection_mode="points",
         config=charts.config(key.replace(".", "-")),
         alt=alt,
@@ -155,6 +161,7 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
         hide_index=True,
         height=min(38 + 35 * len(table), 320),
         key="bits.moves.table",
+        column_order=["layer", "from", "to", "saved", "weights"],
         column_config={
             "layer": "Layer",
             "from": "From",
@@ -167,7 +174,7 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
 
 
 def training(reports: Sequence[Report], shown: str) -> None:
-    """DMX's offsets over its steps, of the run that is shown or of the newest."""
+    """Offsets over dMX's steps, of the run that is shown or of the newest."""
     learned = {r.id: r for r in reports if r.precision and r.precision.trajectory}
     if not learned:
         return
@@ -179,22 +186,23 @@ def training(reports: Sequence[Report], shown: str) -> None:
             list(learned),
             index=list(learned).index(run),
             format_func=lambda name: bits_controls.run_label(learned[name]),
+            key="bits.training.run",
         )
     precision, part = learned[run].precision, learned[run].recipe.precision
     if precision is None or precision.trajectory is None or part is None:
         return
     budget = math.nan if part.budget is None else part.budget
     st.plotly_chart(
-        bits_charts.trajectory(precision.trajectory, budget),
+        bits_charts.trajectory(precision.trajectory, budget, len(part.formats)),
         key="bits.training",
         config=charts.config("dmx"),
         alt=f"dMX's training of {len(precision.trajectory.offsets)} offsets",
     )
     st.caption(
         "Loss and average bits above, every layer's offset below, coloured by projection. What to "
-        "notice: offsets part early, while the gate is soft; once the temperature rises (the last "
-        "steps) each falls to one side. An offset above 1 makes a layer wide, of two formats; of "
-        "three, ½ and 3/2 are the thresholds."
+        "notice: which projections rise first. Where an offset ends between the dotted lines "
+        "decides the layer's format, the widest above them all; as the gate's temperature rises, "
+        "each falls to one side."
     )
     downloads.as_csv(st.container(), words.trajectory_table(learned[run]), "bits-training")
 

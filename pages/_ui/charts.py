@@ -83,7 +83,7 @@ def pareto(
             trace(
                 x=x[part].astype(np.float32),
                 y=y[part].astype(np.float32),
-                error_y=_error_bars(group, score, palette.colour(method)) if barred else None,
+                error_y=error_bars(group, score, palette.colour(method)) if barred else None,
                 mode="markers",
                 name=method if len(shapes) == 1 else f"{method} · {model}",
                 customdata=ids[part],
@@ -128,7 +128,8 @@ _TEMPLATE = "%{text}<extra></extra>"
 _PLAIN_TEMPLATE = "<b>%{text}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
 
 
-def _error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:
+def error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:
+    """Plotly's error bars from a score's interval; none where a row has no interval."""
     value = frames.numbers(group, score.column)
     above = frames.numbers(group, f"{score.column}/high") - value
     below = value - frames.numbers(group, f"{score.column}/low")

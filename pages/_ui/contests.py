@@ -110,10 +110,10 @@ def places(report: Report) -> tuple[str, ...]:
     draws = recipe.rotation is not None and (
         recipe.rotation.signs or (recipe.permutation and recipe.permutation.method == "random")
     )
-    neutral = dataclasses.replace(recipe, precision=None, seed=0)
+    neutral = dataclasses.replace(recipe, precision=None, activations=None)
     rest = to_plain(neutral) | {
         "weights": _widthless(recipe.weights),
-        "seed": recipe.seed if draws else 0,
+        "seed": recipe.seed if draws else 0,  # otherwise only the method `random` draws
         "evaluation": [recipe.evaluation.text, recipe.evaluation.windows, recipe.evaluation.length],
         "model": [to_plain(recipe.model), report.environment.model_digest],
         "data": report.environment.data.get("evaluation text", ""),

@@ -96,7 +96,7 @@ def forget(page: str, name: str) -> None:
 
 
 def keep(page: str, **chosen: Any) -> None:
-    """Remember a page's choices across pages; write those that say something into the address."""
+    """Remember a page's choices across pages, and write them into the address unless empty."""
     texts = {name: str(value) for name, value in chosen.items()}
     st.session_state[f"kept.{page}"] = texts
     for name, text in texts.items():
