@@ -17,6 +17,7 @@ from torch import Tensor
 
 from kernels.elements import Element
 from kernels.elements_triton import constants, nearest_value
+from kernels.launch import launch
 from kernels.tiles import power_of_two
 
 LANES = 32
@@ -35,9 +36,10 @@ def round_block(
     """As `kernels.gptq.round_block`, its arguments checked; `heard` is left alone."""
     block, out = columns.shape
     values, errors = columns.new_empty(2, block, out).unbind()
-    if out == 0 or block == 0:
+    if block == 0:
         return values, errors
-    _round_block[(triton.cdiv(out, LANES),)](
+    launch(
+        _round_block, (triton.cdiv(out, LANES),), columns,
         columns.contiguous(), heard.contiguous(), factor.contiguous(), scale.contiguous(),
         scale if zero is None else zero.contiguous(), group_of, values, errors,
         block, out, **constants(element), OFFSET=zero is not None,

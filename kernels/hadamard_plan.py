@@ -74,11 +74,13 @@ def factors(core: int, length: int, dtype: torch.dtype) -> tuple[int, int, int] 
     parts = 1 if bits < 8 else -(-bits // most)  # halves of less than 8 bits are too small
     if core > 1:
         first = max(LEAST, power_of_two(core))
-        return (first, 1, length) if parts == 1 else (first, *_even(bits, 2))
+        return (first, 1, length) if parts == 1 else (first, *_halves(bits))
     if parts == 1:
         return (1, 1, length)
-    first, *others = _even(bits, 3 if parts > 2 and bits >= 12 else 2)
-    return (first, *others) if len(others) == 2 else (first, 1, *others)
+    if parts > 2 and bits >= 12:
+        return (1 << bits // 3, *_halves(bits - bits // 3))
+    first, third = _halves(bits)
+    return (first, 1, third)
 
 
 def tile_blocks(block: int) -> int:
@@ -91,9 +93,9 @@ def stages(block: int) -> int:
     return 2 if block >= 128 else 1
 
 
-def _even(bits: int, parts: int) -> list[int]:
-    """Powers of two with `bits` bits between them, as even as they can be, rising."""
-    return [1 << (bits + i) // parts for i in range(parts)]
+def _halves(bits: int) -> tuple[int, int]:
+    """Two powers of two with `bits` bits between them, as even as they can be, rising."""
+    return 1 << bits // 2, 1 << -(-bits // 2)
 
 
 def _too_large(room: int, device: torch.device) -> str | None:

@@ -29,7 +29,10 @@ from torch import Tensor
 from kernels.elements_triton import INTERPRETED, rounded_to, to_float32
 from kernels.hadamard import block_fill, sylvester
 from kernels.hadamard_plan import LEAST, factors, stages, tile_blocks
+from kernels.launch import launch
 from kernels.tiles import power_of_two, warps
+
+UNSIGNED = tl.constexpr(False)
 
 PROGRAMS = 8
 """Programs for each multiprocessor in a block transform: they share its matrix's loads."""
@@ -41,12 +44,12 @@ def block_hadamard(x: Tensor, matrix: Tensor, order: int) -> Tensor:
     y = x.new_empty(*x.shape[:-1], order)
     tile, blocks = tile_blocks(block), order // block
     tiles = triton.cdiv(len(rows) * blocks, tile)
-    if tiles:
-        _blocks[(min(tiles, programs(x.device)),)](
-            rows, matrix.to(x.device, x.dtype).contiguous(), y, tiles, len(rows), blocks,
-            **block_layout(rows, order, block), TILE=tile, STAGES=stages(block),
-            num_warps=tile_warps(block), enable_fp_fusion=True,
-        )  # fmt: skip
+    launch(
+        _blocks, (min(tiles, programs(x.device)),), x,
+        rows, matrix.to(x.device, x.dtype).contiguous(), y, tiles, len(rows), blocks,
+        **block_layout(rows, order, block), TILE=tile, STAGES=stages(block),
+        num_warps=tile_warps(block), enable_fp_fusion=True,
+    )  # fmt: skip
     return y
 
 
@@ -59,7 +62,8 @@ def hadamard(x: Tensor, core: Tensor, order: int) -> Tensor:
         return y
     first, second, third = sizes
     at_once = max(1, 4096 // math.prod(sizes))
-    _full[(triton.cdiv(len(rows), at_once),)](
+    launch(
+        _full, (triton.cdiv(len(rows), at_once),), x,
         rows, _first(core, first, x), _sylvester(second, x.device, x.dtype),
         _sylvester(third, x.device, x.dtype), y, len(rows), rows.stride(0), rows.shape[1],
         ORDER=order, CORE=order // (second * third), SCALE=1 / math.sqrt(order),
@@ -210,12 +214,14 @@ def _blocks(
 ):
     matrix = load_matrix(matrix_ptr, BLOCK, PADDED)
     column = tl.arange(0, PADDED)
-    for tile in tl.range(tl.program_id(0), tiles, tl.num_programs(0), num_stages=STAGES):
+    for tile in tl.range(  # pyright: ignore[reportGeneralTypeIssues]
+        tl.program_id(0), tiles, tl.num_programs(0), num_stages=STAGES
+    ):
         token, block = locate(tile, blocks, TILE)
         inside = token < tokens
         x = load_blocks(
             x_ptr, x_ptr, token, block, inside, stride, fuller, least,
-            FILLED, False, BLOCK, PADDED,
+            FILLED, UNSIGNED, BLOCK, PADDED,
         )  # fmt: skip
         y = rounded_to(exact_dot(x, matrix) * SCALE, y_ptr.dtype.element_ty)
         mask = inside[:, None] & (column < BLOCK)[None, :]

@@ -28,6 +28,7 @@ from kernels.elements_triton import (
     to_float32,
     whole,
 )
+from kernels.launch import launch
 from kernels.tiles import tile
 
 WIDEST = 1 << 14
@@ -50,12 +51,21 @@ def fake_quantize(x: Tensor, element: FixedPoint, *, symmetric: bool, group: int
         "HIGH": float(element.high),
     }
     if group > WIDEST:
-        _chunks[(rows,)](x, y, group, **meta, CHUNK=WIDEST // 2, num_warps=8)
+        launch(_chunks, (rows,), x, x, y, group, **meta, CHUNK=WIDEST // 2, num_warps=8)
     else:
         shape = tile(group)
-        grid = (triton.cdiv(rows, shape.rows),)
-        _rows[grid](
-            x, y, rows, group, **meta, ROWS=shape.rows, WIDTH=shape.width, num_warps=shape.warps
+        launch(
+            _rows,
+            (triton.cdiv(rows, shape.rows),),
+            x,
+            x,
+            y,
+            rows,
+            group,
+            **meta,
+            ROWS=shape.rows,
+            WIDTH=shape.width,
+            num_warps=shape.warps,
         )
     return y
 

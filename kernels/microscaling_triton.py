@@ -26,6 +26,7 @@ from kernels.elements_triton import (
     to_float32,
 )
 from kernels.elements_triton import constants as element_constants
+from kernels.launch import launch
 
 BLOCKS = 128
 MANTISSA_BITS = tl.constexpr(FLOAT32_MANTISSA)
@@ -52,10 +53,10 @@ def fake_quantize(x: Tensor, element: Element, rule: str) -> Tensor:
     x = x.contiguous()
     y = torch.empty_like(x)
     blocks = x.numel() // 32
-    if blocks:
-        _fake_quantize[(triton.cdiv(blocks, BLOCKS),)](
-            x, y, blocks, **constants(element, rule), BLOCKS=BLOCKS, enable_fp_fusion=False
-        )
+    launch(
+        _fake_quantize, (triton.cdiv(blocks, BLOCKS),), x,
+        x, y, blocks, **constants(element, rule), BLOCKS=BLOCKS, enable_fp_fusion=False,
+    )  # fmt: skip
     return y
 
 
@@ -67,20 +68,12 @@ def quantize(x: Tensor, element: Element, rule: str) -> tuple[Tensor, Tensor]:
     mantissa = element.mantissa if isinstance(element, Minifloat) else 0
     least = element.min_exponent if isinstance(element, Minifloat) else 0
     sign = element.sign_bit if isinstance(element, Minifloat) else 0
-    if shared.numel():
-        _quantize[(triton.cdiv(shared.numel(), BLOCKS),)](
-            x,
-            codes,
-            shared,
-            shared.numel(),
-            **constants(element, rule),
-            MANTISSA=mantissa,
-            LOWEST=(least + FLOAT32_BIAS) << mantissa,
-            TO_MULTIPLES=2.0 ** (mantissa - least),
-            SIGN=sign,
-            BLOCKS=BLOCKS,
-            enable_fp_fusion=False,
-        )
+    launch(
+        _quantize, (triton.cdiv(shared.numel(), BLOCKS),), x,
+        x, codes, shared, shared.numel(), **constants(element, rule), MANTISSA=mantissa,
+        LOWEST=(least + FLOAT32_BIAS) << mantissa, TO_MULTIPLES=2.0 ** (mantissa - least),
+        MOST_MULTIPLES=float(1 << mantissa), SIGN=sign, BLOCKS=BLOCKS, enable_fp_fusion=False,
+    )  # fmt: skip
     return codes, shared
 
 
@@ -162,6 +155,7 @@ def _quantize(
     MANTISSA: tl.constexpr,
     LOWEST: tl.constexpr,
     TO_MULTIPLES: tl.constexpr,
+    MOST_MULTIPLES: tl.constexpr,
     SIGN: tl.constexpr,
     BLOCKS: tl.constexpr,
 ):
@@ -173,7 +167,7 @@ def _quantize(
     if FLOAT:  # as `kernels.elements.encode`
         magnitude = tl.abs(values)
         fields = magnitude.to(tl.int32, bitcast=True) >> (MANTISSA_BITS - MANTISSA)
-        multiples = tl.minimum(magnitude * TO_MULTIPLES, 1 << MANTISSA).to(tl.int32)
+        multiples = tl.minimum(magnitude * TO_MULTIPLES, MOST_MULTIPLES).to(tl.int32)
         element = tl.maximum(fields, LOWEST) - LOWEST + multiples
         element += tl.where(values.to(tl.int32, bitcast=True) < 0, SIGN, 0)
     else:

@@ -17,6 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.launch import launch
 from kernels.tiles import power_of_two
 
 COLUMNS = 16
@@ -37,8 +38,9 @@ def block_sums(
     entry, step = entry.contiguous(), step.contiguous()
     alphas, betas = torch.empty_like(step), torch.empty_like(step)
     rows, flips = step.shape
-    if step.numel():
-        _block_sums[(rows,)](
+    if flips:
+        launch(
+            _block_sums, (rows,), q,
             q, product, hessian.contiguous(), target.contiguous(), entry, step,
             alpha.contiguous(), beta.contiguous(), alphas, betas, q.shape[1], flips,
             FLIPS=power_of_two(flips), COLUMNS=COLUMNS, enable_fp_fusion=True,

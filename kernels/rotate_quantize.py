@@ -47,9 +47,13 @@ class Integer:
         """The codes."""
         return integer_element(self.bits, symmetric=self.symmetric)
 
-    def apply(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
+    def apply(
+        self, x: Float[Tensor, "... width"], *, path: Path | None = None
+    ) -> Float[Tensor, "... width"]:
         """`x` quantized and dequantized."""
-        return fake_quantize_integer(x, self.bits, symmetric=self.symmetric, group=self.group)
+        return fake_quantize_integer(
+            x, self.bits, symmetric=self.symmetric, group=self.group, path=path
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,11 @@ class Microscaling:
         """Features that share a scale."""
         return BLOCK
 
-    def apply(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
+    def apply(
+        self, x: Float[Tensor, "... width"], *, path: Path | None = None
+    ) -> Float[Tensor, "... width"]:
         """`x` quantized and dequantized."""
-        return fake_quantize_microscaling(x, self.element, rule=self.rule)
+        return fake_quantize_microscaling(x, self.element, rule=self.rule, path=path)
 
 
 Quantizer = Integer | Microscaling

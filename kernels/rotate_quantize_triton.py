@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kernels import microscaling_triton
 from kernels.elements_triton import rounded_to, to_float32
-from kernels.hadamard_plan import stages
+from kernels.hadamard_plan import LEAST, stages
 from kernels.hadamard_triton import (
     block_layout,
     exact_dot,
@@ -29,9 +29,10 @@ from kernels.hadamard_triton import (
     token_rows,
 )
 from kernels.integer_triton import quantize_rows
+from kernels.launch import launch
 from kernels.microscaling_triton import quantize_blocks
 from kernels.rotate_quantize import Integer, Quantizer, padded_blocks, tile_rows
-from kernels.tiles import warps
+from kernels.tiles import power_of_two, warps
 
 
 def rotate_and_quantize(
@@ -43,20 +44,21 @@ def rotate_and_quantize(
     y = x.new_empty(*x.shape[:-1], order)
     if y.numel() == 0:
         return y
-    layout = block_layout(rows, order, block)
+    padded, layout = power_of_two(max(LEAST, block)), block_layout(rows, order, block)
     if quantizer.group is None:
         held = padded_blocks(blocks)  # one token's
-        group = held * layout["PADDED"]
+        group = held * padded
     else:
         held, group = blocks, quantizer.group
     tile = tile_rows(block, order, quantizer.group)
     tiles = triton.cdiv(len(rows) * held, tile)
-    _rotate_and_quantize[(min(tiles, programs(x.device)),)](
+    launch(
+        _rotate_and_quantize, (min(tiles, programs(x.device)),), x,
         rows, matrix.to(x.device, x.dtype).contiguous(),
         x if signs is None else signs.to(x.device, torch.int8), y,
         tiles, len(rows), held, blocks, **layout, **_constants(quantizer), SIGNED=signs is not None,
         GROUP=group, TILE=tile, STAGES=stages(block), enable_fp_fusion=False,
-        num_warps=max(tile_warps(block), warps(tile * layout["PADDED"])),
+        num_warps=max(tile_warps(block), warps(tile * padded)),
     )  # fmt: skip
     return y
 
@@ -110,7 +112,9 @@ def _rotate_and_quantize(
     matrix = load_matrix(matrix_ptr, BLOCK, PADDED)
     column = tl.arange(0, PADDED)
     groups: tl.constexpr = TILE * PADDED // GROUP
-    for tile in tl.range(tl.program_id(0), tiles, tl.num_programs(0), num_stages=STAGES):
+    for tile in tl.range(  # pyright: ignore[reportGeneralTypeIssues]
+        tl.program_id(0), tiles, tl.num_programs(0), num_stages=STAGES
+    ):
         token, block = locate(tile, held, TILE)
         inside = (token < tokens) & (block < blocks)
         x = load_blocks(

@@ -12,6 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.hadamard_triton import exact_dot
+from kernels.launch import launch
 
 TOKENS = 64
 LARGE = 2048
@@ -26,7 +27,8 @@ def add_second_moment(total: Tensor, x: Tensor) -> None:
     large = x.shape[1] >= LARGE
     tile = 128 if large else 64
     tiles = triton.cdiv(x.shape[1], tile)
-    _add_second_moment[(tiles, tiles)](
+    launch(
+        _add_second_moment, (tiles, tiles), x,
         total, x, len(x), x.shape[1], total.stride(0), total.stride(1), x.stride(0),
         TILE=tile, TOKENS=TOKENS, num_warps=8 if large else 4, num_stages=3,
         enable_fp_fusion=True,

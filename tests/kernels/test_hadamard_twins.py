@@ -122,14 +122,16 @@ def test_rows_beyond_the_reach_of_32_bits_are_found():
 
 
 def test_what_does_not_fit_is_left_to_torch():
+    wide = torch.ones(1, 512, device=DEVICE).bfloat16()
+    learned = torch.ones(1, 64, device=DEVICE, requires_grad=True)
     with pytest.raises(KernelError, match="bfloat16 blocks of 512 exceed 256"):
-        block_hadamard_transform(torch.ones(1, 512).bfloat16(), hadamard_matrix(512), path="triton")
+        block_hadamard_transform(wide, hadamard_matrix(512), path="triton")
     with pytest.raises(KernelError, match="float64 has no twin"):
-        hadamard_transform(torch.ones(1, 64).double(), kernel_of(64), path="triton")
+        hadamard_transform(torch.ones(1, 64, device=DEVICE).double(), kernel_of(64), path="triton")
     with pytest.raises(KernelError, match=r"12 is 12·1, with no power of two from 16 on"):
-        hadamard_transform(torch.ones(1, 12), kernel_of(12), path="triton")
+        hadamard_transform(torch.ones(1, 12, device=DEVICE), kernel_of(12), path="triton")
     with pytest.raises(KernelError, match="autograd follows it"):
-        hadamard_transform(torch.ones(1, 64, requires_grad=True), kernel_of(64), path="triton")
+        hadamard_transform(learned, kernel_of(64), path="triton")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])

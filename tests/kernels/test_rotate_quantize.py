@@ -136,9 +136,9 @@ def test_bad_input_is_refused_with_its_numbers(changes, words):
 
 
 def test_what_does_not_fit_is_left_to_the_composition():
-    wide = torch.ones(1, 1 << 15).bfloat16()
+    wide = torch.ones(1, 1 << 15, device=DEVICE).bfloat16()
     with pytest.raises(KernelError, match="32768 padded features share a scale, more than 16384"):
         rotate_and_quantize(wide, hadamard_matrix(32), Integer(4, symmetric=True), path="triton")
-    odd = torch.ones(1, 96).bfloat16()
+    odd = torch.ones(1, 96, device=DEVICE).bfloat16()
     with pytest.raises(KernelError, match="groups of 32 do not line up with blocks of 12"):
         rotate_and_quantize(odd, hadamard_matrix(12), Microscaling(E2M1), path="triton")

@@ -62,5 +62,6 @@ def test_what_does_not_fit_is_refused():
         add_second_moment(torch.zeros(4, 4).double(), torch.zeros(3, 4))
     with pytest.raises(KernelError, match="x is on meta, total on cpu"):
         add_second_moment(torch.zeros(4, 4), torch.zeros(3, 4, device="meta"))
+    single, total = torch.zeros(3, 4, device=DEVICE), torch.zeros(4, 4, device=DEVICE)
     with pytest.raises(KernelError, match=r"torch\.float32 is not of 16 bits"):
-        add_second_moment(torch.zeros(4, 4), torch.zeros(3, 4), path="triton")
+        add_second_moment(total, single, path="triton")
