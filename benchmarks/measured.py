@@ -10,6 +10,8 @@ English C4 to calibrate on. Then
 A report is a run's when their recipes are equal but for the folders of texts. Each sweep with a
 report leaves `results/quality_NAME.json`: one row a run, with its window losses in nats per token.
 
+`median output error` is over layers, on the calibration text (docs/gptq.md).
+
 Runs are set against a baseline of the same sweep, window by window: `ratio` is the run's perplexity
 over the baseline's with its paired 95 % interval, below 1 where the run is better. (The recovery of
 the MixQuant paper, ppl_full / ppl_b, is its inverse, and so are the interval's ends.)
@@ -92,6 +94,7 @@ def rows_of(
                 pair = compare_perplexities(other.window_losses, report.window_losses)
                 assert pair.ratio is not None
                 row[f"over {name}"] = _rounded(pair.ratio.value, pair.ratio.low, pair.ratio.high)
+                row[f"layers above {name}"] = _layers_above(report, other)
         rows.append(row)
     return rows
 
@@ -118,7 +121,6 @@ def _row(recipe: Recipe, report: Report) -> dict[str, Any]:
     whole = perplexity_interval(losses)
     divergence = report.metric("kl")
     errors = [layer.output_error for layer in report.layers if layer.output_error is not None]
-    quantize = next((stage for stage in report.stages if stage.name == "quantize"), None)
     return {
         "run": recipe.title,
         "recipe": recipe.to_dict(),
@@ -128,9 +130,15 @@ def _row(recipe: Recipe, report: Report) -> dict[str, Any]:
         "kl": divergence and _rounded(divergence.value, divergence.low, divergence.high),
         "median output error": round(median(errors), 6) if errors else None,
         "notes": [note for note in report.notes if note.startswith("expansion")],
-        "quantize wall s": None if quantize is None else round(quantize.seconds, 1),
         "window losses": [round(loss, 6) for loss in losses],
     }
+
+
+def _layers_above(report: Report, other: Report) -> int:
+    """Layers whose output error on the calibration text is larger than in the other run."""
+    theirs = {layer.name: layer.output_error for layer in other.layers}
+    pairs = [(layer.output_error, theirs[layer.name]) for layer in report.layers]
+    return sum(ours is not None and b is not None and ours > b for ours, b in pairs)
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
