@@ -12,9 +12,9 @@ report leaves `results/quality_NAME.json`: one row a run, with its window losses
 
 `median output error` is over layers, on the calibration text (docs/gptq.md).
 
-Runs are set against a baseline of the same sweep, window by window: `ratio` is the run's perplexity
-over the baseline's with its paired 95 % interval, below 1 where the run is better. (The recovery of
-the MixQuant paper, ppl_full / ppl_b, is its inverse, and so are the interval's ends.)
+Runs are set against baselines of the same sweep, window by window: `over mse` is a run's perplexity
+over that of the same run with MSE scales, with a paired 95 % interval; below 1 the run is better.
+(MixQuant's recovery, ppl_full / ppl_b, is the inverse of `over full`, its ends included.)
 
 Nothing is computed here: what was not run is counted, and left out.
 """
