@@ -142,7 +142,7 @@ def compare_corrections(
             recipe = _recipe(bits, rounding={"method": method, "inputs": "quantized"})
             pairs, known = _rounded(model, site, recipe, Moments(seen.hessian, seen.cross), known)
             made = list(pairs)
-            found += [_against_float(w, v, plain, seen.cross, seen.hessian) for w, v in made]
+            found += [against_float(w, v, plain, seen.cross, seen.hessian) for w, v in made]
         for linear, (_, rounded) in zip(site.linears, made, strict=True):
             surgery.replace_weight(linear, rounded)
 
@@ -183,7 +183,7 @@ def _squared(weight: Tensor, hessian: Tensor) -> float:
     return float(((w @ hessian.double()) * w).sum())
 
 
-def _against_float(w: Tensor, v: Tensor, plain: Tensor, cross: Tensor, hessian: Tensor) -> float:
+def against_float(w: Tensor, v: Tensor, plain: Tensor, cross: Tensor, hessian: Tensor) -> float:
     """‖XWᵀ − X̃Vᵀ‖² / ‖XWᵀ‖²."""
     energy = _squared(w, plain)
     shared = float((correlation(w.double(), cross.double()) * v.double()).sum())

@@ -67,10 +67,10 @@ def main() -> None:
     chosen = parser.parse_args().sweeps or names
     if unknown := set(chosen) - set(names):
         parser.error(f"no sweep {', '.join(sorted(unknown))}; choose of {', '.join(names)}")
-    finished = {_name_of(report.recipe): report for report in Library(home()).reports()}
+    finished = {name_of(report.recipe): report for report in Library(home()).reports()}
     for name in chosen:
         wanted = expand(json.loads((RECIPES / f"{name}.json").read_text(encoding="utf-8")))
-        found = [(run, finished[_name_of(run)]) for run in wanted if _name_of(run) in finished]
+        found = [(run, finished[name_of(run)]) for run in wanted if name_of(run) in finished]
         print(f"\n{name}: {len(found)} of {len(wanted)} runs are finished in this home")
         if found:
             rows = rows_of(found, BASELINES.get(name, {}))
@@ -84,12 +84,12 @@ def rows_of(
     runs: Sequence[tuple[Recipe, Report]], baselines: Mapping[str, Change]
 ) -> list[dict[str, Any]]:
     """One row a run, set against those of `baselines` that were run too and are not itself."""
-    by_name = {_name_of(recipe): report for recipe, report in runs}
+    by_name = {name_of(recipe): report for recipe, report in runs}
     rows = []
     for recipe, report in runs:
         row = _row(recipe, report)
         for name, change in baselines.items():
-            other = by_name.get(_name_of(change(recipe)))
+            other = by_name.get(name_of(change(recipe)))
             if other is not None and other is not report:
                 pair = compare_perplexities(other.window_losses, report.window_losses)
                 assert pair.ratio is not None
@@ -103,7 +103,7 @@ def over_seeds(runs: Iterable[tuple[Recipe, Report]]) -> list[dict[str, Any]]:
     """Least, geometric mean and largest perplexity of runs that differ in their seed alone."""
     groups: dict[str, list[Report]] = {}
     for recipe, report in runs:
-        groups.setdefault(_name_of(replace(recipe, seed=0)), []).append(report)
+        groups.setdefault(name_of(replace(recipe, seed=0)), []).append(report)
     rows = []
     for reports in groups.values():
         losses = [fmean(report.window_losses) for report in reports]
@@ -165,7 +165,7 @@ def _rounded(*values: float | None) -> list[float | None]:
     return [None if value is None else float(f"{value:.6g}") for value in values]
 
 
-def _name_of(recipe: Recipe) -> str:
+def name_of(recipe: Recipe) -> str:
     """The recipe's canonical text, with the folders of its texts left out."""
     plain = recipe.to_dict()
     for part in ("calibration", "evaluation"):
