@@ -10,9 +10,11 @@ English C4 to calibrate on. Then
 A report is a run's when their recipes are equal but for the folders of texts. Each sweep with a
 report leaves `results/quality_NAME.json`: one row a run, with its window losses in nats per token.
 
-Runs are set against a baseline of the same sweep, window by window: `ratio` is the run's perplexity
-over the baseline's with its paired 95 % interval, below 1 where the run is better. (The recovery of
-the MixQuant paper, ppl_full / ppl_b, is its inverse, and so are the interval's ends.)
+`median output error` is over layers, on the calibration text (docs/gptq.md).
+
+Runs are set against baselines of the same sweep, window by window: `over mse` is a run's perplexity
+over that of the same run with MSE scales, with a paired 95 % interval; below 1 the run is better.
+(MixQuant's recovery, ppl_full / ppl_b, is the inverse of `over full`, its ends included.)
 
 Nothing is computed here: what was not run is counted, and left out.
 """
@@ -65,10 +67,10 @@ def main() -> None:
     chosen = parser.parse_args().sweeps or names
     if unknown := set(chosen) - set(names):
         parser.error(f"no sweep {', '.join(sorted(unknown))}; choose of {', '.join(names)}")
-    finished = {_name_of(report.recipe): report for report in Library(home()).reports()}
+    finished = {name_of(report.recipe): report for report in Library(home()).reports()}
     for name in chosen:
         wanted = expand(json.loads((RECIPES / f"{name}.json").read_text(encoding="utf-8")))
-        found = [(run, finished[_name_of(run)]) for run in wanted if _name_of(run) in finished]
+        found = [(run, finished[name_of(run)]) for run in wanted if name_of(run) in finished]
         print(f"\n{name}: {len(found)} of {len(wanted)} runs are finished in this home")
         if found:
             rows = rows_of(found, BASELINES.get(name, {}))
@@ -82,16 +84,17 @@ def rows_of(
     runs: Sequence[tuple[Recipe, Report]], baselines: Mapping[str, Change]
 ) -> list[dict[str, Any]]:
     """One row a run, set against those of `baselines` that were run too and are not itself."""
-    by_name = {_name_of(recipe): report for recipe, report in runs}
+    by_name = {name_of(recipe): report for recipe, report in runs}
     rows = []
     for recipe, report in runs:
         row = _row(recipe, report)
         for name, change in baselines.items():
-            other = by_name.get(_name_of(change(recipe)))
+            other = by_name.get(name_of(change(recipe)))
             if other is not None and other is not report:
                 pair = compare_perplexities(other.window_losses, report.window_losses)
                 assert pair.ratio is not None
                 row[f"over {name}"] = _rounded(pair.ratio.value, pair.ratio.low, pair.ratio.high)
+                row[f"layers above {name}"] = _layers_above(report, other)
         rows.append(row)
     return rows
 
@@ -100,7 +103,7 @@ def over_seeds(runs: Iterable[tuple[Recipe, Report]]) -> list[dict[str, Any]]:
     """Least, geometric mean and largest perplexity of runs that differ in their seed alone."""
     groups: dict[str, list[Report]] = {}
     for recipe, report in runs:
-        groups.setdefault(_name_of(replace(recipe, seed=0)), []).append(report)
+        groups.setdefault(name_of(replace(recipe, seed=0)), []).append(report)
     rows = []
     for reports in groups.values():
         losses = [fmean(report.window_losses) for report in reports]
@@ -118,7 +121,6 @@ def _row(recipe: Recipe, report: Report) -> dict[str, Any]:
     whole = perplexity_interval(losses)
     divergence = report.metric("kl")
     errors = [layer.output_error for layer in report.layers if layer.output_error is not None]
-    quantize = next((stage for stage in report.stages if stage.name == "quantize"), None)
     return {
         "run": recipe.title,
         "recipe": recipe.to_dict(),
@@ -128,9 +130,15 @@ def _row(recipe: Recipe, report: Report) -> dict[str, Any]:
         "kl": divergence and _rounded(divergence.value, divergence.low, divergence.high),
         "median output error": round(median(errors), 6) if errors else None,
         "notes": [note for note in report.notes if note.startswith("expansion")],
-        "quantize wall s": None if quantize is None else round(quantize.seconds, 1),
         "window losses": [round(loss, 6) for loss in losses],
     }
+
+
+def _layers_above(report: Report, other: Report) -> int:
+    """Layers whose output error on the calibration text is larger than in the other run."""
+    theirs = {layer.name: layer.output_error for layer in other.layers}
+    pairs = [(layer.output_error, theirs[layer.name]) for layer in report.layers]
+    return sum(ours is not None and b is not None and ours > b for ours, b in pairs)
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -157,7 +165,7 @@ def _rounded(*values: float | None) -> list[float | None]:
     return [None if value is None else float(f"{value:.6g}") for value in values]
 
 
-def _name_of(recipe: Recipe) -> str:
+def name_of(recipe: Recipe) -> str:
     """The recipe's canonical text, with the folders of its texts left out."""
     plain = recipe.to_dict()
     for part in ("calibration", "evaluation"):
