@@ -120,7 +120,7 @@ def test_the_kernels_do_not_need_triton():
     code = (
         "import sys; sys.modules['triton'] = None\n"
         "import torch, kernels.gptq, kernels.hadamard, kernels.integer, kernels.microscaling\n"
-        "import kernels.piso, kernels.shrink\n"
+        "import kernels.piso, kernels.rotate_quantize, kernels.second_moment, kernels.shrink\n"
         "kernels.integer.fake_quantize_integer(torch.ones(2, 8), 4, symmetric=True)\n"
     )
     done = subprocess.run(

@@ -175,14 +175,14 @@ def test_the_address_reopens_the_page_as_it_stands_and_so_does_coming_back(fille
         "budget": "4.75",
         "fused": "False",
         "colour": "saved",
-        "pins": "0=mxfp8_e4m3",
+        "pins": "0.self_attn.v_proj=mxfp8_e4m3",
         "layer": "1.mlp.up_proj",
     }
     app = healthy(filled.open("bits", **wanted))
     left, shown = address(app), numbers(app)
     assert wanted.items() <= left.items()
     assert (box(app, "method").value, app.slider[0].value) == ("kl", 4.75)
-    assert (box(app, "fused").value, box(app, "pins").value) == (False, "0=mxfp8_e4m3")
+    assert (box(app, "fused").value, box(app, "pins").value) == (False, wanted["pins"])
     app.switch_page("pages/home.py").run()
     app.query_params.clear()
     app.switch_page("pages/bits.py").run()
