@@ -273,7 +273,7 @@ def _lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, s
 def short_title(row) -> str:
     """`INT4 g64 GPTQ`, with its activations where they are rounded too."""
     weights = row.weights.upper().replace("_ASYM", " asym").replace("_", " ")
-    group = f" g{row.group:.0f}" if row.group and not row.weights.startswith("mx") else ""
+    group = f" g{row.group:.0f}" if row.group and not row.weights.lower().startswith("mx") else ""
     acting = "" if row.activations == "float" else f" A {row.activations.upper()}"
     tail = "" if row.method in ("float", "activations only") else f" {row.method}"
     return f"{weights}{group}{acting.replace('_ASYM', '')}{tail}"
