@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from pages._ui import wording
-from qcore.recipe import Recipe
+from pages._ui.budget_parts import formats_label
+from qcore.recipe import Activations, Recipe, Weights
 from qcore.report import Metric, Report
 from qcore.titles import short_title_of
 
@@ -105,9 +106,9 @@ def summary(report: Report) -> dict[str, Any]:
         "method": method(recipe),
         "model": report.environment.model,
         "measured": f"{evaluation_label(recipe)}{f' · text {data[:6]}' if data else ''}",
-        "weights": recipe.weights.value.name if recipe.weights else "float",
+        "weights": _format_of(recipe, recipe.weights),
         "group": (recipe.weights.value.group if recipe.weights else None) or 0,
-        "activations": recipe.activations.value.name if recipe.activations else "float",
+        "activations": _format_of(recipe, recipe.activations),
         "scales": recipe.scales.method if recipe.weights else "",
         "bits": volume.bits_per_weight,
         "bytes": float(volume.total_bytes),
@@ -124,6 +125,16 @@ def summary(report: Report) -> dict[str, Any]:
         row[f"{metric.name}/high"] = metric.high
         row[f"{metric.name}/count"] = metric.count
     return row
+
+
+def _format_of(recipe: Recipe, part: Weights | Activations | None) -> str:
+    """A part's format, or all that a bit budget chose from: `int4`, `float`, `MXFP4/6/8`."""
+    budget = recipe.precision
+    if part is None:
+        return "float"
+    if budget is not None and (part is recipe.weights or budget.shared):
+        return formats_label(budget.formats)
+    return part.value.name
 
 
 def runs(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

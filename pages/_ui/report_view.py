@@ -96,6 +96,14 @@ def _links(report: Report) -> None:
             query_params={"clone": report.id},
             help="Open New run with this recipe's knobs.",
         )
+        if report.recipe.precision is not None:
+            st.page_link(
+                "pages/bits.py",
+                label="Bits",
+                icon=":material/equalizer:",
+                query_params={"run": report.id},
+                help="Which layer got which format, and why.",
+            )
         st.download_button(
             "Recipe JSON",
             json.dumps(report.recipe.to_dict(), indent=2, ensure_ascii=False) + "\n",

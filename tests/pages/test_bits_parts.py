@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from pages._ui import bits_charts, bits_forecast, bits_maps, frames
+from pages._ui import bits_charts, bits_forecast, bits_maps, charts, frames, palette
 from pages._ui import bits_frames as words
 from pages._ui.contests import contests
 from qcore.precision.budget import Assigner
@@ -235,3 +235,16 @@ def test_the_training_figure_has_one_trace_per_projection_with_gaps_between_laye
     table = words.trajectory_table(report)
     assert len(table) == len(path.steps)
     assert "offset/0.mlp.down_proj" in table.columns
+
+
+def test_pareto_draws_a_mixed_run_at_its_stored_bits_in_its_methods_colour():
+    report = mixed_report(recipe_of("dmx", 5.0))
+    table = frames.runs([frames.summary(report)])
+    figure = charts.pareto(table, frames.SIZES["bits"], frames.quality("kl"))
+    point = next(trace for trace in figure.data if trace.customdata is not None)
+    weights = sum(layer.parameters for layer in report.layers)
+    stored = sum(layer.parameters * layer.bits_per_weight for layer in report.layers) / weights
+    assert point.x[0] == pytest.approx(stored, rel=1e-6)
+    assert (point.name, point.marker.color) == ("dMX", palette.METHOD_COLOURS["dMX"])
+    row = next(table.itertuples())
+    assert charts.short_title(row) == "MXFP4/6/8 A MXFP4/6/8 dMX"
