@@ -247,4 +247,4 @@ def test_pareto_draws_a_mixed_run_at_its_stored_bits_in_its_methods_colour():
     assert point.x[0] == pytest.approx(stored, rel=1e-6)
     assert (point.name, point.marker.color) == ("dMX", palette.METHOD_COLOURS["dMX"])
     row = next(table.itertuples())
-    assert charts.short_title(row) == "MXFP4/6/8 A MXFP4/6/8 dMX"
+    assert row.short.replace("\u00a0", " ").startswith("MXFP4/6/8 5 bits dMX A as W")
