@@ -39,6 +39,7 @@ from qcore.precision.fractional import LearnedWidths, rounding
 from qcore.precision.layers import LayerSize
 from qcore.precision.problem import Problem, problem_of
 from qcore.recipe.precision import Precision
+from qcore.report import Trajectory
 
 CHUNK_LOGITS = 1 << 23
 """Logits made at a time: 32 MB in float32, and as much again for their gradient."""
@@ -85,25 +86,6 @@ class State:
     def to_tensors(self) -> dict[str, Tensor]:
         """By field, for keeping."""
         return {name: getattr(self, name) for name in self.__slots__}
-
-
-@dataclass(frozen=True, slots=True)
-class Trajectory:
-    """How a training went, at no more than 60 of its steps.
-
-    Attributes:
-        steps: from 0; the numbers below belong to the beginning of each.
-        loss: cross-entropy on the step's own windows, nats per token.
-        bits: mean bits b̄.
-        temperature: T of the gates.
-        offsets: β̂ by layer name.
-    """
-
-    steps: tuple[int, ...]
-    loss: tuple[float, ...]
-    bits: tuple[float, ...]
-    temperature: tuple[float, ...]
-    offsets: dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
