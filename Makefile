@@ -30,12 +30,12 @@ DEV := .venv
 DEMO := .venv
 endif
 
-.PHONY: help run install assets dev browser test check bench clean
+.PHONY: help run install assets dev browser test test-gpu check bench bench-gpu clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 run: $(RUN) ## install what is missing, then start the dashboard (PORT=8501, HOST=127.0.0.1)
 	@$(MAKE) --silent --no-print-directory assets \
@@ -57,6 +57,10 @@ test: $(DEV) assets browser ## install what is missing, then run every test (TES
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(TESTS) \
 		-n $(WORKERS) --dist loadfile --timeout 300 -q
 
+test-gpu: $(DEV) ## the tests of all kernels on a CUDA device, where the suite interprets them
+	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("No CUDA device here.")'
+	$(BIN)/python -m pytest tests/kernels -q
+
 check: $(DEV) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -68,6 +72,11 @@ bench: $(DEV) assets ## run every CPU benchmark; fails if one does
 		case "$$script" in benchmarks/gpu_*|'benchmarks/[!_]*.py') continue;; esac; \
 		echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || failed="$$failed $$script"; \
 	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+
+bench-gpu: $(DEV) ## run every GPU benchmark; without a CUDA device it says so and fails
+	@for script in benchmarks/gpu_*.py; do \
+		echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || exit $$?; \
+	done
 
 clean: ## delete the environment and everything that tools left behind
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

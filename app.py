@@ -18,6 +18,7 @@ page = st.navigation(
         st.Page("pages/new_run.py", title="New run", icon=":material/tune:"),
         st.Page("pages/jobs.py", title="Jobs", icon=":material/list_alt:"),
         st.Page("pages/outliers.py", title="Outliers", icon=":material/blur_on:"),
+        st.Page("pages/scales.py", title="Scales", icon=":material/straighten:"),
         st.Page("pages/bits.py", title="Bits", icon=":material/equalizer:"),
         st.Page("pages/pareto.py", title="Pareto", icon=":material/scatter_plot:"),
     ]

@@ -1,9 +1,10 @@
-"""C3: GPTQ against the textbook, side by side.
+"""C3: GPTQ against the textbook, side by side; GPFQ and Qronos against GPTQ.
 
 Two textbooks: the column loop of the paper's derivation (every column rewrites all later ones) and
 the lazy blocks of 128 that its authors publish, both with the upper Cholesky factor of H⁻¹. Ours:
 the same codes from `qcore.rounding`, once in torch alone and once with the compiled block. Whole
 calls are timed, factorisation and act-order included; the weight is square, the scales are given.
+GPFQ and Qronos see drifted inputs, a cross moment beside H, and check what they are given.
 
     python -m benchmarks.gptq
 """
@@ -19,6 +20,8 @@ from qcore.formats.coding import dequantize
 from qcore.formats.format import Format, named
 from qcore.formats.quantized import Quantized, Scales
 from qcore.rounding.feedback import column_order, feedback_factor, round_with_feedback
+from qcore.rounding.gpfq import gpfq
+from qcore.rounding.qronos import qronos
 from qcore.scales.absmax import absmax
 
 WIDTHS = (576, 1536)
@@ -72,6 +75,7 @@ def measure(width: int, name: str) -> dict[str, object]:
     inputs = torch.randn(4 * width, width) @ (torch.randn(width, width) / width**0.5)
     inputs *= torch.exp(torch.randn(width))
     hessian = inputs.T @ inputs
+    cross = hessian + 0.1 * inputs.T @ (torch.randn_like(inputs) * inputs.std(0))
     weight = torch.randn(width, width)
     fmt = named(name)
     scales = absmax(weight, fmt)
@@ -82,6 +86,8 @@ def measure(width: int, name: str) -> dict[str, object]:
             "lazy": lambda: textbook(*given, block=128),
             "torch": lambda: ours(*given, path="torch"),
             "compiled": lambda: ours(*given, path="compiled"),
+            "gpfq": lambda: gpfq(weight, hessian, cross, scales, fmt),
+            "qronos": lambda: qronos(weight, hessian, cross, scales, fmt),
         },
         repeats=5 if width < 1000 else 3,
     )
@@ -93,6 +99,8 @@ def measure(width: int, name: str) -> dict[str, object]:
         "compiled_over_lazy": seconds["lazy"] / seconds["compiled"],
         "torch_over_columns": seconds["columns"] / seconds["torch"],
         "compiled_over_columns": seconds["columns"] / seconds["compiled"],
+        "gpfq_over_gptq": seconds["gpfq"] / seconds["compiled"],
+        "qronos_over_gptq": seconds["qronos"] / seconds["compiled"],
         "different_codes": different_codes(*given),
     }
 

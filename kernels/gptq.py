@@ -12,8 +12,9 @@ with `factor` strictly upper triangular as far as it is read. Output channels do
 other.
 
 The reference does it twice blocked: a matrix product brings the errors of earlier sub-blocks, so
-that the column-by-column part never reaches further than `INNER` columns. On the CPU a compiled
-twin (`kernels.gptq_compiled`) takes its place; `kernels.paths` says which one runs.
+that the column-by-column part never reaches further than `INNER` columns. A compiled twin
+(`kernels.gptq_compiled`) takes its place on the CPU, a triton twin (`kernels.gptq_triton`) on a
+GPU; `kernels.paths` says which one runs.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from kernels.arguments import require_together
 from kernels.elements import Element, nearest
-from kernels.paths import Path, path_for
+from kernels.paths import Path, Twin, choose
 
 INNER = 16
 """Columns between two matrix products: fewer means more products, more means longer updates."""
+
+TRITON_COLUMNS = 128
+"""Columns of a block that fit into the registers of the triton twin."""
 
 
 def round_block(
@@ -50,12 +55,23 @@ def round_block(
         zero: whole zero points, or None.
         group_of: each column's group.
         element: what the codes can represent.
-        path: which implementation; None is `path_for` the device.
+        path: which implementation; None leaves it to `kernels.paths`.
 
     Returns:
         Element values, and errors weight − dequantized.
+
+    Raises:
+        KernelError: tensors on different devices.
     """
-    if (path or path_for(columns.device)) == "compiled":
+    require_together(columns=columns, heard=heard, factor=factor, scale=scale, zero=zero)
+    against = None if len(columns) <= TRITON_COLUMNS else f"more than {TRITON_COLUMNS} columns"
+    twins: dict[Twin, str | None] = {"compiled": None, "triton": against}
+    choice = choose("gptq block", columns.device, twins, path=path)
+    if choice.path == "triton":
+        from kernels import gptq_triton as twin  # triton is not on every machine
+
+        return twin.round_block(columns, heard, factor, scale, zero, group_of, element)
+    if choice.path == "compiled":
         from kernels.gptq_compiled import round_block_compiled  # numba is slow to import
 
         return round_block_compiled(columns, heard, factor, scale, zero, group_of, element)

@@ -32,6 +32,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kernels.hadamard_plan import against_blocks, against_full
+from kernels.paths import Path, choose, differentiates
+from qcore.errors import KernelError
+
 WORKING_SET = 1 << 18
 """Features transformed at once on a CPU: what stays in its second-level cache."""
 
@@ -39,7 +43,7 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def hadamard_transform(
-    x: Float[Tensor, "... n"], core: Tensor, order: int | None = None
+    x: Float[Tensor, "... n"], core: Tensor, order: int | None = None, *, path: Path | None = None
 ) -> Float[Tensor, "... order"]:
     """Orthonormal Hadamard transform of the last axis, zero-padded up to `order`.
 
@@ -47,12 +51,13 @@ def hadamard_transform(
         x: any leading shape; n ≤ order.
         core: ±1 matrix K with K Kᵀ = v I; [[1]] for Sylvester's own orders.
         order: v·2^k; n where left out.
+        path: which implementation; None leaves it to `kernels.paths`.
 
     Returns:
         [x, 0] (K ⊗ S) / √order, contiguous, in x's dtype.
 
     Raises:
-        ValueError: an order that is not v·2^k or less than n, a core that is not square, or a
+        KernelError: an order that is not v·2^k or less than n, a core that is not square, or a
             dtype without arithmetic.
     """
     n, v = x.shape[-1], core.shape[0]
@@ -60,7 +65,16 @@ def hadamard_transform(
     _check(x, core, order)
     length = order // v
     if order % v or length & (length - 1):
-        raise ValueError(f"order {order} is not {v} times a power of two")
+        raise KernelError(
+            f"order {order} is not {v} times a power of two",
+            remedy=f"pad to {v}·2^k, or take another core",
+        )
+    against = _followed(x, core) or against_full(x, v, order)
+    choice = choose("Hadamard", x.device, {"triton": against}, path=path)
+    if choice.path == "triton":
+        from kernels import hadamard_triton as twin  # triton is not on every machine
+
+        return twin.hadamard(x, core, order)
     sizes = sylvester_factors(length)
     work = _work_dtype(x.dtype)
     factors = [_factor(size, x.device, work) for size in sizes]
@@ -74,7 +88,7 @@ def hadamard_transform(
 
 
 def block_hadamard_transform(
-    x: Float[Tensor, "... n"], matrix: Tensor, order: int | None = None
+    x: Float[Tensor, "... n"], matrix: Tensor, order: int | None = None, *, path: Path | None = None
 ) -> Float[Tensor, "... order"]:
     """Orthonormal Hadamard transform of every block of the last axis.
 
@@ -82,18 +96,25 @@ def block_hadamard_transform(
         x: any leading shape; n ≤ order. Zeros are shared out as `block_fill` says.
         matrix: ±1 matrix B with B Bᵀ = b I.
         order: a multiple of b; n where left out.
+        path: which implementation; None leaves it to `kernels.paths`.
 
     Returns:
         The transformed blocks, contiguous, in x's dtype.
 
     Raises:
-        ValueError: a block that does not divide the order, an order less than n, a matrix that is
+        KernelError: a block that does not divide the order, an order less than n, a matrix that is
             not square, or a dtype without arithmetic.
     """
     n, b = x.shape[-1], matrix.shape[0]
     order = n if order is None else order
     _check(x, matrix, order)
     fuller, least = block_fill(n, order, b)
+    against = _followed(x, matrix) or against_blocks(x, b)
+    choice = choose("block Hadamard", x.device, {"triton": against}, path=path)
+    if choice.path == "triton":
+        from kernels import hadamard_triton as twin  # triton is not on every machine
+
+        return twin.block_hadamard(x, matrix, order)
     work = x.to(_work_dtype(x.dtype))
     scaled = matrix.to(work) * (1 / math.sqrt(b))
     lead, blocks, split = x.shape[:-1], order // b, fuller * (least + 1)
@@ -114,12 +135,14 @@ def block_fill(n: int, order: int, block: int) -> tuple[int, int]:
         zeros stand behind them in every block.
 
     Raises:
-        ValueError: the block does not divide the order, or the features do not fit.
+        KernelError: the block does not divide the order, or the features do not fit.
     """
     if block < 1 or order % block:
-        raise ValueError(f"block {block} does not divide {order}")
+        raise KernelError(
+            f"block {block} does not divide {order}", remedy="choose a block that does"
+        )
     if not 0 <= n <= order:
-        raise ValueError(f"{n} features do not fit in {order}")
+        raise KernelError(f"{n} features do not fit in {order}", remedy="raise the order")
     least, fuller = divmod(n, order // block)
     return fuller, least
 
@@ -129,10 +152,10 @@ def sylvester(order: int) -> Tensor:
     """Sylvester's ±1 matrix of a power-of-two order, int8. Shared: do not write to it.
 
     Raises:
-        ValueError: not a power of two.
+        KernelError: not a power of two.
     """
     if order < 1 or order & (order - 1):
-        raise ValueError(f"{order} is not a power of two")
+        raise KernelError(f"{order} is not a power of two", remedy="choose 1, 2, 4, 8 and so on")
     if order == 1:
         return torch.ones(1, 1, dtype=torch.int8)
     half = sylvester(order // 2)
@@ -186,11 +209,21 @@ def _multiply(x: Float[Tensor, "rows n"], factors: list[Tensor]) -> Tensor:
 
 def _check(x: Tensor, matrix: Tensor, order: int) -> None:
     if x.dtype not in DTYPES:
-        raise ValueError(f"dtype {x.dtype} is not one of {', '.join(map(str, DTYPES))}")
+        raise KernelError(
+            f"cannot transform {x.dtype}", remedy=f"pass {', '.join(map(str, DTYPES))}"
+        )
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"a core of shape {tuple(matrix.shape)} is not square")
+        raise KernelError(
+            f"a core of shape {tuple(matrix.shape)} is not square", remedy="pass a Hadamard matrix"
+        )
     if x.shape[-1] > order:
-        raise ValueError(f"{x.shape[-1]} features do not fit in order {order}")
+        raise KernelError(
+            f"{x.shape[-1]} features do not fit in order {order}", remedy="raise the order"
+        )
+
+
+def _followed(*tensors: Tensor) -> str | None:
+    return "autograd follows it" if differentiates(*tensors) else None
 
 
 def _work_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -11,15 +11,23 @@ that zero stays exactly zero. All rounding is half to even, all arithmetic float
 
 A token (or group) of zeros gets scale 1. One that holds NaN or an infinity becomes NaN, all of it:
 a broken activation is seen, not clipped away.
+
+Gradients pass straight through (`kernels.straight_through`) where no code saturates: everywhere in
+the symmetric case, and but for the rounding of the zero point in the other.
 """
 
 from __future__ import annotations
 
-import torch
+from typing import NamedTuple
+
 from jaxtyping import Float
 from torch import Tensor
 
+from kernels.arguments import require_quantizable
 from kernels.elements import FixedPoint, nearest
+from kernels.paths import Path, choose, differentiates
+from kernels.straight_through import straight_through
+from qcore.errors import KernelError
 
 
 def integer_element(bits: int, *, symmetric: bool) -> FixedPoint:
@@ -57,7 +65,12 @@ def asymmetric_scale(
 
 
 def fake_quantize_integer(
-    x: Float[Tensor, "... width"], bits: int, *, symmetric: bool, group: int | None = None
+    x: Float[Tensor, "... width"],
+    bits: int,
+    *,
+    symmetric: bool,
+    group: int | None = None,
+    path: Path | None = None,
 ) -> Float[Tensor, "... width"]:
     """What dynamic quantization makes of `x`, in its own type.
 
@@ -66,21 +79,68 @@ def fake_quantize_integer(
         bits: 2 to 8.
         symmetric: without zero points.
         group: consecutive features of the last axis that share a scale; None is all of them.
+        path: which implementation; None leaves it to `kernels.paths`.
 
     Raises:
-        ValueError: a group that does not divide the width, or another type.
+        KernelError: a group that does not divide the width, or another type.
     """
-    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        raise ValueError(f"cannot quantize {x.dtype}; pass float32, bfloat16 or float16")
+    require_quantizable(x)
     if group and x.shape[-1] % group:
-        raise ValueError(f"group {group} does not divide {x.shape[-1]}; choose one that does")
-    rows = x.float().unflatten(-1, (-1, group)) if group else x.float()
-    if symmetric:
-        scale, zero = symmetric_scale(rows, bits), None
-    else:
-        scale, zero = asymmetric_scale(rows, bits)
-    element = integer_element(bits, symmetric=symmetric)
-    return fake_quantize_with(rows, scale, zero, element).reshape(x.shape).to(x.dtype)
+        raise KernelError(
+            f"group {group} does not divide {x.shape[-1]}", remedy="choose one that does"
+        )
+    if x.shape[-1] == 0:
+        return x.clone()
+    settings = _Settings(bits, symmetric, group or x.shape[-1])
+    choice = choose("integer rounding", x.device, {"compiled": None, "triton": None}, path=path)
+    if not differentiates(x):
+        return _fake_quantize(x, settings, choice.path)
+    return straight_through(
+        x,
+        lambda x: _fake_quantize(x, settings, choice.path),
+        lambda x: _unsaturated(x, settings),
+    )
+
+
+class _Settings(NamedTuple):
+    bits: int
+    symmetric: bool
+    group: int
+
+    @property
+    def element(self) -> FixedPoint:
+        return integer_element(self.bits, symmetric=self.symmetric)
+
+
+def _fake_quantize(x: Tensor, settings: _Settings, path: Path) -> Tensor:
+    if path == "triton":
+        from kernels import integer_triton as twin  # triton is not on every machine
+
+        return twin.fake_quantize(
+            x, settings.element, symmetric=settings.symmetric, group=settings.group
+        )
+    if path == "compiled":
+        from kernels import dynamic_compiled  # numba is slow to import
+
+        return dynamic_compiled.fake_quantize_integer_compiled(x, settings.element, settings.group)
+    rows, scale, zero = _scaled(x, settings)
+    return fake_quantize_with(rows, scale, zero, settings.element).reshape(x.shape).to(x.dtype)
+
+
+def _unsaturated(x: Tensor, settings: _Settings) -> Tensor:
+    """Where a code is what the value rounds to; nowhere in a row that became NaN."""
+    rows, scale, zero = _scaled(x, settings)
+    low, high = settings.element.low, settings.element.high
+    codes = (rows / scale).round_() if zero is None else (rows / scale).round_().add_(zero)
+    return ((codes >= low) & (codes <= high) & scale.isfinite()).reshape(x.shape)
+
+
+def _scaled(x: Tensor, settings: _Settings) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Rows [..., group] in float32, their scales and zero points."""
+    rows = x.float().unflatten(-1, (-1, settings.group))
+    if settings.symmetric:
+        return rows, symmetric_scale(rows, settings.bits), None
+    return rows, *asymmetric_scale(rows, settings.bits)
 
 
 def _usable(scale: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -16,6 +16,9 @@ The specification leaves the conversion of NaN and infinities to the implementat
 that holds one has scale NaN, all of it: a broken activation is seen, not clipped away. A block of
 zeros has the smallest scale. Arithmetic is float32 for every input type; a result too large for
 the input's type (midmax may round the largest float16 up to 2^16) becomes infinite.
+
+Gradients pass straight through (`kernels.straight_through`) where the element does not saturate,
+|v| ≤ scale · its largest value, and are 0 elsewhere and in broken blocks.
 """
 
 from __future__ import annotations
@@ -26,7 +29,18 @@ import torch
 from jaxtyping import Float, Int32, Integer, UInt8
 from torch import Tensor
 
-from kernels.elements import FLOAT32_MANTISSA, Element, decode, encode, nearest
+from kernels.arguments import require_quantizable, require_together
+from kernels.elements import (
+    FLOAT32_MANTISSA,
+    Element,
+    decode,
+    element_values,
+    encode,
+    nearest,
+)
+from kernels.paths import Path, choose, differentiates
+from kernels.straight_through import straight_through
+from qcore.errors import KernelError
 
 ScaleRule = Literal["floor", "midmax"]
 
@@ -57,15 +71,31 @@ def scales_of(codes: Integer[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 def quantize_microscaling(
-    x: Float[Tensor, "... width"], element: Element, *, rule: ScaleRule = "floor"
+    x: Float[Tensor, "... width"],
+    element: Element,
+    *,
+    rule: ScaleRule = "floor",
+    path: Path | None = None,
 ) -> tuple[Integer[Tensor, "... width"], UInt8[Tensor, "... blocks"]]:
     """Element codes and E8M0 scale codes of the blocks along the last axis.
 
     Elements of a block whose scale is NaN have code 0.
 
+    Args:
+        x: float32, bfloat16 or float16; any leading shape.
+        element: what an element can represent.
+        rule: for the shared exponents.
+        path: which implementation; None leaves it to `kernels.paths`.
+
     Raises:
-        ValueError: a width that 32 does not divide, or a type that is no 32- or 16-bit float.
+        KernelError: a width that 32 does not divide, or a type that is no 32- or 16-bit float.
     """
+    _check(x)
+    choice = choose("microscaling codes", x.device, {"triton": None}, path=path)
+    if choice.path == "triton":
+        from kernels import microscaling_triton as twin  # triton is not on every machine
+
+        return twin.quantize(x.detach(), element, rule)
     blocks = _blocks(x)
     shared = shared_exponents(_largest(blocks), element, rule)
     values = nearest(blocks / scales_of(shared)[..., None], element)
@@ -76,29 +106,79 @@ def quantize_microscaling(
 def dequantize_microscaling(
     codes: Integer[Tensor, "... width"], shared: UInt8[Tensor, "... blocks"], element: Element
 ) -> Float[Tensor, "... width"]:
-    """The float32 numbers that codes and E8M0 scale codes stand for."""
+    """The float32 numbers that codes and E8M0 scale codes stand for.
+
+    Raises:
+        KernelError: codes and scales on different devices.
+    """
+    require_together(codes=codes, shared=shared)
     values = decode(codes, element).unflatten(-1, (-1, BLOCK))
     return values.mul_(scales_of(shared)[..., None]).flatten(-2)
 
 
 def fake_quantize_microscaling(
-    x: Float[Tensor, "... width"], element: Element, *, rule: ScaleRule = "floor"
+    x: Float[Tensor, "... width"],
+    element: Element,
+    *,
+    rule: ScaleRule = "floor",
+    path: Path | None = None,
 ) -> Float[Tensor, "... width"]:
     """What quantizing and dequantizing makes of `x`, in its own type; codes are never formed.
 
+    Args:
+        x: float32, bfloat16 or float16; any leading shape.
+        element: what an element can represent.
+        rule: for the shared exponents.
+        path: which implementation; None leaves it to `kernels.paths`.
+
     Raises:
-        ValueError: as `quantize_microscaling`.
+        KernelError: as `quantize_microscaling`.
     """
+    _check(x)
+    choice = choose(
+        "microscaling rounding", x.device, {"compiled": None, "triton": None}, path=path
+    )
+    if not differentiates(x):
+        return _fake_quantize(x, element, rule, choice.path)
+    return straight_through(
+        x,
+        lambda x: _fake_quantize(x, element, rule, choice.path),
+        lambda x: _unsaturated(x, element, rule),
+    )
+
+
+def _fake_quantize(x: Tensor, element: Element, rule: ScaleRule, path: Path) -> Tensor:
+    if path == "triton":
+        from kernels import microscaling_triton as twin  # triton is not on every machine
+
+        return twin.fake_quantize(x, element, rule)
+    if path == "compiled":
+        from kernels import dynamic_compiled  # numba is slow to import
+
+        return dynamic_compiled.fake_quantize_microscaling_compiled(
+            x, element, BLOCK, midmax=rule == "midmax"
+        )
     blocks = _blocks(x)
     scale = scales_of(shared_exponents(_largest(blocks), element, rule))[..., None]
     return nearest(blocks / scale, element).mul_(scale).reshape(x.shape).to(x.dtype)
 
 
-def _blocks(x: Float[Tensor, "... width"]) -> Float[Tensor, "... blocks 32"]:
-    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        raise ValueError(f"cannot quantize {x.dtype}; pass float32, bfloat16 or float16")
+def _unsaturated(x: Tensor, element: Element, rule: ScaleRule) -> Tensor:
+    blocks = _blocks(x)
+    scale = scales_of(shared_exponents(_largest(blocks), element, rule))[..., None]
+    most = element_values(element)[-1].item()
+    return ((blocks / scale).abs_() <= most).reshape(x.shape)  # nothing compares to NaN
+
+
+def _check(x: Tensor) -> None:
+    require_quantizable(x)
     if x.shape[-1] % BLOCK:
-        raise ValueError(f"block {BLOCK} does not divide {x.shape[-1]}; pad to a multiple")
+        raise KernelError(
+            f"block {BLOCK} does not divide {x.shape[-1]}", remedy="pad to a multiple"
+        )
+
+
+def _blocks(x: Float[Tensor, "... width"]) -> Float[Tensor, "... blocks 32"]:
     return x.float().unflatten(-1, (-1, BLOCK))
 
 

@@ -11,11 +11,12 @@ zero one transition at a time, entry i taking the step δ, and
 
     α += δ (Gw)_i,    β += 2δ (Hq)_i + δ² H_ii,    Hq += δ H_i
 
-visits every piece. What is left is bookkeeping, in three forms of the same search:
+visits every piece. What is left is bookkeeping, in four forms of the same search:
 
 - `reference`: one flip at a time, as above; the truth, and slow.
 - `blocked`: C flips of many channels at a time, for any device: `kernels.piso_blocked`.
-- `compiled`: for the CPU, `kernels.piso_compiled`.
+- `compiled`: for the CPU, `kernels.piso_compiled`;
+- `triton`: `blocked`, with one kernel for what lies inside a block, for the GPU.
 
 Two rules make the answer usable. The scale returned is a number that its storage type holds: within
 each piece the storable neighbours of the parabola's minimum are tried, so nothing moves afterwards.
@@ -25,6 +26,7 @@ float32 rounds to the codes that were scored; pieces narrower than that are left
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -33,10 +35,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-Path = Literal["reference", "blocked", "compiled"]
+from kernels.arguments import require_together
+from kernels.paths import choose
+from qcore.errors import KernelError
+
+Path = Literal["reference", "blocked", "compiled", "triton"]
 
 MARGINS = {
     torch.float64: 2.0**-40,
@@ -95,11 +101,14 @@ def sides(grid: Float[Tensor, "points"]) -> tuple[Side, Side]:
     """The positive and the negative side of a sorted grid that contains 0.
 
     Raises:
-        ValueError: the grid is unsorted, has no 0, or nothing else.
+        KernelError: the grid is unsorted, has no 0, or nothing else.
     """
     points = [float(point) for point in grid]
     if points != sorted(set(points)) or 0.0 not in points or len(points) < 2:
-        raise ValueError("a grid is sorted, has each point once, contains 0 and another point")
+        raise KernelError(
+            f"{len(points)} points make no grid",
+            remedy="a grid is sorted, has each point once, contains 0 and another point",
+        )
     positive = [point for point in points if point >= 0.0]
     negative = [-point for point in reversed(points) if point <= 0.0]
     return _side(positive), _side(negative)
@@ -129,12 +138,24 @@ def search(
         target: Gw of each row; for G = H that is `weights @ hessian`.
         storage: the type that will hold the scale: float64, float32, bfloat16 or float16.
         signed: search negative scales too; they differ only on a grid that is not symmetric.
-        path: force a form; None takes `compiled` on the CPU and `blocked` elsewhere.
+        path: force a form; None takes the device's, see `kernels.paths`.
+
+    Raises:
+        KernelError: no such grid, or tensors on different devices.
     """
-    path = path or ("compiled" if weights.device.type == "cpu" else "blocked")
+    require_together(weights=weights, hessian=hessian, target=target)
+    asked = "torch" if path in ("reference", "blocked") else path
+    thin = "a diagonal needs no products" if hessian.dim() == 1 else None
+    choice = choose("piso", weights.device, {"compiled": None, "triton": thin}, path=asked)
+    path = path or ("blocked" if choice.path == "torch" else choice.path)
     from kernels.piso_blocked import sweep_blocks  # it builds on this module
 
-    run = {"reference": _reference, "blocked": sweep_blocks, "compiled": _compiled}[path]
+    run = {
+        "reference": _reference,
+        "blocked": sweep_blocks,
+        "compiled": _compiled,
+        "triton": functools.partial(sweep_blocks, twin=True),
+    }[path]
     scale, error = run(weights, grid, hessian, target, storage)
     mirrored = -grid.flip(0)
     if signed and not torch.equal(mirrored, grid):
@@ -167,6 +188,26 @@ def score(
     hq = q * hessian.double() if hessian.dim() == 1 else q @ hessian.double()
     s = scale.double()
     return s * (s * (q * hq).sum(1) - 2 * (q * target.double()).sum(1))
+
+
+def products(
+    owner: Int[np.ndarray, "transitions"],
+    step: Float[np.ndarray, "transitions"],
+    hessian: Float[Tensor, "in in"] | Float[Tensor, "in"],
+) -> Float[np.ndarray, "transitions"]:
+    """(Hq)_i of the entry i that moves, just before each transition of one channel.
+
+    Args:
+        owner: which entry moves, in the order of the transitions.
+        step: by how much.
+        hessian: as for `search`, on the CPU.
+    """
+    from kernels import piso_compiled as compiled  # numba is slow to import
+
+    dense = hessian.dim() == 2
+    panels = _panels(hessian, compiled.STREAM_COLUMNS) if dense else np.empty((0, 0, 0))
+    diagonal = (hessian.diagonal() if dense else hessian).double().numpy().copy()
+    return compiled.products(panels, diagonal, owner.astype(np.int32), step)
 
 
 def _above_all(weights: Tensor, positive: Side, negative: Side) -> Tensor:

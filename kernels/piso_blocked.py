@@ -22,8 +22,14 @@ from kernels.piso import MARGINS, STORAGE, Side, score, sides
 _KEPT = 4
 """Pieces of a channel that are scored again in double precision."""
 
+TWIN_FLIPS = 256
+"""Transitions to a block of the triton twin: it gathers only half of the block's entries, and none
+of their indices, so that fewer and larger products pay."""
 
-def sweep_blocks(weights, grid, hessian, target, storage, *, flips: int = 128, room: int = 1 << 25):
+
+def sweep_blocks(
+    weights, grid, hessian, target, storage, *, flips: int = 128, room: int = 1 << 25, twin=False
+):
     """(scale, e) of every channel, float64; scale 0 where no code at all is best.
 
     Args:
@@ -34,11 +40,16 @@ def sweep_blocks(weights, grid, hessian, target, storage, *, flips: int = 128, r
         storage: the type that will hold the scale.
         flips: transitions to a block.
         room: bound on the elements of one gather, which limits the channels done at a time.
+        twin: let `kernels.piso_triton` do what lies inside a block; H is dense then.
     """
     positive, negative = sides(grid)
-    rows = max(1, room // (flips * flips))
+    rows, sums = max(1, room // (flips * flips)), block_sums
+    if twin:
+        from kernels import piso_triton  # triton is not on every machine
+
+        sums, flips = piso_triton.block_sums, TWIN_FLIPS
     parts = [
-        _sweep_block(w, positive, negative, hessian, aim, storage, flips)
+        _sweep_block(w, positive, negative, hessian, aim, storage, flips, sums)
         for w, aim in zip(weights.split(rows), target.split(rows), strict=True)
     ]
     kept = torch.cat(parts)  # (out, kept)
@@ -55,27 +66,43 @@ def sweep_blocks(weights, grid, hessian, target, storage, *, flips: int = 128, r
     return torch.where(error < 0, scale, 0.0), error.clamp(max=0.0)
 
 
-def _sweep_block(w, positive, negative, hessian, target, storage, flips):
-    """The storable scales of the `_KEPT` best pieces of each row, 0 where there are fewer."""
-    dense, (rows, _) = hessian.dim() == 2, w.shape
-    high, entry, delta = _flips(w, positive, negative)
-    low = torch.cat([high[:, 1:], torch.zeros_like(high[:, :1])], dim=1)
+def block_sums(q, hessian, target, entry, step, alpha, beta):
+    """α and β after each transition of a block; q [rows, in] takes the block's steps.
+
+    Args:
+        q: the codes before it, changed in place.
+        hessian: H, or its diagonal.
+        target: [rows, in].
+        entry: [rows, flips], which entry moves.
+        step: [rows, flips], how far.
+        alpha: [rows, 1], before it.
+        beta: [rows, 1].
+    """
+    dense = hessian.dim() == 2
     diagonal = hessian.diagonal() if dense else hessian
+    hq = (q @ hessian if dense else q * hessian).gather(1, entry)
+    if dense:
+        inner = hessian[entry[:, :, None], entry[:, None, :]]
+    else:
+        inner = (entry[:, :, None] == entry[:, None, :]) * diagonal[entry][:, None]
+    hq = hq + (inner.tril(-1) @ step[:, :, None])[:, :, 0]
+    q.scatter_add_(1, entry, step)
+    alphas = alpha + (step * target.gather(1, entry)).cumsum(1)
+    return alphas, beta + (step * (2 * hq + step * diagonal[entry])).cumsum(1)
+
+
+def _sweep_block(w, positive, negative, hessian, target, storage, flips, sums):
+    """The storable scales of the `_KEPT` best pieces of each row, 0 where there are fewer."""
+    high, entry, step = _flips(w, positive, negative)
+    low = torch.cat([high[:, 1:], torch.zeros_like(high[:, :1])], dim=1)
     q = torch.zeros_like(w)
-    alpha = beta = w.new_zeros(rows, 1)
-    best = w.new_zeros(rows, _KEPT)
-    kept = torch.zeros(rows, _KEPT, dtype=torch.float64, device=w.device)
+    alpha = beta = w.new_zeros(len(w), 1)
+    best = w.new_zeros(len(w), _KEPT)
+    kept = torch.zeros(len(w), _KEPT, dtype=torch.float64, device=w.device)
     for at in range(0, high.shape[1], flips):
-        i, d = entry[:, at : at + flips], delta[:, at : at + flips]  # (rows, C)
-        hq = (q @ hessian if dense else q * hessian).gather(1, i)
-        inner = hessian[i[:, :, None], i[:, None, :]] if dense else _same(i) * diagonal[i][:, None]
-        hq = hq + (inner.tril(-1) @ d[:, :, None])[:, :, 0]
-        alphas = alpha + (d * target.gather(1, i)).cumsum(1)
-        betas = beta + (d * (2 * hq + d * diagonal[i])).cumsum(1)
-        scales, errors = _pieces(
-            alphas, betas, low[:, at : at + flips], high[:, at : at + flips], storage
-        )
-        q.scatter_add_(1, i, d)
+        part = slice(at, at + flips)
+        alphas, betas = sums(q, hessian, target, entry[:, part], step[:, part], alpha, beta)
+        scales, errors = _pieces(alphas, betas, low[:, part], high[:, part], storage)
         alpha, beta = alphas[:, -1:], betas[:, -1:]
         best, order = torch.cat([best, errors], 1).topk(_KEPT, dim=1, largest=False)
         kept = torch.cat([kept, scales], 1).gather(1, order)
@@ -96,10 +123,6 @@ def _flips(w: Tensor, positive: Side, negative: Side) -> tuple[Tensor, Tensor, T
     scale, order = scale.sort(dim=1, descending=True, stable=True)
     step = gap.flatten(1).gather(1, order)
     return scale, order // levels, torch.where(scale > 0, step, 0.0)
-
-
-def _same(i: Tensor) -> Tensor:
-    return i[:, :, None] == i[:, None, :]
 
 
 def _pieces(alpha, beta, low, high, storage):

@@ -282,3 +282,23 @@ def sweep(
             owner[row], slot[row], step[row], scale[row], events[row], targets[row], diagonal,
             product[row], margin, storage,
         )  # fmt: skip
+
+
+@njit(**_OPTIONS)
+def products(panels, diagonal, owner, step):
+    """(Hq)_i of the entry i that moves, just before each of one channel's transitions, in order.
+
+    Args:
+        panels: as for `sweep`, STREAM_COLUMNS wide.
+        diagonal: as for `sweep`.
+        owner: [transitions] int32, the entry that moves.
+        step: [transitions], by how much.
+    """
+    events = owner.shape[0]
+    found = np.empty(events)
+    slot = np.arange(events).astype(np.int32)
+    if panels.shape[0] == 0:
+        _diagonal(owner, slot, step, events, diagonal, found)
+    for p in range(panels.shape[0]):
+        _stream(panels[p], p * panels.shape[2], owner, slot, step, events, found)
+    return found

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kernels.elements import Element, FixedPoint, nearest
-from kernels.paths import Path, path_for
+from kernels.paths import Path, choose
 
 CHUNK = 1 << 16
 """Elements worked on at a time, so that every pass but the first finds them in the cache."""
@@ -42,9 +42,10 @@ def best_shrink(
         element: the integers to round to; fraction 0.
         fractions: of `start`, tried in this order; the first of equals wins.
         alternations: refinements after that.
-        path: which implementation; None is the compiled one on the CPU, torch elsewhere.
+        path: which implementation; None leaves it to `kernels.paths`.
     """
-    if (path or path_for(rows.device)) == "compiled":
+    choice = choose("scale by shrinking", rows.device, {"compiled": None}, path=path)
+    if choice.path == "compiled":
         from kernels.shrink_compiled import best_shrink_compiled  # numba is slow to import
 
         return best_shrink_compiled(rows, start, zero, element, fractions, alternations)

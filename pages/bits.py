@@ -13,6 +13,7 @@ from pages._ui import (
     bits_forecast,
     bits_pins,
     bits_view,
+    downloads,
     entry,
     frames,
     services,
@@ -20,7 +21,6 @@ from pages._ui import (
 from pages._ui import bits_frames as words
 from pages._ui.bits_desk import Case
 from pages._ui.contests import Contest
-from pages._ui.download import download
 
 if TYPE_CHECKING:
     from qcore.precision.table import SensitivityTable
@@ -74,8 +74,11 @@ def draw_maps(case: Case, shown: str) -> None:
         case.contest, layers, formats, case.part, costs, None if report else wider.formats, pinned
     )
     bits_pins.form(layers, case.part, costs, formats)
-    download(
-        st, words.assignment_table(layers, formats, costs, pinned), "bits-assignment", "Maps as CSV"
+    downloads.as_csv(
+        st.container(),
+        words.assignment_table(layers, formats, costs, pinned),
+        "bits-assignment",
+        "Maps as CSV",
     )
     left, right = st.columns(2, gap="large")
     with left:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import charts, outlier_charts, outlier_view, services, state
+from pages._ui import charts, downloads, outlier_charts, outlier_view, services, state
 from pages._ui import microscope as tools
 from pages._ui import outlier_frames as words
-from pages._ui.download import download
 
 if TYPE_CHECKING:
     from qcore.pipeline.captured import Capture, Lens, Method, Place
@@ -19,22 +18,8 @@ _PAGE = "outliers"
 
 def choose_capture(found: list[Capture]) -> tuple[Capture, str]:
     """Which capture, and what colours the map."""
-    by_key = {capture.key[:12]: capture for capture in found}
-    asked = st.query_params.get("capture")
-    if asked and asked not in by_key:
-        st.warning(
-            "The capture that the address names is not in the cache any more; another is shown. "
-            "Run its recipe with another seed to capture it again.",
-            icon=":material/info:",
-        )
     left, right = st.columns([3, 2])
-    name = left.selectbox(
-        "Captured on",
-        list(by_key),
-        key=state.settle(_PAGE, "capture", list(by_key)),
-        format_func=lambda key: words.capture_label(by_key[key]),
-        help="Every finished run with a calibration text leaves a capture of the float network.",
-    )
+    capture = tools.choose(left, found, _PAGE)
     measure = right.selectbox(
         "Colour the map by",
         list(words.MEASURES),
@@ -42,7 +27,7 @@ def choose_capture(found: list[Capture]) -> tuple[Capture, str]:
         format_func=lambda key: words.MEASURES[key].label,
         help="  \n".join(f"**{item.label}** – {item.meaning}" for item in words.MEASURES.values()),
     )
-    return by_key[name], measure
+    return capture, measure
 
 
 def choose_place(places: list[Place], measure: str) -> Place:
@@ -73,7 +58,7 @@ def choose_place(places: list[Place], measure: str) -> Place:
     layer = left.selectbox("Layer", layers, key=layer_key)
     labels = words.site_labels()
     site = middle.selectbox("Site", sites, key=site_key, format_func=lambda name: labels[name])
-    download(right, words.place_table(places), "outlier-map", "Map as CSV")
+    downloads.as_csv(right, words.place_table(places), "outlier-map", "Map as CSV")
     return by_place[layer, site]
 
 

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages._ui import charts, empty, entry, frames, report_view, run_table, services, state
+from pages._ui.selection import next_drawn
 from qcore.errors import QuantscopeError
 
 _SHOWN_AT_ONCE = 4
@@ -77,7 +78,13 @@ def draw_chart(table: pd.DataFrame) -> None:
     size, score, log, image = choose_axes(table)
     drawn = (table["measured"].iloc[0], *sorted(set(frames.words(table, "model"))))
     version = services.catalogue().version
-    figure = _figure((version, drawn), table, size, score, log, frozenset(state.selected()))
+    view = (version, drawn, size, score, log)
+    clicked = frozenset(state.clicked(st.session_state.get("front")))
+    now = next_drawn(
+        st.session_state.get("front.drawn"), view, clicked, frozenset(state.selected())
+    )
+    st.session_state["front.drawn"] = now
+    figure = _figure((version, drawn), table, size, score, log, now.rings, now.generation)
     st.plotly_chart(
         figure,
         key="front",
@@ -95,11 +102,20 @@ def draw_chart(table: pd.DataFrame) -> None:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _figure(
-    key: tuple, _table: pd.DataFrame, size: frames.Axis, score: frames.Axis, log: bool, rings
+    key: tuple,
+    _table: pd.DataFrame,
+    size: frames.Axis,
+    score: frames.Axis,
+    log: bool,
+    rings: frozenset[str],
+    generation: int,
 ) -> go.Figure:
     """The figure, kept while `key` names the same runs; it is drawn from, never changed."""
     reference = frames.reference(_table, score)
-    return charts.pareto(_table, size, score, reference=reference, logarithmic=log, selected=rings)
+    figure = charts.pareto(
+        _table, size, score, reference=reference, logarithmic=log, selected=rings
+    )
+    return figure.update_layout(meta=generation)
 
 
 def draw_reports() -> None:

@@ -8,6 +8,7 @@ failed, 2 for a command that cannot be understood, 130 when interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -104,11 +105,16 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _runner(device: str | None) -> Callable[[Recipe, Callable[[Event], None]], Report]:
-    """The engine, with one loaded network kept between runs. Imported late: torch is slow."""
+    """The engine, with one loaded network kept between runs. Imported late: torch is slow.
+
+    A run has its device to itself: it waits for a job that is there, and jobs wait for it.
+    """
     from cache.store import Cache
     from qcore.devices import devices
     from qcore.home import cache_limit
-    from qcore.pipeline import Workbench, run
+    from qcore.jobs import byhand
+    from qcore.jobs.local import LocalBackend
+    from qcore.pipeline import Workbench, preview, run
 
     known = [item.name for item in devices()]
     if device is not None and device not in known:
@@ -116,7 +122,18 @@ def _runner(device: str | None) -> Callable[[Recipe, Callable[[Event], None]], R
     root = home()
     cache = Cache(root / "cache", cache_limit())
     bench = Workbench(root, device or known[0])
-    return lambda recipe, emit: run(recipe, cache=cache, emit=emit, root=root, bench=bench)
+    queue = LocalBackend(root)
+
+    def one(recipe: Recipe, emit: Callable[[Event], None]) -> Report:
+        waits = not preview([recipe], cache, root=root).finished  # a repeat needs no device
+        with byhand.hold(queue, bench.device, _note) if waits else contextlib.nullcontext():
+            return run(recipe, cache=cache, emit=emit, root=root, bench=bench)
+
+    return one
+
+
+def _note(sentence: str) -> None:
+    print(f"note: {sentence}", file=sys.stderr)
 
 
 def _read(path: Path) -> str:

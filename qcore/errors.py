@@ -5,10 +5,12 @@
     ├── ModelError
     │   ├── UnsupportedModel     an architecture, or a feature of one, that we do not know
     │   ├── UnsafeWeights        pickled weights, or code that a checkpoint wants to run
-    │   └── BrokenCheckpoint     missing, truncated or contradictory files
+    │   ├── BrokenCheckpoint     missing, truncated or contradictory files
+    │   └── NotDownloaded        a Hub model that is not on this machine yet, and was not fetched
     ├── DataError                a text, a task or a log that cannot be read
     ├── NumericalError
     │   └── NotPositiveDefinite  a Hessian with no Cholesky factor at any damping tried
+    ├── KernelError              an operation that cannot be done on what it was given
     ├── OutOfMemory              a device or the machine has no room left
     ├── CacheError
     │   ├── CorruptEntry         a stored record or array that is not what was written
@@ -65,6 +67,10 @@ class BrokenCheckpoint(ModelError):
     """Missing, truncated or contradictory model files."""
 
 
+class NotDownloaded(ModelError):
+    """A Hub model that is not on this machine yet, and was not to be fetched."""
+
+
 class DataError(QuantscopeError):
     """A text, a task or a log that cannot be read."""
 
@@ -75,6 +81,10 @@ class NumericalError(QuantscopeError):
 
 class NotPositiveDefinite(NumericalError):
     """A Hessian with no Cholesky factor at any damping tried."""
+
+
+class KernelError(QuantscopeError, ValueError):
+    """An operation that cannot be done on what it was given; to its caller a wrong value."""
 
 
 class OutOfMemory(QuantscopeError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
+import threading
 from pathlib import Path
 
 from qcore.errors import CorruptEntry, DiskFull, InvalidRecipe, QuantscopeError
@@ -30,24 +32,30 @@ class Library:
     def add(self, report: Report) -> Report:
         """Keep a Report. The first one of an id stays: an exact repeat returns the same bytes.
 
+        That holds for any number of processes: a report appears whole under its name, by a link,
+        which fails where another one stands already.
+
         Raises:
             DiskFull: it could not be written; nothing half-written is left.
         """
         path = self._path(report.id)
         if path.exists():
             return self.get(report.id)
-        part = self._folder / f"{report.id}.{os.getpid()}.part"
+        part = self._folder / f"{report.id}.{os.getpid()}.{threading.get_ident()}.part"
         try:
             with part.open("w", encoding="utf-8") as file:
                 file.write(report.to_json())
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, path)
+            _appear(part, path)
+        except FileExistsError:
+            return self.get(report.id)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise DiskFull(
                 f"the report could not be written: {error.strerror}", remedy="free some disk space"
             ) from error
+        finally:
+            part.unlink(missing_ok=True)
         return report
 
     def get(self, report: str) -> Report:
@@ -101,6 +109,22 @@ class Library:
         if not _ID.fullmatch(report):
             raise InvalidRecipe(f"{report[:40]!r} is no report id", remedy="copy it again")
         return self._folder / f"{report}.json"
+
+
+def _appear(part: Path, path: Path) -> None:
+    """Give `part` the name `path` unless there is one. Raises FileExistsError where there is."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.replace(part, path)  # on such a file system the last of two at once stays
+
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems without hard links say."""
 
 
 @functools.lru_cache(maxsize=4096)

@@ -42,8 +42,16 @@ def require_moments(
     weight: Float[Tensor, "out in"],
     hessian: Float[Tensor, "in in"],
     cross: Float[Tensor, "in in"] | None = None,
+    *,
+    definite: bool = True,
 ) -> None:
     """Refuse what no error can be measured with.
+
+    Args:
+        weight: any float type.
+        hessian: X̃ᵀX̃.
+        cross: X̃ᵀX, or None.
+        definite: look at H's eigenvalues, too: one factorisation. Who factorises H may know better.
 
     Raises:
         InvalidRecipe: sizes that do not fit the weight.
@@ -60,33 +68,47 @@ def require_moments(
                 remedy=f"pass the moment of {weight.shape[1]} × {weight.shape[1]}",
             )
         require_finite(name, matrix)
-    require_semidefinite(hessian)
+    _require_symmetric(hessian)
+    if definite:
+        require_semidefinite(hessian)
 
 
 def require_semidefinite(hessian: Float[Tensor, "in in"]) -> None:
-    """Refuse an H that is no X̃ᵀX̃; one Cholesky factorisation in double.
+    """Refuse an H that is no X̃ᵀX̃ because it has a negative eigenvalue beyond rounding.
+
+    One Cholesky factorisation, repeated in double where float32 cannot tell.
 
     Raises:
         NumericalError: H is not symmetric.
-        NotPositiveDefinite: H has a negative eigenvalue beyond rounding.
+        NotPositiveDefinite: it has one.
     """
-    double = hessian.double()
-    skew, largest = float((double - double.T).abs().max()), float(double.abs().max())
-    if skew > ASYMMETRY * largest:
-        raise NumericalError(
-            f"the Hessian differs from its transpose by {skew:.3g}, its largest entry is "
-            f"{largest:.3g}",
-            remedy="pass X̃ᵀX̃ as the Hessian and X̃ᵀX as the cross moment",
-        )
-    slack = INDEFINITE * float(double.diagonal().abs().sum())
-    if largest == 0.0:
+    _require_symmetric(hessian)
+    # Float32 errs by less than half the slack, so what passes there passes in double.
+    if _has_factor(hessian.float(), INDEFINITE / 2):
         return
-    raised = double.clone()
-    raised.diagonal().add_(slack)
-    if torch.linalg.cholesky_ex(raised).info:
+    double = hessian.double()
+    if not _has_factor(double, INDEFINITE):
         least = float(torch.linalg.eigvalsh(double)[0])
         raise NotPositiveDefinite(
             f"the Hessian has the eigenvalue {least:.3g} at a trace of "
             f"{float(double.trace()):.3g}, so it is no XᵀX",
             remedy="compute the calibration pass in float32 and accumulate without subtraction",
         )
+
+
+def _require_symmetric(hessian: Float[Tensor, "in in"]) -> None:
+    skew, largest = float((hessian - hessian.T).abs_().max()), float(hessian.abs().max())
+    if skew > ASYMMETRY * largest:
+        raise NumericalError(
+            f"the Hessian differs from its transpose by {skew:.3g}, its largest entry is "
+            f"{largest:.3g}",
+            remedy="pass X̃ᵀX̃ as the Hessian and X̃ᵀX as the cross moment",
+        )
+
+
+def _has_factor(hessian: Float[Tensor, "in in"], slack: float) -> bool:
+    """Whether H + slack·tr(|H|)·I has a Cholesky factor; a zero H passes."""
+    raised = hessian.clone()
+    added = slack * float(hessian.diagonal().double().abs().sum())
+    raised.diagonal().add_(added)
+    return not torch.linalg.cholesky_ex(raised).info or not hessian.any()

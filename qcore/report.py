@@ -142,6 +142,23 @@ class StageReport:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelReport:
+    """Which implementation of an operation served the run's uncached stages, and why.
+
+    Attributes:
+        operation: its public name in `kernels`.
+        path: `torch`, `compiled` or `triton`.
+        why: in a few words.
+        count: calls.
+    """
+
+    operation: str
+    path: str
+    why: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """Where and on what a run was made.
 
@@ -153,6 +170,8 @@ class Environment:
         data: digest by text or task name.
         versions: package → version.
         revision: the Hub's commit, where there is one.
+        peak_bytes: the most memory that the process ever held until the run ended; estimates for
+            later runs learn from it. None where it was not measured.
     """
 
     device: str
@@ -162,6 +181,7 @@ class Environment:
     data: dict[str, str]
     versions: dict[str, str]
     revision: str | None = None
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +204,7 @@ class Report:
         environment: versions, device, contents.
         notes: sentences that the reader must know (caveats, dampings raised, fallbacks).
         precision: what became of a bit budget; None without one.
+        kernels: what served; empty where everything came from the cache.
     """
 
     id: str
@@ -200,6 +221,7 @@ class Report:
     environment: Environment
     notes: tuple[str, ...] = ()
     precision: PrecisionReport | None = None
+    kernels: tuple[KernelReport, ...] = ()
     schema: int = field(default=REPORT_SCHEMA)
 
     def metric(self, name: str) -> Metric | None:

@@ -1,10 +1,13 @@
-"""A recipe in one short line: `W INT4 g64 · A INT8 asym · R1 R2 R4 b32 · MassDiff · GPTQ · MSE`."""
+"""A recipe in one line: `W INT4 g64 · A INT8 asym · R1 R2 R4 b32 · MassDiff · GPTQ · MSE`.
+
+And in a few words, where many stand beside each other: `INT4 g64 A INT8 R b32 MassDiff GPTQ`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qcore.formats.format import Format
+from qcore.formats.format import FORMATS, Format
 
 if TYPE_CHECKING:
     from qcore.recipe import Recipe, Rounding, Scales
@@ -14,13 +17,61 @@ def title_of(recipe: Recipe) -> str:
     """What a recipe does, without its model, texts and seed."""
     parts = [] if recipe.weights or recipe.activations else ["float"]
     if recipe.weights is not None:
-        parts.append("W " + _format_title(recipe.weights.value))
+        parts.append("W " + _weights_title(recipe))
     if recipe.activations is not None:
-        parts.append("A " + _format_title(recipe.activations.value))
+        parts.append("A " + _inputs_title(recipe))
     parts += _transform_titles(recipe)
     if recipe.weights is not None:
         parts += [_rounding_title(recipe.rounding), _scales_title(recipe.scales)]
     return " · ".join(parts)
+
+
+def short_title_of(recipe: Recipe) -> str:
+    """What tells a run from its neighbours: formats, transforms, rounding, and PiSO.
+
+    `R` is a rotation, `R b32` one whose online part goes by blocks, `R fused` one without such a
+    part. Scales are named when they are not the usual ones.
+    """
+    parts = [] if recipe.weights or recipe.activations else ["float"]
+    if recipe.weights is not None:
+        parts.append(_weights_title(recipe))
+    if recipe.activations is not None:
+        parts.append("A " + _inputs_title(recipe).replace(" asym", ""))
+    rotation = recipe.rotation
+    if rotation is not None:
+        how = f" b{rotation.block}" if rotation.block else "" if rotation.online else " fused"
+        parts.append(f"R{how}")
+        parts += _transform_titles(recipe)[1:]
+    if recipe.weights is not None:
+        parts.append(_ROUNDINGS[recipe.rounding.method])
+        if recipe.scales.method != "mse":
+            parts.append(_SCALES[recipe.scales.method])
+    # Within a part nothing may be torn apart where a label is broken into lines.
+    return " ".join(part.replace(" ", "\u00a0") for part in parts)
+
+
+_ROUNDINGS = {"rtn": "RTN", "gptq": "GPTQ", "gpfq": "GPFQ", "qronos": "Qronos"}
+_SCALES = {"absmax": "absmax", "mse": "MSE", "piso": "PiSO"}
+
+
+def _weights_title(recipe: Recipe) -> str:
+    """A format, or `MXFP4/6/8 5 bits knapsack`: the choices, the budget, and who spends it."""
+    assert recipe.weights is not None
+    part = recipe.precision
+    if part is None:
+        return _format_title(recipe.weights.value)
+    first, *others = (FORMATS[name] for name in part.narrow_to_wide)
+    choices = "/".join([first.name.upper().split("_")[0], *(str(item.bits) for item in others)])
+    names = {"kl": "KL", "dmx": "dMX"}
+    budget = "" if part.budget is None else f" {part.budget:g} bits"
+    return f"{choices}{budget} {names.get(part.method, part.method)}"
+
+
+def _inputs_title(recipe: Recipe) -> str:
+    """A format, or `as W` where inputs share the width of the weights."""
+    assert recipe.activations is not None
+    shares = recipe.precision is not None and recipe.precision.shared
+    return "as W" if shares else _format_title(recipe.activations.value)
 
 
 def _format_title(fmt: Format) -> str:
@@ -48,17 +99,17 @@ def _transform_titles(recipe: Recipe) -> list[str]:
 
 
 def _rounding_title(rounding: Rounding) -> str:
-    name = {"rtn": "RTN", "gptq": "GPTQ", "gpfq": "GPFQ", "qronos": "Qronos"}[rounding.method]
-    inputs = " on quantized inputs" if rounding.inputs == "quantized" else ""
+    name = _ROUNDINGS[rounding.method]
+    seen = {"float": "", "quantized": " on quantized inputs", "block": " within blocks"}
     order = " in stored order" if rounding.method != "rtn" and not rounding.act_order else ""
     damping = f" damped {rounding.damping:g}" if rounding.damping is not None else ""
     when = {"layer": "", "decoupled": " decoupled", "group": " group-interleaved"}
-    return f"{name}{when[rounding.interleaving]}{inputs}{order}{damping}"
+    return f"{name}{when[rounding.interleaving]}{seen[rounding.inputs]}{order}{damping}"
 
 
 def _scales_title(scales: Scales) -> str:
     if scales.method != "piso":
-        return {"absmax": "absmax", "mse": "MSE"}[scales.method]
+        return _SCALES[scales.method]
     told = [
         scales.objective if scales.objective != "self" else "",
         scales.grouping if scales.grouping != "sequential" else "",
@@ -66,4 +117,4 @@ def _scales_title(scales: Scales) -> str:
         "signed" if scales.signed else "",
         scales.storage if scales.storage != "float32" else "",
     ]
-    return " ".join(["PiSO", *filter(None, told)])
+    return " ".join([_SCALES["piso"], *filter(None, told)])

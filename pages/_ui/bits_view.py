@@ -16,13 +16,13 @@ from pages._ui import (
     bits_maps,
     bits_pins,
     charts,
+    downloads,
     frames,
     state,
     wording,
 )
 from pages._ui import bits_frames as words
 from pages._ui.contests import Contest
-from pages._ui.download import download
 from qcore.recipe import Precision
 from qcore.report import Report
 
@@ -79,7 +79,7 @@ def shares(
         alt="Formats by projection",
     )
     st.caption(f"{words.kept_wide(table)} In the dMX paper down and v are.")
-    download(st, table, "bits-projections")
+    downloads.as_csv(st.container(), table, "bits-projections")
 
 
 def maps(
@@ -170,7 +170,7 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
             "saved": number(f"{name} saved ({unit})".replace(" ()", ""), format="%.3g"),
         },
     )
-    download(st, table, "bits-moves")
+    downloads.as_csv(st.container(), table, "bits-moves")
 
 
 def training(reports: Sequence[Report], shown: str) -> None:
@@ -204,7 +204,7 @@ def training(reports: Sequence[Report], shown: str) -> None:
         "decides the layer's format, the widest above them all; as the gate's temperature rises, "
         "each falls to one side."
     )
-    download(st, words.trajectory_table(learned[run]), "bits-training")
+    downloads.as_csv(st.container(), words.trajectory_table(learned[run]), "bits-training")
 
 
 def run_table(measured: pd.DataFrame) -> None:
@@ -236,4 +236,4 @@ def run_table(measured: pd.DataFrame) -> None:
             },
         },
     )
-    download(st, measured, "bits-runs")
+    downloads.as_csv(st.container(), measured, "bits-runs")

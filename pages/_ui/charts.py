@@ -6,7 +6,9 @@ Selections come back with the run's id in `customdata`: positions in grouped tra
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,26 +66,24 @@ def pareto(
         selected: ids that get a ring.
         small: for a corner of a page: no legend, no labels.
     """
-    figure, selected = go.Figure(), frozenset(selected)
-    y = frames.numbers(table, score.column)
-    table = table.loc[np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)]
+    figure = go.Figure()
+    table = _drawable(table, score, logarithmic=logarithmic)
     x, y = frames.numbers(table, size.column), frames.numbers(table, score.column)
-    methods, models = frames.words(table, "method"), frames.words(table, "model")
-    shapes = palette.symbols(models.tolist())
+    groups = _groups(table)
+    shapes = palette.symbols([model for _, model in groups])
     _draw_front(figure, table, x, y, score, labels=not small)
-    ids, titles = frames.words(table, "id"), frames.words(table, "title")
+    # As arrays of characters: plotly copies every object of an array of them, for each figure.
+    ids, titles = (frames.words(table, name).astype(str) for name in ("id", "title"))
     many, full = len(table) > WEBGL_FROM, len(table) <= FULL_HOVER_UP_TO
     trace = go.Scattergl if many else go.Scatter
-    for method, model in sorted(set(zip(methods, models, strict=True))):
-        part = np.flatnonzero((methods == method) & (models == model))
-        group = table.iloc[part]
+    barred = len(table) <= ERROR_BARS_UP_TO
+    for (method, model), part in groups.items():
+        group = table.iloc[part] if full or barred else table
         figure.add_trace(
             trace(
                 x=x[part].astype(np.float32),
                 y=y[part].astype(np.float32),
-                error_y=error_bars(group, score, palette.colour(method))
-                if len(table) <= ERROR_BARS_UP_TO
-                else None,
+                error_y=error_bars(group, score, palette.colour(method)) if barred else None,
                 mode="markers",
                 name=method if len(shapes) == 1 else f"{method} · {model}",
                 customdata=ids[part],
@@ -91,14 +91,15 @@ def pareto(
                 marker={
                     "color": palette.colour(method),
                     "symbol": shapes[model],
-                    "size": 8 if small or len(table) > ERROR_BARS_UP_TO else 11,
+                    "size": 8 if small or not barred else 11,
                     "opacity": 0.55 if many else 0.9,
                 },
                 hovertemplate=_TEMPLATE if full else _PLAIN_TEMPLATE,
+                selected={"marker": {"opacity": 1, "size": 20}},
                 unselected={"marker": {"opacity": 0.35}},
             )
         )
-    ringed = np.fromiter((run in selected for run in ids), dtype=bool, count=len(ids))
+    ringed = np.isin(ids, list(selected)) if selected else np.zeros(len(ids), dtype=bool)
     if ringed.any():
         _draw_rings(figure, x[ringed], y[ringed])
     line = [reference] if math.isfinite(reference) and (reference > 0 or not logarithmic) else []
@@ -108,6 +109,19 @@ def pareto(
     if len(table):
         _set_ticks(figure, size, x, [*y.tolist(), *line], logarithmic=logarithmic)
     return figure
+
+
+def _groups(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    """(method, model) → where its runs stand in the table, sorted."""
+    found: dict[Any, np.ndarray] = table.groupby(["method", "model"], sort=True).indices
+    return found
+
+
+def _drawable(table: pd.DataFrame, score: Axis, *, logarithmic: bool) -> pd.DataFrame:
+    """The runs that have the score, and can stand on the axis."""
+    y = frames.numbers(table, score.column)
+    usable = np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)
+    return table if usable.all() else table.loc[usable]
 
 
 _TEMPLATE = "%{text}<extra></extra>"
@@ -143,14 +157,16 @@ def _draw_front(
     if not len(best):
         return
     labelled = labels and len(best) <= LABELS_UP_TO
+    text = _labels(table.iloc[best], x[best], y[best]) if labelled else []
     figure.add_trace(
         go.Scatter(
             x=x[best].astype(np.float32),
             y=y[best].astype(np.float32),
             mode="lines+text" if labelled else "lines",
-            text=_labels(table.iloc[best], x[best], y[best]) if labelled else None,
-            textposition="top left" if score.higher_is_better else "bottom left",
+            text=text or None,
+            textposition=_label_places(x[best], text, score) if labelled else None,
             textfont={"size": 11},
+            unselected={"textfont": {"color": palette.NEUTRAL}} if labelled else None,
             line={"color": palette.NEUTRAL, "width": 2, "shape": "hv"},
             name="front",
             hoverinfo="skip",
@@ -163,19 +179,37 @@ def _labels(points: pd.DataFrame, x: np.ndarray, y: np.ndarray) -> list[str]:
     """Titles for the points of a front, left out where they would cover the one before."""
     across, up = np.log(x), np.log(np.maximum(np.abs(y), 1e-12))
     labels, at = [], -1
-    for place, row in enumerate(points.itertuples()):
+    for place, short in enumerate(frames.words(points, "short")):
+        lines = textwrap.wrap(short, _LABEL_LETTERS, break_long_words=False)
+        width = _LETTER_WIDTH * max(map(len, lines))
         near = at >= 0 and (
-            across[place] - across[at] < _LABEL_WIDTH * max(np.ptp(across), 1e-9)
-            and abs(up[place] - up[at]) < _LABEL_HEIGHT * max(np.ptp(up), 1e-9)
+            across[place] - across[at] < width * max(np.ptp(across), 1e-9)
+            and abs(up[place] - up[at]) < _LINE_HEIGHT * len(lines) * max(np.ptp(up), 1e-9)
         )
         # A no-break space on either side keeps the text clear of the marker.
-        labels.append("" if near else f"\u00a0\u00a0{short_title(row)}\u00a0\u00a0\u00a0")
+        padded = (f"\u00a0\u00a0{line}\u00a0\u00a0\u00a0" for line in lines)
+        labels.append("" if near else "<br>".join(padded))
         at = at if near else place
     return labels
 
 
-_LABEL_WIDTH, _LABEL_HEIGHT = 0.16, 0.07
-"""Shares of the drawn range that a label covers."""
+def _label_places(x: np.ndarray, labels: Sequence[str], score: Axis) -> list[str]:
+    """On the empty side of the front: left of its points, unless the axis is too near."""
+    vertical = "top" if score.higher_is_better else "bottom"
+    across = np.log(x) - np.log(x[0])
+    reach = max(across[-1], 1e-9)
+    widths = (_LETTER_WIDTH * max(map(len, label.split("<br>"))) * reach for label in labels)
+    return [
+        f"{vertical} {'left' if at >= width or at == reach else 'right'}"
+        for at, width in zip(across, widths, strict=True)
+    ]
+
+
+_LABEL_LETTERS = 20
+"""Longer labels are broken into lines."""
+
+_LETTER_WIDTH, _LINE_HEIGHT = 0.009, 0.055
+"""Shares of the drawn range that a letter and a line of a label cover."""
 
 
 def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> None:
@@ -268,15 +302,6 @@ def _lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, s
         automargin=True,
         tickformat=".0%" if frames.is_share(score.column) else None,
     )
-
-
-def short_title(row) -> str:
-    """`INT4 g64 GPTQ`, with its activations where they are rounded too."""
-    weights = row.weights.upper().replace("_ASYM", " asym").replace("_", " ")
-    group = f" g{row.group:.0f}" if row.group and not row.weights.lower().startswith("mx") else ""
-    acting = "" if row.activations == "float" else f" A {row.activations.upper()}"
-    tail = "" if row.method in ("float", "activations only") else f" {row.method}"
-    return f"{weights}{group}{acting.replace('_ASYM', '')}{tail}"
 
 
 def _hover(group: pd.DataFrame, score: Axis) -> list[str]:

@@ -17,6 +17,7 @@ from pages._ui import wording
 from pages._ui.budget_parts import formats_label
 from qcore.recipe import Activations, Recipe, Weights
 from qcore.report import Metric, Report
+from qcore.titles import short_title_of
 
 FLOAT_BITS = 16.0
 
@@ -101,6 +102,7 @@ def summary(report: Report) -> dict[str, Any]:
         "id": report.id,
         "created": report.created,
         "title": recipe.title,
+        "short": short_title_of(recipe),
         "method": method(recipe),
         "model": report.environment.model,
         "measured": f"{evaluation_label(recipe)}{f' · text {data[:6]}' if data else ''}",
@@ -148,7 +150,18 @@ def runs(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 _WORDS = {
-    *("id", "title", "method", "model", "measured", "weights", "activations", "scales", "device")
+    *(
+        "id",
+        "title",
+        "short",
+        "method",
+        "model",
+        "measured",
+        "weights",
+        "activations",
+        "scales",
+        "device",
+    )
 }
 
 
@@ -287,6 +300,18 @@ def stage_table(report: Report) -> pd.DataFrame:
             "Time": [wording.duration(stage.seconds) for stage in report.stages],
             "From": ["cache" if stage.cached else "computed" for stage in report.stages],
             "Key": [stage.key[:16] for stage in report.stages],
+        }
+    )
+
+
+def kernel_table(report: Report) -> pd.DataFrame:
+    """A row per operation and implementation that served the run."""
+    return pd.DataFrame(
+        {
+            "Operation": [item.operation for item in report.kernels],
+            "Served by": [item.path for item in report.kernels],
+            "Why": [item.why for item in report.kernels],
+            "Calls": [item.count for item in report.kernels],
         }
     )
 

@@ -1,4 +1,4 @@
-"""What the Outliers page asks of the engine, and what it says while there is nothing to show.
+"""What the pages over captures ask of the engine, and say while there is nothing to show.
 
 Captures are listed once per Report; a view is computed anew on every click, in milliseconds.
 """
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from pages._ui import services, summary
+from pages._ui import outlier_frames, services, state, summary
 from qcore.home import home
 from qcore.recipe import Recipe
 
@@ -22,6 +23,26 @@ def captures() -> list[Capture]:
     """What can be looked at, the newest run's first."""
     with st.spinner("Looking for captures …"):
         return _shelf(home()).captures(services.cache())
+
+
+def choose(place: DeltaGenerator, found: list[Capture], page: str) -> Capture:
+    """The box to choose a capture in; says so when the address names one that is gone."""
+    by_key = {capture.key[:12]: capture for capture in found}
+    asked = st.query_params.get("capture")
+    if asked and asked not in by_key:
+        st.warning(
+            "The capture that the address names is not in the cache any more; another is shown. "
+            "Run its recipe with another seed to capture it again.",
+            icon=":material/info:",
+        )
+    name = place.selectbox(
+        "Captured on",
+        list(by_key),
+        key=state.settle(page, "capture", list(by_key)),
+        format_func=lambda key: outlier_frames.capture_label(by_key[key]),
+        help="Every finished run with a calibration text leaves a capture of the float network.",
+    )
+    return by_key[name]
 
 
 def places(capture: Capture) -> list[Place]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import charts, outlier_charts, services
+from pages._ui import charts, downloads, outlier_charts, services
 from pages._ui import outlier_frames as words
-from pages._ui.download import download
 
 if TYPE_CHECKING:
     from qcore.pipeline.captured import Stage, View
@@ -107,4 +106,4 @@ def blocks(view: View) -> None:
             "flagged": st.column_config.CheckboxColumn("Made worse"),
         },
     )
-    download(st, table, "outlier-blocks")
+    downloads.as_csv(st.container(), table, "outlier-blocks", "Table as CSV")

@@ -1,4 +1,4 @@
-"""One colour per method and one shape per model, the same on every page.
+"""One colour per method and one shape per model, the same on every page; scale methods have both.
 
 The colours are Okabe and Ito's, which stay apart for every common colour blindness, moved in
 lightness until each has a contrast of at least 3.5 against the light and the dark background.
@@ -24,6 +24,8 @@ METHOD_COLOURS = {
     "manual": "#5F7DA8",
 }
 NEUTRAL = "#7B8494"
+SCALE_COLOURS = {"absmax": "#C2477F", "mse": "#12889A", "piso": "#7A5AF0"}
+SCALE_SYMBOLS = {"absmax": "diamond", "mse": "square", "piso": "star"}
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "hexagon", "x")
 
 BadgeColour = Literal["red", "orange", "blue", "green", "gray"]

@@ -40,6 +40,12 @@ def draw(report: Report) -> None:
     with stages:
         st.dataframe(frames.stage_table(report), hide_index=True, height="content")
         st.caption("A stage from the cache shows the time that reading it took.")
+        if report.kernels:
+            st.dataframe(frames.kernel_table(report), hide_index=True, height="content")
+            st.caption(
+                "Which implementation of each operation served the stages that were computed: "
+                "triton on a GPU, compiled on the CPU, or the torch reference, and why."
+            )
     with environment:
         st.dataframe(frames.environment_table(report), hide_index=True, height="content")
 

@@ -59,10 +59,11 @@ _ROUNDINGS_HELP = (
     "not yet rounded. GPFQ follows the running output error along a path. Qronos also corrects "
     "what quantizing the layers before did to the inputs."
 )
-_INPUTS = {"float": "float network's", "quantized": "quantized network's"}
+_INPUTS = {"float": "float network's", "quantized": "quantized network's", "block": "block's"}
 _INPUTS_HELP = (
     "Float: one capture serves every recipe. Quantized: what the quantized layers before really "
-    "produce, captured layer by layer; slower."
+    "produce, captured layer by layer; slower. Block's, for Qronos and GPFQ: quantized ones too, "
+    "but a block answers for its own errors alone, not for those of the blocks before it."
 )
 _WHEN = {"layer": "layer by layer", "decoupled": "all before", "group": "group by group"}
 _WHEN_HELP = (

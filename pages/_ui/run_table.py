@@ -15,7 +15,7 @@ _ORDER = "runs.order"
 
 def draw(table: pd.DataFrame) -> None:
     """The runs as rows; selecting rows selects runs."""
-    shown = table.drop(columns=["created", "measured", "notes", "stages", "cached"])
+    shown = table.drop(columns=["created", "short", "measured", "notes", "stages", "cached"])
     ids = shown["id"].tolist()
     st.session_state[_ORDER] = ids
     wanted = set(state.selected())

@@ -22,6 +22,7 @@ from qcore.recipe import Recipe
 if TYPE_CHECKING:
     from cache.store import Cache
     from qcore.pipeline import Preview
+    from qcore.pipeline.history import History
 
 
 def library() -> Library:
@@ -45,10 +46,10 @@ def cache() -> Cache:
 
 
 def preview(recipes: Sequence[Recipe]) -> Preview:
-    """What a sweep would cost, before anything runs."""
+    """What a sweep would cost, before anything runs; asks no network."""
     from qcore import pipeline
 
-    return pipeline.preview(recipes, cache())
+    return pipeline.preview(recipes, cache(), history=_history(home()))
 
 
 @contextmanager
@@ -76,6 +77,13 @@ def escape(text: str) -> str:
 @st.cache_resource(show_spinner=False)
 def _library(root: Path) -> Library:
     return Library(root)
+
+
+@st.cache_resource(show_spinner=False)
+def _history(root: Path) -> History:
+    from qcore.pipeline.history import History
+
+    return History(_library(root))
 
 
 @st.cache_resource(show_spinner=False)

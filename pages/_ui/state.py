@@ -87,6 +87,14 @@ def settle(page: str, name: str, options: Sequence[Any], default: Any = None) ->
     return key
 
 
+def forget(page: str, name: str) -> None:
+    """Let a page's choice fall back to its default; only in a callback, before its widget."""
+    st.session_state.pop(f"{page}.{name}", None)
+    st.session_state.get(f"kept.{page}", {}).pop(name, None)
+    if name in st.query_params:
+        del st.query_params[name]
+
+
 def keep(page: str, **chosen: Any) -> None:
     """Remember a page's choices across pages, and write them into the address unless empty."""
     texts = {name: str(value) for name, value in chosen.items()}

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import services, wording
+from qcore.devices import devices
 from qcore.errors import QuantscopeError
 from qcore.recipe import Recipe
 
@@ -62,6 +63,15 @@ def _price(recipes: Sequence[Recipe]) -> str:
     except QuantscopeError as error:
         return services.sentence(error)
     lines = [f":material/schedule: Takes **{estimate(cost.seconds, cost.runs - cost.finished)}**"]
+    if cost.memory:
+        lines.append(f":material/memory: Needs about **{wording.memory(cost.memory)}** of memory")
+    if cost.disk:
+        lines.append(
+            f":material/hard_drive: Writes about **{wording.size(cost.disk)}** to the cache"
+        )
+    if cost.unseen:
+        names = services.escape(", ".join(cost.unseen))
+        lines.append(f":material/cloud_download: Not looked at yet: **{names}**")
     if cost.finished:
         lines.append(f":material/check: **{cost.finished} of {cost.runs}** finished already")
     if cost.stages:
@@ -70,13 +80,23 @@ def _price(recipes: Sequence[Recipe]) -> str:
     if cost.shared:
         lines.append(f":material/share: **{wording.count(cost.shared, 'stage')}** shared by runs")
     st.markdown("  \n".join(lines), help=_HELP)
+    room = min(device.memory_bytes for device in devices() if device.name == "cpu")
+    if cost.memory and cost.memory > room:
+        st.warning(
+            f"This machine has {wording.memory(room)} of memory: the run may be ended by the "
+            "system. Choose bfloat16, shorter calibration, or a smaller model.",
+            icon=":material/memory:",
+        )
     return ""
 
 
 _HELP = (
     "Finished: exact repeats, whose report is returned at once. A stage – loading, capturing, "
     "quantizing, evaluating – is computed once and kept, whichever run needs it. The time is "
-    "learned from past runs on this machine."
+    "learned from past runs on this machine. Memory is that of the hungriest run: the network, its "
+    "changed weights, and the largest of capture, rounding and evaluation, corrected by what past "
+    "runs of the same model really took. Disk is what new cache entries add. A Hub model that is "
+    "not on this machine is looked at when the run downloads it."
 )
 
 

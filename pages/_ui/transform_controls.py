@@ -12,6 +12,7 @@ from pages._ui.form_values import key, parse
 from pages._ui.knob_parts import FULL, NONE, ROTATED
 from pages._ui.knobs import Knobs
 from qcore.errors import InvalidRecipe
+from qcore.pipeline.facts import DEMO
 from qcore.transforms.expansion import Site, solve
 
 _BLOCKS = (16, 32, 64, 128, 256, 512, FULL)
@@ -78,7 +79,7 @@ def demo_growth(
         for r4, o_proj, block in itertools.product(r4s, o_projs, blocks):
             sites = [site for site, on in ((_DOWN, r4), (_OUTPUT, o_proj)) if on]
             if sites:
-                grown = solve(sites, _DEMO_PARAMETERS, percent, block=block or 1)
+                grown = solve(sites, DEMO.parameters, percent, block=block or 1)
                 sizes = ", ".join(f"{s.name} {s.width} → {grown.sizes[s.name]}" for s in sites)
                 reached.setdefault(f"{grown.percent:.2f} % ({sizes})")
         if reached:
@@ -86,9 +87,8 @@ def demo_growth(
     return lines
 
 
-_DOWN = Site("down_proj", 1536, rows=576, count=30)
-_OUTPUT = Site("o_proj", 576, rows=576, count=30)
-_DEMO_PARAMETERS = 134_515_008
+_DOWN = Site("down_proj", DEMO.size.intermediate, DEMO.size.hidden, DEMO.size.blocks)
+_OUTPUT = Site("o_proj", DEMO.size.attention, DEMO.size.hidden, DEMO.size.blocks)
 
 _ROTATIONS = {NONE: "none", ROTATED: "rotate"}
 _ROTATIONS_HELP = (

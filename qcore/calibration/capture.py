@@ -9,7 +9,8 @@ rotation or permutation of them.
         H̃ = X̃ᵀX̃ / T under the present weights    →  on_site(site, statistics) quantizes its linears
 
 and, with `float_stream`, also sends the text through the float weights beside it and adds
-G = X̃ᵀX / T, which Qronos and GPFQ need.
+G = X̃ᵀX / T, which Qronos and GPFQ need. X is what the float network makes of the text or, with
+`from_block`, what a block's float weights make of the quantized input of that block.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def capture_sequential(
     *,
     on_block: OnBlock = lambda block: False,
     float_stream: bool = False,
+    from_block: bool = False,
     scratch: Path | None = None,
 ) -> None:
     """Show every site, in execution order, what the changed network before it produces.
@@ -96,6 +98,7 @@ def capture_sequential(
         on_block: called before a block's sites; when it returns True it has changed the block
             itself, and the text only passes through.
         float_stream: also walk the float weights beside, and give statistics their `cross`.
+        from_block: that walk begins anew at every block, where the changed network has come to.
         scratch: folder for hidden states too large for memory.
 
     Raises:
@@ -117,7 +120,9 @@ def capture_sequential(
         if block + 1 < count:
             for _ in changed.advance(block):
                 pass
-            if plain is not None:
+            if plain is not None and from_block:
+                plain.hidden.copy_(changed.hidden)
+            elif plain is not None:
                 for _ in plain.advance(block, original):
                     pass
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from qcore.errors import JobError
 from qcore.event import Event
-from qcore.jobs import endings, events, leases, process
+from qcore.jobs import byhand, endings, events, leases, process
 from qcore.jobs.protocol import Job, JobState
 from qcore.jobs.table import Run, Table
 from qcore.recipe import Recipe
@@ -95,7 +95,7 @@ class LocalBackend:
         """
         self.table.job(job)
         self.table.ask_cancel(job)
-        for run in self._running():
+        for run in self.running():
             if run.id == job and run.place == process.here():
                 process.signal_group(run.worker, signal.SIGTERM)
         self.tick()
@@ -122,7 +122,7 @@ class LocalBackend:
 
     def tick(self) -> None:
         """Notice dead workers and start queued jobs on free devices; cheap, call it often."""
-        running = self._running()
+        running = self.running()
         for run in running:
             self._judge(run)
         process.reap({run.worker.pid for run in running})
@@ -146,7 +146,8 @@ class LocalBackend:
             raise JobError(f"{job[:40]!r} is no job id", remedy="see the Jobs page for ids")
         return self.root / "jobs" / job
 
-    def _running(self) -> list[Run]:
+    def running(self) -> list[Run]:
+        """Every running job, as those who must keep out of its way see it."""
         return self.table.running()
 
     def _judge(self, run: Run) -> None:
@@ -173,8 +174,12 @@ class LocalBackend:
         """Start the first queued job on the first free device; False when nothing can start."""
         devices = self.devices  # before the transaction: nobody should wait for the look-up
         with self.table.transaction():
-            taken = {run.device for run in self._running()}
-            free = [device for device in devices if device not in taken]
+            taken = {run.device for run in self.running()}
+            free = [
+                device
+                for device in devices
+                if device not in taken and not byhand.is_held(self.root, device)
+            ]
             job = self.table.next_queued() if free else None
             if job is None:
                 return False

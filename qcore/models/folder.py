@@ -12,11 +12,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qcore.errors import BrokenCheckpoint, UnsafeWeights
 from qcore.models.families import Family, family_of_config
 from qcore.models.source import CONFIG, INDEX, TOKENIZER_FILES
+
+if TYPE_CHECKING:  # examining a folder needs no torch
+    from torch import Tensor
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 
@@ -68,6 +71,23 @@ def read_config(folder: Path) -> dict[str, Any]:
                 "architecture",
             )
     return config
+
+
+def read_tensor(folder: Path, name: str) -> Tensor:
+    """One tensor of an examined checkpoint, mapped from its file; the others are not read.
+
+    Raises:
+        BrokenCheckpoint: no file holds it.
+    """
+    from safetensors import safe_open
+
+    for path in _weights(folder):
+        with safe_open(path, framework="pt") as file:
+            if name in file.keys():  # noqa: SIM118 -- safe_open is no mapping
+                return file.get_tensor(name)
+    raise BrokenCheckpoint(
+        f"{folder.name} has no tensor {name[:80]!r}", remedy="download the checkpoint again"
+    )
 
 
 def check_safetensors(path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qcore.errors import DiskFull, ModelError
+from qcore.errors import DiskFull, ModelError, NotDownloaded
 from qcore.models.source import CONFIG, INDEX, TOKENIZER_FILES
 
 ALLOWED = (CONFIG, INDEX, "generation_config.json", "*.safetensors", *TOKENIZER_FILES)
@@ -16,15 +16,19 @@ ALLOWED = (CONFIG, INDEX, "generation_config.json", "*.safetensors", *TOKENIZER_
 _SECONDS = 5.0
 
 
-def snapshot(name: str, revision: str | None, cache: Path | None = None) -> Path:
+def snapshot(
+    name: str, revision: str | None, cache: Path | None = None, *, download: bool = True
+) -> Path:
     """The folder of the snapshot of `name` at `revision`; its name is the commit.
 
     Args:
         name: Hub id, such as `Qwen/Qwen3-0.6B`.
         revision: branch, tag or commit; None is the default branch.
         cache: the Hub's cache folder, $HF_HUB_CACHE by default.
+        download: ask the Hub, and fetch what is missing; else only the Hub's cache is looked at.
 
     Raises:
+        NotDownloaded: it is not in the Hub's cache, and was not to be downloaded.
         ModelError: no such model or revision, no permission, or no network and no cached copy.
         DiskFull: the download could not be written.
     """
@@ -38,6 +42,7 @@ def snapshot(name: str, revision: str | None, cache: Path | None = None) -> Path
             allow_patterns=list(ALLOWED),
             cache_dir=cache,
             etag_timeout=_SECONDS,
+            local_files_only=not download,
         )
     except errors.HFValidationError as error:
         raise ModelError(
@@ -55,11 +60,14 @@ def snapshot(name: str, revision: str | None, cache: Path | None = None) -> Path
         raise ModelError(
             f"the Hub has no model {name!r} that you may see", remedy="check its name"
         ) from error
-    except (errors.EntryNotFoundError, errors.HfHubHTTPError, ConnectionError) as error:
-        raise ModelError(
-            f"{at} is not in the Hub's cache on this machine, and the Hub cannot be reached",
-            remedy="connect to the network, or work offline with the demo model or a local folder",
+    except errors.LocalEntryNotFoundError as error:
+        if download:
+            raise _unreachable(at) from error
+        raise NotDownloaded(
+            f"{at} is not on this machine yet", remedy="submit the run, which downloads it"
         ) from error
+    except (errors.EntryNotFoundError, errors.HfHubHTTPError, ConnectionError) as error:
+        raise _unreachable(at) from error
     except OSError as error:
         raise DiskFull(
             f"{at} could not be downloaded: {error.strerror or error}",
@@ -72,3 +80,10 @@ def snapshot(name: str, revision: str | None, cache: Path | None = None) -> Path
             remedy="check the network and try again; what was downloaded is kept",
         ) from error
     return Path(folder)
+
+
+def _unreachable(at: str) -> ModelError:
+    return ModelError(
+        f"{at} is not in the Hub's cache on this machine, and the Hub cannot be reached",
+        remedy="connect to the network, or work offline with the demo model or a local folder",
+    )

@@ -46,12 +46,14 @@ class Network:
     source: ModelSource
 
 
-def resolve(ref: ModelRef, root: Path) -> ModelSource:
+def resolve(ref: ModelRef, root: Path, *, download: bool = True) -> ModelSource:
     """What `ref` means on this machine; file hashes are remembered under `root`/models.
 
-    A Hub id is downloaded here, unless its snapshot is in the Hub's cache.
+    A Hub id is downloaded here, unless its snapshot is in the Hub's cache; with `download` off,
+    the Hub is not even asked.
 
     Raises:
+        NotDownloaded: `download` is off, and the snapshot is not on this machine.
         ModelError: and its subclasses, for anything that could not be loaded.
     """
     if ref.source == "demo":
@@ -60,7 +62,7 @@ def resolve(ref: ModelRef, root: Path) -> ModelSource:
         folder = Path(ref.name).expanduser().resolve()
         label, revision = folder.name, None
     else:
-        folder = snapshot(ref.name, ref.revision)
+        folder = snapshot(ref.name, ref.revision, download=download)
         label, revision = ref.name, folder.name
     family, files = examine(folder)
     found = digest_files(files, root)

@@ -107,6 +107,15 @@ class Surgery:
             elif change is not None:
                 self._hooks.append(_install(self._model, site, change))
 
+    def map_input(self, linear: Linear, change: InputMap | None) -> None:
+        """Pass what one linear reads through `change`, where its neighbours need another map.
+
+        Behind the online transform, where the network has one there.
+        """
+        if change is not None:
+            module = linear_module(self._model, linear)
+            self._hooks.append(module.register_forward_pre_hook(_before(change)))
+
     def remove_input_maps(self) -> None:
         """Let all sites pass unchanged again."""
         while self._hooks:
@@ -144,9 +153,13 @@ def _install(model: nn.Module, site: Site, change: InputMap) -> RemovableHandle:
     def behind(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         return change(output)
 
+    if site.producer is not None:
+        return model.get_submodule(site.producer).register_forward_hook(behind)
+    return linear_module(model, site.linears[0]).register_forward_pre_hook(_before(change))
+
+
+def _before(change: InputMap) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
     def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (change(inputs[0]), *inputs[1:])
 
-    if site.producer is not None:
-        return model.get_submodule(site.producer).register_forward_hook(behind)
-    return linear_module(model, site.linears[0]).register_forward_pre_hook(before)
+    return before

@@ -38,7 +38,7 @@ from qcore.event import Progress, silent
 from qcore.library import Library
 from qcore.models.families import SITES
 from qcore.pipeline.keys import block_key
-from qcore.recipe import Calibration
+from qcore.recipe import Calibration, ModelRef
 from qcore.report import Report
 from qcore.transforms.algebra import Transform, site_transform
 from qcore.transforms.expansion import admissible_sizes
@@ -61,6 +61,8 @@ class Capture:
         depth: decoder blocks of the network.
         parameters: of the network, tied ones once.
         blocks: decoder blocks whose statistics are in the cache.
+        source: where the network came from.
+        model_digest: of its files when it was captured.
     """
 
     key: str
@@ -70,6 +72,8 @@ class Capture:
     depth: int
     parameters: int
     blocks: tuple[int, ...]
+    source: ModelRef
+    model_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +321,8 @@ def _described(report: Report) -> Capture | None:
         depth=depth,
         parameters=report.volume.total_parameters,
         blocks=tuple(range(depth)),
+        source=report.recipe.model,
+        model_digest=report.environment.model_digest,
     )
 
 

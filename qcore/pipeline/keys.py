@@ -4,8 +4,9 @@ A stage's key is the digest of its own inputs, its version and its parents' keys
 share a stage exactly when nothing that the stage reads differs. Changing what a stage computes
 means raising its version here: everything below it is then computed anew.
 
-    load ── capture ── transform ── scales ── quantize ──┬── evaluate (one record per window)
-      └──── reference ───────────────────────────────────┴── task     (one record per task)
+    load ── capture ── transform ─┬──────────── scales ──┬── quantize ──┬── evaluate (by window)
+      │                           └ sensitivity ─ assign ┘              │
+      └──── reference ──────────────────────────────────────────────────┴── task     (by task)
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ VERSIONS = {
     "capture": 1,
     "reference": 1,
     "transform": 1,
+    "sensitivity": 1,
+    "assign": 1,
     "scales": 1,
     "quantize": 1,
     "evaluate": 1,
@@ -42,6 +45,8 @@ def stage_names(recipe: Recipe) -> list[str]:
         "reference": True,
         "capture": recipe.calibration is not None and (weights or permutes),
         "transform": rotates,
+        "sensitivity": recipe.precision is not None and recipe.precision.needs_sensitivity,
+        "assign": recipe.precision is not None,
         "quantize": weights,
         "evaluate": weights or rotates or recipe.activations is not None,
     }
@@ -89,15 +94,16 @@ class Resolved:
         return notes
 
 
-def resolve_inputs(recipe: Recipe, root: Path) -> Resolved:
+def resolve_inputs(recipe: Recipe, root: Path, *, download: bool = True) -> Resolved:
     """Pin what the recipe names. Reads files (memoised), never weights into memory.
 
     Raises:
+        NotDownloaded: `download` is off, and a Hub model is not on this machine.
         ModelError: the model cannot be found or used.
         DataError: a text or task cannot be read.
     """
     return Resolved(
-        source=resolve(recipe.model, root),
+        source=resolve(recipe.model, root, download=download),
         calibration=text_digest(recipe.calibration.text) if recipe.calibration else "",
         evaluation=text_digest(recipe.evaluation.text),
         tasks=_task_digests(recipe.evaluation.tasks),
@@ -165,8 +171,49 @@ class Keys:
     def scales(self) -> str:
         """Scales that are found from the float network alone, before any rounding."""
         recipe = self.recipe
-        parts = [to_plain(recipe.weights), to_plain(recipe.scales)]
+        parts = [to_plain(recipe.weights), to_plain(recipe.scales), *self._budget]
         return self._key("scales", self.transform, self.capture, parts)
+
+    @property
+    def sensitivity(self) -> str:
+        """What each layer's formats cost. The budget, and how it is spent, is not looked at."""
+        recipe, part = self.recipe, self.recipe.precision
+        assert part is not None
+        assert recipe.weights is not None
+        inputs = None
+        if recipe.activations is not None and part.shared:
+            symmetric = recipe.activations.value.symmetric
+            inputs = [symmetric, recipe.activations.group, recipe.activations.scale_rounding]
+        return self._key(
+            "sensitivity",
+            self.transform,
+            self.capture,
+            self.inputs.calibration,
+            part.narrow_to_wide,
+            [recipe.weights.group, recipe.weights.scale_rounding, to_plain(recipe.scales)],
+            inputs,
+            [part.probe.windows, part.probe.length],
+        )
+
+    @property
+    def assign(self) -> str:
+        """One format per layer; empty without a budget."""
+        recipe, part = self.recipe, self.recipe.precision
+        if part is None or recipe.weights is None:
+            return ""
+        asked = to_plain(part)
+        looks = self.sensitivity if part.needs_sensitivity else ""
+        if not part.needs_sensitivity:
+            del asked["probe"]
+        learned = None
+        if part.method == "dmx":
+            learned = [self.inputs.calibration, to_plain(recipe.calibration)]
+            learned.append(to_plain(recipe.activations))
+        else:
+            del asked["training"]
+        formats = [to_plain(recipe.weights), recipe.activations is not None]
+        seed = recipe.seed if part.method in ("random", "dmx") else None
+        return self._key("assign", self.transform, formats, looks, learned, asked, seed)
 
     @property
     def quantize(self) -> str:
@@ -177,7 +224,7 @@ class Keys:
         rounding = to_plain(recipe.rounding)
         if recipe.rounding.method == "rtn":  # what RTN does not look at must not part two runs
             rounding = ["rtn", recipe.rounding.inputs, recipe.rounding.interleaving]
-        sees_activations = recipe.rounding.inputs == "quantized" and recipe.activations
+        sees_activations = recipe.rounding.inputs != "float" and recipe.activations
         activations = to_plain(recipe.activations) if sees_activations else None
         return self._key(
             "quantize",
@@ -187,6 +234,7 @@ class Keys:
             to_plain(recipe.scales),
             rounding,
             activations,
+            *self._budget,
         )
 
     @property
@@ -226,6 +274,11 @@ class Keys:
         limit = self.recipe.evaluation.limit
         inputs = [self.quantize, self._activations, task, self.inputs.tasks[task], limit]
         return self._key("task", *inputs)
+
+    @property
+    def _budget(self) -> list[str]:
+        """What a bit budget adds to a key; nothing without one, so older keys stay."""
+        return [self.assign] if self.assign else []
 
     @property
     def _activations(self) -> object:

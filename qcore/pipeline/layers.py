@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -32,15 +32,17 @@ def quantize_together(
     linears: Sequence[Linear],
     weights: Sequence[Tensor],
     moments: Moments | None,
+    fmt: Format,
     scales: Scales | None = None,
 ) -> tuple[list[Layer], Scales | None]:
     """Scale and round layers that read the same input.
 
     Args:
-        recipe: its scales and rounding are used; its weights part must not be None.
+        recipe: its scales and rounding are used.
         linears: which layers they are.
         weights: float32, each [out, in] with the same `in`.
         moments: second moments of their input; None without a capture.
+        fmt: what their codes are to mean.
         scales: of the stacked weights, where they are known already.
 
     Returns:
@@ -51,8 +53,6 @@ def quantize_together(
         NumericalError: the Hessian cannot be used.
         InvalidRecipe: the format's group does not divide the layers' width.
     """
-    assert recipe.weights is not None
-    fmt = recipe.weights.value
     start = time.perf_counter()
     stacked = torch.cat(list(weights))
     if scales is None:
@@ -127,14 +127,14 @@ def rows(artifact: Artifact) -> list[LayerReport]:
     return [from_plain(LayerReport, row, "layer") for row in kept]
 
 
-def unpack(artifact: Artifact, fmt: Format) -> dict[str, Quantized]:
-    """The layers of a packed block, by name."""
+def unpack(artifact: Artifact, format_of: Callable[[str], Format]) -> dict[str, Quantized]:
+    """The layers of a packed block, by name, whose formats are known by name too."""
     tensors = artifact.tensors
     return {
         row.name: Quantized(
             tensors[f"{row.name}.codes"],
             Scales(tensors[f"{row.name}.scale"], tensors.get(f"{row.name}.zero")),
-            fmt,
+            format_of(row.name),
             row.damping,
         )
         for row in rows(artifact)

@@ -7,8 +7,9 @@ so recipes that differ in rounding find them once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,17 +19,28 @@ from qcore.calibration.capture import capture_sequential
 from qcore.calibration.statistics import SiteStatistics
 from qcore.errors import CorruptEntry
 from qcore.event import Progress, silent
-from qcore.formats.coding import dequantize, fake_quantize
+from qcore.formats.coding import dequantize
+from qcore.formats.format import Format
 from qcore.formats.quantized import Scales
-from qcore.models.families import Site, block_sites
+from qcore.models.families import Linear, Site, block_sites
 from qcore.models.loading import Network
 from qcore.models.surgery import Surgery
+from qcore.pipeline.assigned import Assigned
 from qcore.pipeline.calibrate import Calibrator
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.layers import Layer, pack, quantize_together, rows, unpack
 from qcore.pipeline.solve import Moments, needs_cross
 from qcore.pipeline.transforming import Transformer
 from qcore.report import LayerReport
+
+
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    """Linears that read one input and have one format: they are quantized as one matrix."""
+
+    label: str
+    linears: tuple[Linear, ...]
+    fmt: Format
 
 
 class Quantizer:
@@ -43,8 +55,13 @@ class Quantizer:
         self._cache = cache
         self._calibrator = calibrator
         self._transformer = transformer
+        self._assigned = Assigned(keys.recipe, {})
         self._surgery: Surgery | None = None
         self._held: dict[int, Artifact] = {}
+
+    def assign(self, formats: Mapping[str, str]) -> None:
+        """Use these formats, by layer, in place of the recipe's one. Call it before `quantize`."""
+        self._assigned = Assigned(self._recipe, formats)
 
     def __enter__(self) -> Quantizer:
         return self
@@ -66,7 +83,7 @@ class Quantizer:
         for block in range(self._blocks):
             self._hold(block)
         missing = [block for block in range(self._blocks) if block not in self._held]
-        if missing and self._recipe.rounding.inputs == "quantized":
+        if missing and self._recipe.rounding.inputs != "float":
             self._quantize_in_sequence(progress)
         elif missing:
             self._quantize_apart(missing, progress)
@@ -80,7 +97,7 @@ class Quantizer:
             self._surgery = Surgery(network.model)
             for block, artifact in self._held.items():
                 self._install(self._surgery, artifact, block)
-            self._map_inputs(self._surgery)
+            self._assigned.install_inputs(self._surgery, network.model)
         return network
 
     @property
@@ -110,6 +127,9 @@ class Quantizer:
             self._held[block] = kept
 
     def _keep(self, block: int, layers: list[Layer]) -> None:
+        sites = block_sites(self._transformer.network().model, block)
+        order = [linear.name for site in sites for linear in site.linears]
+        layers = sorted(layers, key=lambda layer: order.index(layer[1].name))
         self._cache.put_artifact(self._key(block), *pack(layers))
         self._hold(block)
 
@@ -144,16 +164,17 @@ class Quantizer:
         layers: list[Layer] = []
         found: dict[str, Tensor] = {}
         for site in block_sites(model, block):
-            known = None if kept is None else _scales_at(kept, site)
             seen = statistics.get(site.name)
             hessian = None if seen is None else self._transformer.moment(site, seen.hessian)
             moments = None if hessian is None else Moments(hessian.to(self._device))
-            made, scales = self._quantize_site(site, moments, known)
-            layers += made
-            if share and scales is not None:
-                found[f"{site.name}.scale"] = scales.scale.cpu()
-                if scales.zero is not None:
-                    found[f"{site.name}.zero"] = scales.zero.cpu()
+            for stack in self._stacks(site):
+                known = None if kept is None else _scales_of(kept, stack.label)
+                made, scales = self._quantize_stack(stack, moments, known)
+                layers += made
+                if share and scales is not None:
+                    found[f"{stack.label}.scale"] = scales.scale.cpu()
+                    if scales.zero is not None:
+                        found[f"{stack.label}.zero"] = scales.zero.cpu()
         if found and kept is None:
             self._cache.put_artifact(key, found)
         self._keep(block, layers)
@@ -168,10 +189,12 @@ class Quantizer:
         layers: list[Layer] = []
 
         def on_site(site: Site, statistics: SiteStatistics) -> None:
-            made, _ = self._quantize_site(site, self._moments(site, statistics), None)
-            for linear, (quantized, _) in zip(site.linears, made, strict=True):
-                surgery.replace_weight(linear, dequantize(quantized))
-            layers.extend(made)
+            moments = self._moments(site, statistics)
+            for stack in self._stacks(site):
+                made, _ = self._quantize_stack(stack, moments, None)
+                for linear, (quantized, _) in zip(stack.linears, made, strict=True):
+                    surgery.replace_weight(linear, dequantize(quantized))
+                layers.extend(made)
             if site == block_sites(model, site.block)[-1]:
                 self._keep(site.block, layers)
                 layers.clear()
@@ -182,7 +205,7 @@ class Quantizer:
             return block in self._held
 
         try:
-            self._map_inputs(surgery)
+            self._assigned.install_inputs(surgery, model)
             capture_sequential(
                 model,
                 windows,
@@ -190,15 +213,27 @@ class Quantizer:
                 progress,
                 on_block=on_block,
                 float_stream=needs_cross(self._recipe),
+                from_block=self._recipe.rounding.inputs == "block",
             )
         finally:
             surgery.restore()
 
-    def _quantize_site(
-        self, site: Site, moments: Moments | None, scales: Scales | None
+    def _stacks(self, site: Site) -> list[_Stack]:
+        """The site's linears, those of one format together."""
+        by_format: dict[Format, list[Linear]] = {}
+        for linear in site.linears:
+            by_format.setdefault(self._assigned.weight(linear.name), []).append(linear)
+        alone = len(by_format) == 1
+        return [
+            _Stack(site.name if alone else f"{site.name}.{fmt.name}", tuple(linears), fmt)
+            for fmt, linears in by_format.items()
+        ]
+
+    def _quantize_stack(
+        self, stack: _Stack, moments: Moments | None, scales: Scales | None
     ) -> tuple[list[Layer], Scales | None]:
-        weights = [self._transformer.weight(linear) for linear in site.linears]
-        return quantize_together(self._recipe, site.linears, weights, moments, scales)
+        weights = [self._transformer.weight(linear) for linear in stack.linears]
+        return quantize_together(self._recipe, stack.linears, weights, moments, stack.fmt, scales)
 
     def _moments(self, site: Site, statistics: SiteStatistics) -> Moments:
         """Of a site as the changed network shows it, with the float network's where asked for."""
@@ -214,18 +249,12 @@ class Quantizer:
         return next(self._transformer.network().model.parameters()).device
 
     def _install(self, surgery: Surgery, artifact: Artifact, block: int) -> None:
-        assert self._recipe.weights is not None
         model = self._transformer.network().model
         linears = {item.name: item for site in block_sites(model, block) for item in site.linears}
-        for name, quantized in unpack(artifact, self._recipe.weights.value).items():
+        for name, quantized in unpack(artifact, self._assigned.weight).items():
             surgery.replace_weight(linears[name], dequantize(quantized))
 
-    def _map_inputs(self, surgery: Surgery) -> None:
-        if self._recipe.activations is not None:
-            fmt = self._recipe.activations.value
-            surgery.map_inputs(lambda site: lambda x: fake_quantize(x, fmt))
 
-
-def _scales_at(artifact: Artifact, site: Site) -> Scales:
+def _scales_of(artifact: Artifact, label: str) -> Scales:
     tensors = artifact.tensors
-    return Scales(tensors[f"{site.name}.scale"], tensors.get(f"{site.name}.zero"))
+    return Scales(tensors[f"{label}.scale"], tensors.get(f"{label}.zero"))

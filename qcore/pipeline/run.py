@@ -8,23 +8,32 @@ is imported when there is something to compute.
 from __future__ import annotations
 
 import importlib.metadata
+import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cache.store import Cache
 from qcore.errors import OutOfMemory
 from qcore.event import Emit, Event
 from qcore.home import home
 from qcore.library import Library
+from qcore.pipeline.fitting import require_fits
 from qcore.pipeline.journal import Journal
 from qcore.pipeline.keys import Keys, resolve_inputs
 from qcore.pipeline.preview import stages_of
-from qcore.pipeline.summary import damping_notes, require_groups, volume
+from qcore.pipeline.summary import damping_notes, volume
 from qcore.pipeline.workbench import Workbench
 from qcore.recipe import Recipe
-from qcore.report import Environment, Report
+from qcore.report import Environment, KernelReport, PrecisionReport, Report
+
+if TYPE_CHECKING:
+    from qcore.pipeline.assigning import Assigner
+    from qcore.pipeline.quantize import Quantizer
 
 PACKAGES = ("torch", "transformers", "tokenizers", "lm-eval", "numpy", "numba")
 """Their versions stand in every Report."""
@@ -59,17 +68,21 @@ def run(
         emit(Event("job", 1, 1, "this exact run was finished before"))
         return library.get(keys.report)
     bench = bench or Workbench(root, device)
-    with memory_errors(bench.device):
+    from kernels.paths import served  # waits for torch
+
+    with memory_errors(bench.device), served() as record:
         report = _tell(keys, cache, Journal(emit), bench)
-    return library.add(report)
+    kernels = [KernelReport(s.operation, s.path, s.why, s.count) for s in record.services()]
+    return library.add(replace(report, kernels=tuple(kernels)))
 
 
 def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Report:
     """Every stage in order, then the Report."""
+    from qcore.pipeline.assigning import Assigner
     from qcore.pipeline.calibrate import Calibrator
     from qcore.pipeline.measure import Meter, metrics
     from qcore.pipeline.quantize import Quantizer
-    from qcore.pipeline.transforming import Outcome, Transformer, widths_of
+    from qcore.pipeline.transforming import Outcome, Transformer
 
     recipe = keys.recipe
     for note in keys.inputs.notes(recipe):
@@ -80,7 +93,7 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
         if not step.cached:
             bench.network(keys, step)
         facts = bench.facts(keys, cache, step)
-        require_groups(recipe, widths_of(recipe, facts))
+        require_fits(recipe, facts)
 
     meter = Meter(keys, cache, bench)
     with journal.stage("reference", keys.reference) as step:
@@ -95,6 +108,8 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
     windows, scores = reference, []
     transformer = Transformer(keys, cache, bench, calibrator)
     quantizer = Quantizer(keys, cache, calibrator, transformer)
+    assigner = Assigner(keys, cache, bench, calibrator, transformer)
+    precision = None
     with transformer, quantizer:  # the network is as it was afterwards
         if recipe.rotation is not None:
             with journal.stage("transform", keys.transform) as step:
@@ -102,6 +117,8 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
                 outcome, step.cached = transformer.outcome(step)
             for note in outcome.notes:
                 journal.note(note)
+        if recipe.precision is not None:
+            precision = _spend(keys, assigner, quantizer, journal)
         if recipe.weights is not None:
             with journal.stage("quantize", keys.quantize) as step:
                 layers, step.cached = quantizer.quantize(step)
@@ -129,7 +146,25 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
         stages=tuple(journal.stages),
         environment=_environment(keys, bench.device),
         notes=tuple(journal.notes),
+        precision=precision,
     )
+
+
+def _spend(
+    keys: Keys, assigner: Assigner, quantizer: Quantizer, journal: Journal
+) -> PrecisionReport:
+    """Find out what formats cost where the method asks, and give every layer one."""
+    part = keys.recipe.precision
+    assert part is not None
+    if part.needs_sensitivity:
+        with journal.stage("sensitivity", keys.sensitivity) as step:
+            step.cached = assigner.sense(step)
+    with journal.stage("assign", keys.assign) as step:
+        formats, precision, step.cached = assigner.assign(step)
+    quantizer.assign(formats)
+    if precision.note:
+        journal.note(precision.note)
+    return precision
 
 
 def _environment(keys: Keys, device: str) -> Environment:
@@ -144,7 +179,14 @@ def _environment(keys: Keys, device: str) -> Environment:
         data=keys.inputs.data,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         revision=source.revision,
+        peak_bytes=_peak_bytes(),
     )
+
+
+def _peak_bytes() -> int:
+    """The largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @contextmanager

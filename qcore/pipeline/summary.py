@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from qcore.errors import InvalidRecipe
 from qcore.pipeline.facts import Facts
 from qcore.recipe import DAMPING, Recipe
 from qcore.report import LayerReport, Volume
@@ -39,26 +38,6 @@ def volume(recipe: Recipe, facts: Facts, layers: Sequence[LayerReport], added: i
         quantized_parameters=quantized,
         total_parameters=total,
     )
-
-
-def require_groups(recipe: Recipe, widths: Iterable[int]) -> None:
-    """Refuse formats that do not fit the network, before anything long begins.
-
-    Args:
-        recipe: its formats are looked at.
-        widths: of the layers' inputs, expanded ones as they will be.
-
-    Raises:
-        InvalidRecipe: a group or block does not divide the width of a layer's input.
-    """
-    for what, part in (("weights", recipe.weights), ("activations", recipe.activations)):
-        if part is None:
-            continue
-        for width in widths:
-            try:
-                part.value.groups(width)
-            except InvalidRecipe as error:
-                raise InvalidRecipe(f"{what}: {error.fact}", remedy=error.remedy) from error
 
 
 def damping_notes(recipe: Recipe, layers: Sequence[LayerReport]) -> list[str]:

@@ -23,13 +23,13 @@ from qcore.models.plan import BlockPlan, Plan
 from qcore.models.regions import Dimensions
 from qcore.models.transformation import Transformed, transform
 from qcore.pipeline.calibrate import Calibrator
-from qcore.pipeline.facts import Facts
+from qcore.pipeline.fitting import expansion_of
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.workbench import Workbench
 from qcore.plain import from_plain, to_plain
 from qcore.recipe import Recipe
 from qcore.transforms.algebra import Transform, head_transforms, site_transform
-from qcore.transforms.expansion import Expansion, Site, solve
+from qcore.transforms.expansion import Expansion
 from qcore.transforms.hadamard import Rotation, full_rotation
 from qcore.transforms.permutation import permute_heads
 
@@ -110,41 +110,6 @@ class Transformer:
         recipe = self._keys.recipe
         expansion = expansion_of(recipe, facts.size, facts.parameters)
         return plan_of(recipe, facts.size, expansion, self._calibrator.block), expansion
-
-
-def expansion_of(recipe: Recipe, size: Dimensions, parameters: int) -> Expansion | None:
-    """The sizes that come closest to the percentage asked for; None where nothing grows.
-
-    Args:
-        recipe: its rotation says which inputs may grow.
-        size: of the untouched network.
-        parameters: of the untouched network, tied ones once.
-
-    Raises:
-        InvalidRecipe: a percentage out of range.
-    """
-    rotation = recipe.rotation
-    if recipe.expansion is None or rotation is None:
-        return None
-    sites = []
-    if rotation.r4:
-        sites.append(Site("down_proj", size.intermediate, size.hidden, size.blocks))
-    if rotation.o_proj:
-        sites.append(Site("o_proj", size.attention, size.hidden, size.blocks))
-    return solve(sites, parameters, recipe.expansion.percent, block=rotation.block or 1)
-
-
-def widths_of(recipe: Recipe, facts: Facts) -> set[int]:
-    """Widths of the linears' inputs once the recipe's expansion is in place.
-
-    Raises:
-        InvalidRecipe: a percentage out of range.
-    """
-    size = facts.size
-    grown = expansion_of(recipe, size, facts.parameters)
-    sizes = {} if grown is None else grown.sizes
-    down, output = sizes.get("down_proj", size.intermediate), sizes.get("o_proj", size.attention)
-    return {size.hidden, output, down}
 
 
 def plan_of(

@@ -224,9 +224,12 @@ class Assigner:
         choice = [
             allowed[at] for allowed, at in zip(self._problem.options, found.choice, strict=True)
         ]
-        gap = found.cost - found.bound
-        note = f"the least sum is at most {gap:.3g} below this one" if gap > 0 else ""
-        return self._answer(choice, note, gap)
+        gap, spent = found.cost - found.bound, self._problem.spent(choice)
+        notes = [f"the least sum is at most {gap:.3g} below this one"] if gap > 0 else []
+        if spent < window.least:
+            left = (window.most - spent) / self._problem.denominator
+            notes.append(f"{left:.2f} bits are left over: spending them would not lower the sum")
+        return self._answer(choice, "; ".join(notes), gap)
 
     @property
     def _needed_costs(self) -> list[list[float]]:

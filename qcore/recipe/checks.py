@@ -79,9 +79,15 @@ def _check_rounding(recipe: Recipe) -> None:
 def _check_scales(recipe: Recipe) -> None:
     rounding, scales = recipe.rounding, recipe.scales
     require(
-        scales.objective != "cross" or rounding.inputs == "quantized",
+        scales.objective != "cross" or rounding.inputs != "float",
         "the cross objective compares float with quantized inputs, and inputs are float",
         'set the rounding\'s inputs to "quantized", or the objective to "self"',
+    )
+    compares = rounding.method in ("gpfq", "qronos") or scales.objective == "cross"
+    require(
+        rounding.inputs != "block" or compares,
+        f"{rounding.method} compares with no float inputs, so they cannot start at each block",
+        'set inputs to "quantized", or choose Qronos, GPFQ or the objective "cross"',
     )
     require(
         rounding.interleaving != "group" or scales.objective != "cross",

@@ -232,8 +232,10 @@ class Rounding:
         act_order: columns are visited by falling Hessian diagonal.
         damping: added to the Hessian's diagonal, as a fraction; None is the method's own.
         inputs: the layer inputs behind the Hessian: `float` (one capture of the float network,
-            shared by every recipe) or `quantized` (what the quantized layers before it produce,
-            layer by layer).
+            shared by every recipe), `quantized` (what the quantized layers before it produce,
+            layer by layer) or `block`: quantized ones too, held against the float inputs that the
+            decoder block's float weights make of what arrives at the block, instead of the float
+            network's own; for methods that compare the two.
         interleaving: when scales are found: all from the float network in an earlier pass
             (`decoupled`), a layer's just before it is rounded (`layer`), or a group's when error
             correction reaches it, on the weights as moved so far (`group`).
@@ -242,7 +244,7 @@ class Rounding:
     method: Literal["rtn", "gptq", "gpfq", "qronos"] = "rtn"
     act_order: bool = True
     damping: float | None = None
-    inputs: Literal["float", "quantized"] = "float"
+    inputs: Literal["float", "quantized", "block"] = "float"
     interleaving: Literal["decoupled", "layer", "group"] = "layer"
 
     def __post_init__(self):

@@ -15,6 +15,9 @@ These are GPTQ's codes: its update w_j −= err·U_ij with U the upper Cholesky 
 U = R⁻¹. But H is never inverted here, which saves two of the three cubic steps and the rounding
 error they make, and a target reads past errors instead of rewriting all the weights to come.
 
+Where the layer's inputs have moved (X̃ ≠ X), GPFQ and Qronos add a *shift* y_j to every target; the
+rest stays as it is.
+
 Columns are handled in visiting order and transposed, `[in, out]`. Blocks of `BLOCK` columns take
 what they heard from earlier blocks by one matrix product; `kernels.gptq` does the rest.
 
@@ -114,6 +117,7 @@ def round_with_feedback(
     fmt: Format,
     *,
     order: Int64[Tensor, " in"] | None = None,
+    shift: Float[Tensor, "in out"] | None = None,
     path: Path | None = None,
 ) -> Int[Tensor, "out in"]:
     """Codes of a whole matrix; `weight`, `scales` and the result in the layer's own column order.
@@ -124,13 +128,14 @@ def round_with_feedback(
         scales: given up front for every group (act-order with static groups).
         fmt: what the codes mean.
         order: the visiting order that `upper` was made with; None is as the columns lie.
+        shift: y, in visiting order and transposed; None is zero.
         path: see `kernels.gptq.round_block`.
     """
     width = weight.shape[1]
     order = torch.arange(width, device=weight.device) if order is None else order
     group_of = order // (width // scales.scale.shape[1])
     columns = weight.float().T.contiguous()[order]
-    codes = round_columns(columns, upper, scales, fmt, group_of, path=path)
+    codes = round_columns(columns, upper, scales, fmt, group_of, shift=shift, path=path)
     return torch.empty_like(codes).index_copy_(0, order, codes).T.contiguous()
 
 
@@ -141,6 +146,7 @@ def round_columns(
     fmt: Format,
     group_of: Int64[Tensor, " in"],
     *,
+    shift: Float[Tensor, "in out"] | None = None,
     path: Path | None = None,
 ) -> Int[Tensor, "in out"]:
     """Codes of columns in visiting order, transposed.
@@ -151,6 +157,7 @@ def round_columns(
         scales: of every group, `[out, groups]`.
         fmt: what the codes mean.
         group_of: the group of each visited column.
+        shift: y, None is zero.
         path: see `kernels.gptq.round_block`.
     """
     element = element_of(fmt)
@@ -163,7 +170,7 @@ def round_columns(
         groups = group_of[block]
         values, errors[block] = round_block(
             columns[block],
-            heard(upper, errors, block),
+            heard(upper, errors, block, shift),
             upper[block, block],
             scale,
             zero,
@@ -176,10 +183,14 @@ def round_columns(
 
 
 def heard(
-    upper: Float[Tensor, "in in"], errors: Float[Tensor, "in out"], block: slice
+    upper: Float[Tensor, "in in"],
+    errors: Float[Tensor, "in out"],
+    block: slice,
+    shift: Float[Tensor, "in out"] | None = None,
 ) -> Float[Tensor, "block out"]:
-    """What the columns of `block` are moved by for the errors of all columns before it."""
-    return upper[: block.start, block].T @ errors[: block.start]
+    """What the columns of `block` are moved by: errors of all columns before it, and the shift."""
+    moved = upper[: block.start, block].T @ errors[: block.start]
+    return moved if shift is None else moved.add_(shift[block])
 
 
 def pending_columns(
@@ -187,6 +198,7 @@ def pending_columns(
     upper: Float[Tensor, "in in"],
     errors: Float[Tensor, "in out"],
     block: slice,
+    shift: Float[Tensor, "in out"] | None = None,
 ) -> Float[Tensor, "block out"]:
     """The real-valued weights that would be best for `block`, given the errors before it.
 
@@ -194,7 +206,7 @@ def pending_columns(
     errors in the block solve the unit triangular system Fᵀe = −heard. A scale that is learned when
     error correction reaches its group is fitted to these.
     """
-    moved = heard(upper, errors, block)
+    moved = heard(upper, errors, block, shift)
     return columns[block] + torch.linalg.solve_triangular(
         upper[block, block].T, moved, upper=False, unitriangular=True
     )

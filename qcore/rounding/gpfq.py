@@ -12,15 +12,17 @@ difference that the columns so far have left in one channel's output (arXiv 2201
 
 so memory is that of H and G, whatever the number of tokens.
 
-**At GPTQ's speed.** Let w̃ solve tril(H) w̃ = tril(G) w. Then the quotient above is
+**At GPTQ's speed.** With D = G − H the quotient above is
 
-    w̃_t + Σ_{j<t} (H_jt / H_tt) (w̃_j − q_j),
+    w_t + y_t + Σ_{j<t} (H_jt / H_tt) (w_j − q_j),   y = diag(H)⁻¹ tril(D) w,
 
-which is rounding with feedback, F = triu(H)·diag(H)⁻¹, started from w̃ (`qcore.rounding.feedback`).
-For G = H it is w̃ = w, and GPFQ is one Gauss–Seidel sweep with rounding, where GPTQ is elimination.
+which is rounding with feedback, F = triu(H)·diag(H)⁻¹, with the targets shifted by y
+(`qcore.rounding.feedback`): one matrix product more than GPTQ, and no factorisation. Without drift
+GPFQ is one Gauss–Seidel sweep with rounding, where GPTQ is elimination.
 
-Damping adds λI to both H and G, the objective's λ‖w − q‖²: columns that no input reached are then
-simply rounded. Unlike GPTQ's it serves no factorisation and may be zero for live columns.
+Damping adds λI to both H and G, the objective's λ‖w − q‖²; D does not change. Columns that no input
+reached are then simply rounded. Unlike GPTQ's it serves no factorisation and may be zero for live
+columns.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from torch import Tensor
 
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
-from qcore.moments import correlation, require_moments
-from qcore.rounding.feedback import column_order, round_with_feedback
+from qcore.moments import require_moments
+from qcore.rounding.feedback import BLOCK, column_order, round_with_feedback
 
 
 def gpfq(
@@ -45,7 +47,7 @@ def gpfq(
     act_order: bool = True,
     damping: float = 1e-6,
 ) -> Quantized:
-    """Codes by greedy path following; moments in float64, rounding in float32.
+    """Codes by greedy path following, in float32.
 
     Args:
         weight: any float type.
@@ -63,18 +65,26 @@ def gpfq(
     """
     require_moments(weight, hessian, cross)
     order = column_order(hessian, act_order=act_order)
-    h = hessian.double()[order][:, order]
-    g = h.clone() if cross is None else cross.double()[order][:, order]
-    added = damping * float(h.diagonal().mean())
+    h = hessian.float()[order][:, order]
     dead = h.diagonal() == 0
-    for moment in (h, g):
-        moment.diagonal().add_(added).masked_fill_(dead, 1.0)
-    start = torch.linalg.solve_triangular(
-        h, correlation(weight.double()[:, order], g.tril()).T, upper=False
-    )
-    upper = (h.triu() / h.diagonal()).float()
-    # solve_triangular reads the lower triangle of h alone.
-    moved = torch.empty_like(weight, dtype=torch.float64)
-    moved[:, order] = start.T
-    codes = round_with_feedback(moved, upper, scales, fmt, order=order)
+    h.diagonal().add_(damping * float(h.diagonal().mean())).masked_fill_(dead, 1.0)
+    pivots = h.diagonal().clone()
+    shift = None
+    if cross is not None:
+        drift = (cross - hessian).float()[order][:, order]
+        shift = _lower_product(drift, weight.float().T[order]).div_(pivots[:, None])
+        shift[dead] = 0.0
+    upper = h.triu_().div_(pivots)
+    codes = round_with_feedback(weight, upper, scales, fmt, order=order, shift=shift)
     return Quantized(codes, scales, fmt, damping)
+
+
+def _lower_product(
+    matrix: Float[Tensor, "in in"], columns: Float[Tensor, "in out"]
+) -> Float[Tensor, "in out"]:
+    """tril(matrix) · columns, without the products that are zero; the matrix is used as scratch."""
+    lower, product = matrix.tril_(), torch.empty_like(columns)
+    for start in range(0, len(lower), BLOCK):
+        stop = min(start + BLOCK, len(lower))
+        torch.mm(lower[start:stop, :stop], columns[:stop], out=product[start:stop])
+    return product

@@ -38,7 +38,7 @@ from qcore.rounding.feedback import (
     pending_columns,
 )
 from qcore.rounding.gptq import gptq
-from qcore.rounding.qronos import qronos, qronos_factor, qronos_start
+from qcore.rounding.qronos import qronos, qronos_factor, qronos_shift
 
 Corrector = Literal["gptq", "qronos"]
 
@@ -110,17 +110,17 @@ def group_interleaved(
     Raises:
         QuantscopeError: as the rule and the method do.
     """
-    require_moments(weight, hessian, cross)
+    require_moments(weight, hessian, cross, definite=method == "gptq")
     count = fmt.groups(weight.shape[1])
     order = group_order(hessian, count, act_order=act_order)
     added = DAMPING[method] if damping is None else damping
     if method == "gptq":
-        factor = feedback_factor(hessian, order, damping=added)
-        start = weight.float()
+        factor, shift = feedback_factor(hessian, order, damping=added), None
     else:
         factor = qronos_factor(hessian, order, damping=added)
-        start = qronos_start(weight, hessian, cross, factor, order).float()
-    codes, scales = _round_groups(start, hessian, factor.upper.float(), order, count, fmt, rule)
+        shift = qronos_shift(weight, hessian, cross, factor, order)
+    upper = factor.upper.float()
+    codes, scales = _round_groups(weight.float(), hessian, upper, shift, order, count, fmt, rule)
     return Quantized(codes, scales, fmt, factor.damping)
 
 
@@ -140,42 +140,49 @@ def group_order(
 
 
 def _round_groups(
-    start: Tensor,
+    weight: Tensor,
     hessian: Tensor,
     upper: Tensor,
+    shift: Tensor | None,
     order: Tensor,
     count: int,
     fmt: Format,
     rule: ScaleRule,
 ) -> tuple[Tensor, Scales]:
     """Codes and scales, both as the columns lie; `order` holds whole groups one after another."""
-    width = start.shape[1]
+    width = weight.shape[1]
     size = width // count
-    columns = start.T[order].contiguous()  # (in, out), visiting order
+    columns = weight.T[order].contiguous()  # (in, out), visiting order
     errors = torch.empty_like(columns)
     element = element_of(fmt)
-    scale = torch.empty(start.shape[0], count, device=start.device)
+    scale = torch.empty(weight.shape[0], count, device=weight.device)
     zero = None if fmt.symmetric or fmt.kind == "mx" else torch.empty_like(scale)
     codes: Tensor | None = None
     for at in range(0, width, size):
         group = slice(at, at + size)
         lying = order[group]
-        pending = pending_columns(columns, upper, errors, group).T
+        pending = pending_columns(columns, upper, errors, group, shift).T
         found = rule(pending, hessian[lying][:, lying])
         g = int(lying[0]) // size
         scale[:, g] = found.scale[:, 0]
         if zero is not None and found.zero is not None:
             zero[:, g] = found.zero[:, 0]
-        values = _round_group(columns, upper, errors, group, found, fmt)
+        values = _round_group(columns, upper, errors, shift, group, found, fmt)
         part = encode(values, element, None if found.zero is None else found.zero.T)
-        codes = torch.empty(width, len(start), dtype=part.dtype) if codes is None else codes
+        codes = torch.empty(width, len(weight), dtype=part.dtype) if codes is None else codes
         codes[lying] = part
     assert codes is not None
     return codes.T.contiguous(), Scales(scale, zero)
 
 
 def _round_group(
-    columns: Tensor, upper: Tensor, errors: Tensor, group: slice, scales: Scales, fmt: Format
+    columns: Tensor,
+    upper: Tensor,
+    errors: Tensor,
+    shift: Tensor | None,
+    group: slice,
+    scales: Scales,
+    fmt: Format,
 ) -> Tensor:
     """Element values of one group; fills its errors. Blocks keep the sequential part short."""
     values = torch.empty_like(columns[group])
@@ -187,7 +194,7 @@ def _round_group(
         same = torch.zeros(block.stop - block.start, dtype=torch.long, device=columns.device)
         values[inside], errors[block] = round_block(
             columns[block],
-            heard(upper, errors, block),
+            heard(upper, errors, block, shift),
             upper[block, block],
             scale,
             zero,

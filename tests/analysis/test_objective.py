@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qcore.analysis.objective import channel_objective, landings, sample
+from qcore.analysis.objective import channel_objective, envelope, landings, sample
 from qcore.errors import InvalidRecipe
 from qcore.formats.coding import dequantize, grid
 from qcore.formats.format import named
@@ -73,10 +73,50 @@ def test_a_sampled_curve_shows_both_sides_of_every_jump():
     objective = channel_objective(w, grid(named("int2")), x.T @ x)
     curve = sample(objective, 0.1, 2.0, points=50)
     inside = objective.low[(objective.low > 0.1) & (objective.low < 2.0)]
-    assert np.all(np.diff(curve[:, 0]) > 0)
+    assert np.all(np.diff(curve.scale) > 0)
     for transition in inside:
-        near = np.abs(curve[:, 0] / transition - 1) < 2e-9
+        near = np.abs(curve.scale / transition - 1) < 2e-9
         assert near.sum() >= 2
+    assert np.all(curve.scale <= objective.high[curve.piece])
+    assert np.all(curve.scale >= objective.low[curve.piece])
+
+
+def test_an_envelope_holds_the_curve_and_is_reached_by_it():
+    x, w = channel(seed=4)
+    objective = channel_objective(w, grid(named("int4")), x.T @ x)
+    low, high = 1.01 * float(objective.low[-2]), 0.99 * float(objective.low[0])
+    found = envelope(objective, low, high, bins=30)
+    fine = sample(objective, low, high, points=20_000)
+    place = np.clip(np.searchsorted(found.edge, fine.scale, side="right") - 1, 0, 29)
+    assert np.all(fine.error >= found.least[place] - 1e-6)
+    assert np.all(fine.error <= found.most[place] + 1e-6)
+    for at in range(30):
+        here = fine.error[place == at]
+        assert here.min() == pytest.approx(found.least[at], rel=1e-3)
+        assert here.max() == pytest.approx(found.most[at], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["int3", "mxfp6_e3m2"])
+def test_a_diagonal_is_the_dense_matrix_of_it(name):
+    x, w = channel(seed=6)
+    diagonal = (x.T @ x).diagonal()
+    short = channel_objective(w, grid(named(name)), diagonal)
+    whole = channel_objective(w, grid(named(name)), torch.diag(diagonal))
+    np.testing.assert_allclose(short.best_error, whole.best_error, rtol=1e-9)
+    scales = {"absmax": 0.3, "piso": float(short.best_scale[short.best])}
+    given = landings(w, grid(named(name)), diagonal, None, scales, short)
+    for name_of, landing in landings(
+        w, grid(named(name)), torch.diag(diagonal), None, scales, whole
+    ).items():
+        assert given[name_of].error == pytest.approx(landing.error)
+
+
+def test_a_pieces_parabola_goes_on_beyond_it():
+    x, w = channel(seed=7)
+    objective = channel_objective(w, grid(named("int3")), x.T @ x)
+    best = objective.best
+    wide = objective.best_scale[best] * np.array([0.5, 0.9, 1.0, 1.1, 2.0])
+    assert objective.parabola(best, wide).min() == pytest.approx(objective.best_error[best])
 
 
 def test_a_given_energy_places_the_cross_objective_on_the_scale_of_the_samples():

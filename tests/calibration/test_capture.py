@@ -176,3 +176,48 @@ def test_the_float_stream_gives_cross_moments_of_both_networks(name):
     capture_sequential(model, tiny_windows(), on_site, float_stream=True)
     surgery.restore()
     assert len(checked) == 12
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_float_stream_from_the_block_begins_where_the_changed_network_has_come_to(name):
+    model = tiny_model(name)
+    float_inputs = inputs_of(model, tiny_windows())
+    surgery = Surgery(model)
+    surgery.map_inputs(lambda site: quarters)
+    checked = []
+
+    def on_site(site, statistics):
+        key = (site.block, site.name)
+        quantized = inputs_of(model, tiny_windows())[key]
+        expected = quantized.T @ inputs_with_a_float_block(model, surgery, site) / len(quantized)
+        assert relative(statistics.cross, expected) < 1e-10
+        if site.block > 0:
+            whole = quantized.T @ float_inputs[key] / len(quantized)
+            assert relative(statistics.cross, whole) > 1e-6
+        checked.append(key)
+        for linear in site.linears:
+            surgery.replace_weight(linear, rounded(surgery.float_weight(linear)))
+
+    capture_sequential(model, tiny_windows(), on_site, float_stream=True, from_block=True)
+    surgery.restore()
+    assert len(checked) == 12
+
+
+def quarters(x):
+    return (x * 4).round() / 4
+
+
+def inputs_with_a_float_block(model, surgery, site):
+    """What the site sees when its block is float and the blocks before it are as they are."""
+    linears = [each for item in sites(model) if item.block == site.block for each in item.linears]
+    now = {each: linear_module(model, each).weight.data for each in linears}
+    for each in linears:
+        surgery.replace_weight(each, surgery.float_weight(each))
+    surgery.remove_input_maps()
+    surgery.map_inputs(lambda item: quarters if item.block < site.block else None)
+    seen = inputs_of(model, tiny_windows())[site.block, site.name]
+    surgery.remove_input_maps()
+    surgery.map_inputs(lambda item: quarters)
+    for each, weight in now.items():
+        surgery.replace_weight(each, weight)
+    return seen

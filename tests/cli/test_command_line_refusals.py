@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from qcore import cli
 from tests.pipeline.workshop import Workshop
@@ -54,6 +55,13 @@ def _rename(folder: Path) -> None:
     config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "mamba"}))
 
 
+def _poison(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.layers.1.mlp.down_proj.weight"][3, 5] = float("nan")
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
 REFUSALS = {
     "no config": (checkpoint(lambda folder: (folder / "config.json").unlink()), "no config.json"),
     "truncated weights": (checkpoint(_cut), "model.safetensors is damaged: it has 5000 bytes"),
@@ -66,6 +74,38 @@ REFUSALS = {
     "group that does not divide": (
         field(weights={"format": "int4", "group": 32}),
         "group 32 of int4 does not divide 48; choose 16",
+    ),
+    "a NaN weight": (
+        checkpoint(_poison),
+        "model.layers.1.mlp.down_proj.weight holds 1 NaN or infinite weights",
+    ),
+    "rotation block that does not divide": (
+        field(rotation={"block": 32}),
+        "block 32 does not divide 48, the width of down_proj's input; choose 16",
+    ),
+    "rotation block without a Hadamard matrix": (
+        field(rotation={"block": 6}),
+        "no Hadamard matrix of order 6 is known",
+    ),
+    "expansion over 100 %": (
+        field(rotation={}, expansion={"percent": 100.5}),
+        "an expansion of 100.5 % is out of range",
+    ),
+    "negative expansion": (
+        field(rotation={}, expansion={"percent": -1}),
+        "an expansion of -1 % is out of range",
+    ),
+    "expansion of nothing": (
+        field(rotation={"r4": False}, expansion={"percent": 5}),
+        "expansion widens the input of an online rotation",
+    ),
+    "permutation without a capture": (
+        field(rotation={"block": 16}, permutation={}, calibration=None),
+        "needs E|x|",
+    ),
+    "values permuted behind R2": (
+        field(rotation={"block": 16, "o_proj": True}, permutation={"values": True}),
+        "no R2 has mixed before",
     ),
     "block that does not divide": (field(weights={"format": "mxfp4"}), "does not divide 48"),
     "unknown field": (field(weights={"format": "int4", "colour": "red"}), "colour"),

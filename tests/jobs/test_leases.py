@@ -1,11 +1,16 @@
 """Which devices are leased, and what a worker is told about its death and its surroundings."""
 
 import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from qcore.devices import Device
-from qcore.jobs import endings, leases
+from qcore.jobs import byhand, endings, leases
+from qcore.jobs.process import Worker
+from qcore.jobs.table import Run
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +62,66 @@ def test_every_death_has_a_sentence_with_a_remedy(exit_code: int | None, fact: s
     sentence = endings.of_death(exit_code)
     assert fact in sentence
     assert "resume" in sentence.partition(";")[2]
+
+
+@dataclass
+class Jobs:
+    """Jobs that run on these devices until so many ticks have passed."""
+
+    root: Path
+    on: tuple[str, ...] = ()
+    ticks: int = 0
+    lasts: int = 2
+
+    def running(self) -> list[Run]:
+        here = self.on if self.ticks < self.lasts else ()
+        return [Run("0" * 12, device, Worker(1, 0.0), "", 0.0, None) for device in here]
+
+    def tick(self) -> None:
+        self.ticks += 1
+
+
+@pytest.fixture
+def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byhand, "POLL_SECONDS", 0.001)
+
+
+def test_a_device_is_held_while_a_command_runs_and_free_after_it(tmp_path: Path) -> None:
+    said: list[str] = []
+    with byhand.hold(Jobs(tmp_path), "cuda:0", said.append):
+        assert byhand.is_held(tmp_path, "cuda:0")
+        assert not byhand.is_held(tmp_path, "cpu")
+    assert not byhand.is_held(tmp_path, "cuda:0")
+    assert said == []
+
+
+@pytest.mark.usefixtures("swift")
+def test_a_command_waits_for_the_job_on_its_device_and_lets_others_be(tmp_path: Path) -> None:
+    said: list[str] = []
+    jobs = Jobs(tmp_path, on=("cuda:0", "cuda:1"))
+    with byhand.hold(jobs, "cuda:0", said.append):
+        assert jobs.ticks == 2
+    assert said == ["job 000000000000 is running on cuda:0: waiting for it to end"]
+    assert jobs.ticks == 3, "what waited for the command can start"
+    elsewhere = Jobs(tmp_path, on=("cuda:1",))
+    with byhand.hold(elsewhere, "cuda:0", said.append):
+        assert elsewhere.ticks == 0
+
+
+def test_a_command_waits_for_another_one(tmp_path: Path) -> None:
+    said: list[str] = []
+    order: list[str] = []
+    waiting = threading.Event()
+
+    def second() -> None:
+        with byhand.hold(Jobs(tmp_path), "cpu", lambda text: (said.append(text), waiting.set())):
+            order.append("second")
+
+    with byhand.hold(Jobs(tmp_path), "cpu", said.append):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waiting.wait(20)
+        order.append("first")
+    thread.join(20)
+    assert order == ["first", "second"]
+    assert said == ["another command is running on cpu: waiting for it to end"]

@@ -14,7 +14,7 @@ from conftest import COMMAND, Home, exit_code, wait
 from scripted_worker import DEAF, DEFECT, HOLD, MEMORY, PARENT, QUICK, REFUSED, VANISH
 
 from qcore.errors import DiskFull, JobError
-from qcore.jobs import local
+from qcore.jobs import byhand, local
 from qcore.jobs.local import LocalBackend
 from qcore.jobs.protocol import JobState
 from qcore.library import Library
@@ -281,3 +281,10 @@ def test_submitting_on_a_full_disk_says_so_and_keeps_the_queue(home: Home) -> No
     home.go()
     assert home.ended(job).state is JobState.FINISHED
     assert DiskFull.__name__ not in home.backend.logs(job.id)
+
+
+def test_no_job_starts_on_a_device_that_a_command_holds(home: Home) -> None:
+    with byhand.hold(home.backend, "cpu", pytest.fail):
+        (job,) = home.backend.submit([Recipe(seed=QUICK)])
+        assert home.backend.status(job.id).state is JobState.QUEUED
+    assert home.ended(job).state is JobState.FINISHED

@@ -7,7 +7,6 @@ import torch
 
 from kernels.elements import E2M1, E2M3, E4M3, E5M2, MXINT8, FixedPoint, encode, nearest
 from kernels.gptq import round_block
-from kernels.paths import path_for
 
 ELEMENTS = [FixedPoint(-8, 7), FixedPoint(-2, 1), FixedPoint(0, 15), MXINT8, E2M1, E2M3, E4M3, E5M2]
 SHAPES = [(1, 1), (5, 63), (16, 64), (33, 65), (128, 200)]
@@ -125,8 +124,3 @@ def test_the_weights_are_left_alone():
     for path in ("torch", "compiled"):
         round_block(given[0], given[1].clone(), *given[2:], path=path)
     assert torch.equal(given[0], before)
-
-
-def test_the_cpu_is_served_by_the_compiled_path_and_other_devices_by_torch():
-    assert path_for(torch.device("cpu")) == "compiled"
-    assert path_for(torch.device("cuda", 0)) == "torch"

@@ -104,7 +104,15 @@ def bench(tmp_path, monkeypatch) -> Bench:
         services,
         "preview",
         lambda recipes: SimpleNamespace(
-            runs=len(recipes), finished=1, stages=7, cached=3, shared=2, seconds=61.0
+            runs=len(recipes),
+            finished=1,
+            stages=7,
+            cached=3,
+            shared=2,
+            seconds=61.0,
+            memory=2 << 30,
+            disk=450_000_000,
+            unseen=(),
         ),
     )
     return Bench(Library(tmp_path), queue, AppTest.from_file(_APP, default_timeout=60))

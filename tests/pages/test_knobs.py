@@ -42,6 +42,7 @@ def preset(name: str) -> list[Recipe]:
         },
         {"rounding": {"method": ["gptq", "qronos"], "interleaving": ["layer", "group"]}},
         {"rounding": {"method": "qronos", "inputs": "quantized", "damping": [None, 0.001]}},
+        {"rounding": {"method": "gpfq", "inputs": ["quantized", "block"]}},
         {
             "scales": {
                 "method": "piso",

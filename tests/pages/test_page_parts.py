@@ -109,6 +109,20 @@ def test_points_carry_their_run_in_customdata_and_intervals_become_bars():
     assert np.asarray(points.x).dtype == np.float32
 
 
+def test_labels_on_the_front_name_transforms_and_scales_and_stay_inside():
+    recipes = [
+        {"weights": {"format": "int2"}, "rotation": {"block": 32}, "scales": {"method": "piso"}},
+        {"weights": {"format": "int8"}, "rounding": {"method": "gptq"}},
+    ]
+    made = [Recipe.from_dict(data) for data in recipes]
+    rows = [frames.summary(report_of(r, perplexity=90 - 50 * i)) for i, r in enumerate(made)]
+    figure = charts.pareto(frames.runs(rows), frames.SIZES["bits"], frames.quality("perplexity"))
+    front = next(trace for trace in figure.data if trace.name == "front")
+    words = [label.replace("\u00a0", " ").split() for label in front.text]
+    assert words == [["INT2", "R", "b32", "RTN", "PiSO"], ["INT8", "GPTQ"]]
+    assert list(front.textposition) == ["bottom right", "bottom left"]
+
+
 def test_many_points_go_to_webgl_without_bars():
     table = frames.runs(
         [

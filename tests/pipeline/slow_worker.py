@@ -6,6 +6,7 @@ block waits for it. Started as a script in place of `python -m qcore.jobs.worker
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,16 +20,20 @@ SITES = 4
 
 
 def with_rest(rounding):
-    """`rounding`, which holds still in the second block until it may go on."""
+    """`rounding`, which lets one block through and holds still in all others until it may go on."""
     root = Path(os.environ["QUANTSCOPE_HOME"])
-    calls = []
+    calls: list[int] = []
+    first = []
 
     def rest(*given, **named):
-        calls.append(1)
+        if not first:  # blocks go one to a thread; the first thread's first block goes through
+            first.append(threading.get_ident())
+        calls.append(threading.get_ident())
         with (root / "rounded").open("a") as diary:
             diary.write(f"{os.getpid()} {len(calls)}\n")
         deadline = time.monotonic() + HOLD_SECONDS
-        while len(calls) > SITES and not (root / "go").exists() and time.monotonic() < deadline:
+        mine = calls.count(threading.get_ident()) if threading.get_ident() in first else SITES + 1
+        while mine > SITES and not (root / "go").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         return rounding(*given, **named)
 

@@ -167,6 +167,22 @@ def test_quantized_inputs_differ_from_float_inputs_after_the_first_layer(shop: W
     assert not torch.equal(codes(floats, last), codes(sequence, last))
 
 
+def test_float_inputs_from_the_block_matter_from_the_second_block_on(shop: Workshop) -> None:
+    qronos = {"method": "qronos", "inputs": "quantized"}
+    network = shop.recipe(weights=INT3, rounding=qronos)
+    block = shop.recipe(weights=INT3, rounding={**qronos, "inputs": "block"})
+    shop.run(network)
+    shop.run(block)
+
+    def codes(recipe: Recipe, name: str) -> torch.Tensor:
+        kept = shop.cache.artifact(shop.keys(recipe).block("quantize", int(name[0])))
+        assert kept is not None
+        return kept.tensors[f"{name}.codes"]
+
+    assert torch.equal(codes(network, "0.mlp.down_proj"), codes(block, "0.mlp.down_proj"))
+    assert not torch.equal(codes(network, "1.self_attn.q_proj"), codes(block, "1.self_attn.q_proj"))
+
+
 def test_sequential_calibration_resumes_from_a_finished_prefix_with_identical_codes(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ time.sleep(600)
 
 
 class Queue:
-    """The backend of one workshop, whose worker rests in the second block of GPTQ."""
+    """The backend of one workshop, whose worker rests in GPTQ when one block is done."""
 
     def __init__(self, shop: Workshop):
         self.shop = shop
@@ -52,9 +52,9 @@ class Queue:
             else []
         )
 
-    def resting(self) -> int:
-        """The PID of the worker that rests in the second block."""
-        wait(lambda: len(self.rounded()) > SITES)
+    def resting(self, recipe: Recipe) -> int:
+        """The PID of the worker that has kept one block and rests in all others."""
+        wait(lambda: len(self.rounded()) > SITES and self.blocks(recipe))
         return self.rounded()[-1]
 
     def go(self) -> None:
@@ -114,7 +114,7 @@ def test_a_worker_killed_in_the_middle_of_gptq_fails_with_a_sentence_and_resumes
 ) -> None:
     recipe = queue.shop.recipe(rounding={"method": "gptq"})
     (job,) = queue.backend.submit([recipe])
-    os.kill(queue.resting(), signal.SIGKILL)
+    os.kill(queue.resting(recipe), signal.SIGKILL)
     failed = queue.ended(job)
     assert failed.state is JobState.FAILED
     assert failed.message.startswith("the worker was killed")
@@ -135,7 +135,7 @@ def test_the_job_goes_on_when_the_process_that_submitted_it_is_killed(queue: Que
     recipe = queue.shop.recipe(rounding={"method": "gptq"})
     arguments = [str(queue.root), recipe.to_json(), *COMMAND]
     app = subprocess.Popen([sys.executable, "-c", SUBMITTER, *arguments], cwd=ROOT)
-    worker = queue.resting()
+    worker = queue.resting(recipe)
     app.kill()
     app.wait()
     queue.go()

@@ -129,6 +129,7 @@ def test_a_layer_of_negative_sensitivity_stays_narrow_and_bits_are_left_over():
     found = assign(layers, part, table=table)
     assert set(found.formats.values()) == {"mxfp4"}
     assert (found.bits, found.cost, found.optimal) == (4.0, -3.5, True)
+    assert found.note == "2.00 bits are left over: spending them would not lower the sum"
 
 
 def test_uniform_takes_the_widest_that_fits_then_widens_in_stored_order():

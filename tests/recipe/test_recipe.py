@@ -20,6 +20,7 @@ from qcore.recipe import (
     Scales,
     Weights,
 )
+from qcore.titles import short_title_of
 
 groups = st.sampled_from([None, 32, 64])
 formats = st.sampled_from([name for name, fmt in FORMATS.items() if fmt.kind == "int"])
@@ -101,6 +102,10 @@ def test_no_weight_format_and_no_calibration_are_choices_that_survive_json():
             {"rounding": {"inputs": "quantized"}},
             "round-to-nearest with data-free scales looks at no inputs",
         ),
+        (
+            {"rounding": {"method": "gptq", "inputs": "block"}},
+            "gptq compares with no float inputs",
+        ),
         ({"scales": {"refine": True}}, "refine is PiSO's"),
         ({"scales": {"method": "piso", "objective": "cross"}}, "the cross objective compares"),
         ({"rounding": {"method": "gpfq", "interleaving": "group"}}, "no group-interleaved form"),
@@ -132,3 +137,27 @@ def test_titles_name_what_differs():
     assert "INT3 g64" in Recipe(weights=Weights("int3", 64)).title
     assert "A INT8 asym" in Recipe(activations=Activations()).title
     assert ModelRef().source == "demo"
+
+
+@pytest.mark.parametrize(
+    ("data", "label"),
+    [
+        ({"weights": None}, "float"),
+        ({"weights": {"format": "int4", "group": 64}}, "INT4 g64 RTN"),
+        ({"scales": {"method": "piso"}, "rounding": {"method": "qronos"}}, "INT4 Qronos PiSO"),
+        ({"rotation": {}, "activations": {}}, "INT4 A INT8 R RTN"),
+        ({"rotation": {"r4": False}}, "INT4 R fused RTN"),
+        (
+            {
+                "weights": {"format": "mxfp6_e2m3"},
+                "rotation": {"block": 32},
+                "permutation": {},
+                "expansion": {"percent": 5},
+                "scales": {"method": "absmax"},
+            },
+            "MXFP6 E2M3 R b32 MassDiff +5 % RTN absmax",
+        ),
+    ],
+)
+def test_short_titles_name_formats_transforms_rounding_and_unusual_scales(data, label):
+    assert short_title_of(Recipe.from_dict(data)).replace("\u00a0", " ") == label

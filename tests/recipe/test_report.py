@@ -1,6 +1,10 @@
 """Reports survive JSON and the disk, byte for byte."""
 
 import dataclasses
+import errno
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -81,3 +85,30 @@ def test_an_event_is_one_line_that_reads_back():
     event = Event("capture", 3, 30, "block 3\nof 30")
     assert "\n" not in event.to_json()
     assert Event.from_json(event.to_json()) == event
+
+
+def test_of_many_that_add_one_report_at_once_all_get_the_same_bytes(tmp_path, report, monkeypatch):
+    library, crowd = Library(tmp_path), 8
+    ready = threading.Barrier(crowd)
+    written = os.fsync
+
+    def together(descriptor):
+        written(descriptor)
+        ready.wait(20)  # all have seen that there is none, and none has given its own a name yet
+
+    monkeypatch.setattr("qcore.library.os.fsync", together)
+    many = [dataclasses.replace(report, created=float(n)) for n in range(crowd)]
+    with ThreadPoolExecutor(crowd) as pool:
+        kept = list(pool.map(library.add, many))
+    assert {item.to_json() for item in kept} == {library.get(report.id).to_json()}
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == [f"{report.id}.json"]
+
+
+def test_a_file_system_without_links_keeps_reports_too(tmp_path, report, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("qcore.library.os.link", refuse)
+    library = Library(tmp_path)
+    library.add(report)
+    assert library.get(report.id) == report

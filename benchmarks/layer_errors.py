@@ -1,0 +1,199 @@
+"""Output errors of all linears of the demo model: by scale, by rounding, and on another text.
+
+**Scales and rounding** on float inputs X: ‖XWᵀ − XŴᵀ‖² / ‖XWᵀ‖². Under round-to-nearest PiSO's
+scale is the one of least error that the format can store, so no layer may come out worse than with
+scales from the largest magnitude (absmax) or of least weight error (MSE): `above absmax` and `above
+mse` count the layers that do. `held out` is the same error of the same weights on a text that
+nothing was fitted to.
+
+**Qronos against GPTQ.** What counts in a network whose earlier layers are rounded is
+‖XWᵀ − X̃Ŵᵀ‖² / ‖XWᵀ‖²: float outputs against those that the rounded weights make of the inputs X̃
+that really arrive. The text goes through the network that Qronos has rounded so far. At every site
+both methods round the same weights, at the same scales, on the same X̃ᵀX̃, each with its own damping;
+Qronos also sees X̃ᵀX. Both errors follow from the moments, for one channel w → v:
+
+    ‖Xw − X̃v‖² = wᵀ(XᵀX)w − 2 vᵀ(X̃ᵀX)w + vᵀ(X̃ᵀX̃)v
+
+Medians are over layers.
+
+Run: python -m benchmarks.layer_errors [--text lambada/calibration] [--held-out lambada/evaluation]
+     [--windows 16] [--length 512] [--bits 4 3 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from torch import Tensor, nn
+
+from benchmarks._measure import save, table
+from qcore.calibration.capture import capture, capture_sequential
+from qcore.calibration.statistics import SiteStatistics
+from qcore.calibration.text import windows
+from qcore.formats.coding import dequantize
+from qcore.formats.quantized import Scales
+from qcore.home import home
+from qcore.models.families import Site, linear_module, sites
+from qcore.models.loading import load, resolve
+from qcore.models.surgery import Surgery
+from qcore.moments import correlation
+from qcore.pipeline.layers import quantize_together
+from qcore.pipeline.solve import Moments
+from qcore.recipe import ModelRef, Recipe
+
+SCALES = ("absmax", "mse", "piso")
+ROUNDINGS = ("rtn", "gptq")
+FloatMoments = dict[tuple[int, str], Tensor]
+"""XᵀX / tokens of a site, by decoder block and name."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--text", default="lambada/calibration", help="calibration text, or file:…")
+    parser.add_argument("--held-out", default="lambada/evaluation", help="another text, or file:…")
+    parser.add_argument("--windows", type=int, default=16)
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--bits", type=int, nargs="+", default=[4, 3, 2])
+    given = parser.parse_args()
+    network = load(resolve(ModelRef(), home()), home())
+    model = network.model
+
+    def read(text: str) -> Tensor:
+        return windows(network.tokenizer, text, given.windows, given.length)
+
+    tokens = read(given.text)
+    seen, other = float_moments(model, tokens), float_moments(model, read(given.held_out))
+    methods = [row for bits in given.bits for row in compare_methods(model, seen, other, bits)]
+    print(table(methods), end="\n\n", flush=True)
+    corrections = [compare_corrections(model, tokens, seen, bits) for bits in given.bits]
+    print(table(corrections))
+    asked = {
+        "text": _without_folder(given.text),
+        "held out text": _without_folder(given.held_out),
+        "windows": given.windows,
+        "length": given.length,
+    }
+    save("layer_errors", [{**asked, **row} for row in (*methods, *corrections)])
+
+
+def _without_folder(text: str) -> str:
+    kind, colon, path = text.partition(":")
+    return f"file:{Path(path).name}" if colon else kind
+
+
+def float_moments(model: nn.Module, tokens: Tensor) -> FloatMoments:
+    """XᵀX / tokens of every site."""
+    return {
+        (found.block, name): site.hessian
+        for found in capture(model, tokens)
+        for name, site in found.sites.items()
+    }
+
+
+def compare_methods(
+    model: nn.Module, seen: FloatMoments, other: FloatMoments, bits: int
+) -> list[dict[str, Any]]:
+    """A row for each scale and rounding: errors on the text it was fitted to and on the other."""
+    methods = [(scale, rounding) for rounding in ROUNDINGS for scale in SCALES]
+    fitted: dict[tuple[str, str], list[float]] = {method: [] for method in methods}
+    held: dict[tuple[str, str], list[float]] = {method: [] for method in methods}
+    for site in sites(model):
+        here, there = seen[site.block, site.name], other[site.block, site.name]
+        known: dict[str, Scales | None] = {}
+        for scale, rounding in methods:
+            recipe = _recipe(bits, scales={"method": scale}, rounding={"method": rounding})
+            made, known[scale] = _rounded(model, site, recipe, Moments(here), known.get(scale))
+            for w, v in made:
+                fitted[scale, rounding].append(_squared(v - w, here) / _squared(w, here))
+                held[scale, rounding].append(_squared(v - w, there) / _squared(w, there))
+    return [
+        {
+            "weights": f"INT{bits}",
+            "rounding": rounding,
+            "scales": scale,
+            "layers": len(errors),
+            "median": median(errors),
+            "largest": max(errors),
+            "above absmax": _above(errors, fitted["absmax", rounding]),
+            "above mse": _above(errors, fitted["mse", rounding]),
+            "held out": median(held[scale, rounding]),
+            "held out largest": max(held[scale, rounding]),
+        }
+        for (scale, rounding), errors in fitted.items()
+    ]
+
+
+def compare_corrections(
+    model: nn.Module, tokens: Tensor, moments: FloatMoments, bits: int
+) -> dict[str, Any]:
+    """Medians of the errors of GPTQ and Qronos on inputs that Qronos's own rounding made."""
+    errors: dict[str, list[float]] = {"gptq": [], "qronos": []}
+    surgery = Surgery(model)
+
+    def on_site(site: Site, seen: SiteStatistics) -> None:
+        assert seen.cross is not None
+        plain, known = moments[site.block, site.name], None
+        made: list[tuple[Tensor, Tensor]] = []
+        for method, found in errors.items():
+            recipe = _recipe(bits, rounding={"method": method, "inputs": "quantized"})
+            pairs, known = _rounded(model, site, recipe, Moments(seen.hessian, seen.cross), known)
+            made = list(pairs)
+            found += [against_float(w, v, plain, seen.cross, seen.hessian) for w, v in made]
+        for linear, (_, rounded) in zip(site.linears, made, strict=True):
+            surgery.replace_weight(linear, rounded)
+
+    try:
+        capture_sequential(model, tokens, on_site, float_stream=True)
+    finally:
+        surgery.restore()
+    not_above = len(errors["gptq"]) - _above(errors["qronos"], errors["gptq"])
+    ratios = [q / g for q, g in zip(errors["qronos"], errors["gptq"], strict=True)]
+    return {
+        "weights": f"INT{bits}",
+        "layers": len(ratios),
+        "gptq": median(errors["gptq"]),
+        "qronos": median(errors["qronos"]),
+        "median ratio": median(ratios),
+        "largest ratio": max(ratios),
+        "qronos at most gptq": not_above / len(ratios),
+    }
+
+
+def _recipe(bits: int, **parts: Any) -> Recipe:
+    return Recipe.from_dict({"weights": {"format": f"int{bits}"}, **parts})
+
+
+def _rounded(
+    model: nn.Module, site: Site, recipe: Recipe, moments: Moments, scales: Scales | None
+) -> tuple[Iterator[tuple[Tensor, Tensor]], Scales | None]:
+    """(W, Ŵ) of every linear of a site, as the pipeline would round it, and the scales used."""
+    weights = [linear_module(model, linear).weight.data.float() for linear in site.linears]
+    layers, used = quantize_together(recipe, site.linears, weights, moments, scales)
+    pairs = zip(weights, layers, strict=True)
+    return ((weight, dequantize(quantized)) for weight, (quantized, _) in pairs), used
+
+
+def _squared(weight: Tensor, hessian: Tensor) -> float:
+    """‖XWᵀ‖² per token: tr(W H Wᵀ), in double."""
+    w = weight.double()
+    return float(((w @ hessian.double()) * w).sum())
+
+
+def against_float(w: Tensor, v: Tensor, plain: Tensor, cross: Tensor, hessian: Tensor) -> float:
+    """‖XWᵀ − X̃Vᵀ‖² / ‖XWᵀ‖²."""
+    energy = _squared(w, plain)
+    shared = float((correlation(w.double(), cross.double()) * v.double()).sum())
+    return (energy - 2 * shared + _squared(v, hessian)) / energy
+
+
+def _above(ours: Sequence[float], theirs: Sequence[float]) -> int:
+    """Layers on which ours is strictly larger."""
+    return sum(a > b for a, b in zip(ours, theirs, strict=True))
+
+
+if __name__ == "__main__":
+    main()
