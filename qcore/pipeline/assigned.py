@@ -11,10 +11,8 @@ from collections.abc import Mapping
 
 from qcore.formats.coding import fake_quantize
 from qcore.formats.format import Format
-from qcore.models.families import BLOCK_SITES, sites
+from qcore.models.families import sites
 from qcore.models.surgery import InputMap, Surgery
-from qcore.pipeline.facts import Facts
-from qcore.precision.layers import LayerSize
 from qcore.recipe import Recipe
 from qcore.recipe.formats import input_format, weight_format
 
@@ -62,31 +60,3 @@ class Assigned:
 def rounding_to(fmt: Format | None) -> InputMap | None:
     """The map that rounds an input dynamically."""
     return None if fmt is None else lambda x: fake_quantize(x, fmt)
-
-
-def planned_sizes(facts: Facts, widths: Mapping[str, int]) -> tuple[LayerSize, ...]:
-    """Every linear of the network in execution order, from its sizes alone.
-
-    Args:
-        facts: of the untouched network.
-        widths: projection → width of its input, where expansion changed it.
-    """
-    size = facts.size
-    values = size.kv_heads * size.head_dim
-    shapes = {
-        "q_proj": (size.hidden, size.attention),
-        "k_proj": (size.hidden, values),
-        "v_proj": (size.hidden, values),
-        "o_proj": (size.attention, size.hidden),
-        "gate_proj": (size.hidden, size.intermediate),
-        "up_proj": (size.hidden, size.intermediate),
-        "down_proj": (size.intermediate, size.hidden),
-    }
-    found = []
-    for block in range(size.blocks):
-        for path in (path for site in BLOCK_SITES for path in site.linears):
-            projection = path.rsplit(".", 1)[1]
-            inputs, outputs = shapes[projection]
-            inputs = widths.get(projection, inputs)
-            found.append(LayerSize(f"{block}.{path}", block, projection, inputs, outputs))
-    return tuple(found)

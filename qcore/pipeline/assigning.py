@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from cache.store import Cache
 from qcore.event import Progress
-from qcore.pipeline.assigned import planned_sizes
 from qcore.pipeline.calibrate import Calibrator
-from qcore.pipeline.fitting import grown_widths
+from qcore.pipeline.fitting import grown_widths, planned_sizes
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.learning import Learner
 from qcore.pipeline.sensitivities import Sensitivities

@@ -5,11 +5,14 @@ Nothing here needs torch: New run asks while the form is filled in, a run asks b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from qcore.errors import InvalidRecipe
+from qcore.models.families import BLOCK_SITES
 from qcore.models.regions import Dimensions
 from qcore.pipeline.facts import Facts
+from qcore.precision.budget import require_solvable
+from qcore.precision.layers import LayerSize
 from qcore.recipe import Recipe
 from qcore.recipe.formats import formats_of
 from qcore.transforms.expansion import Expansion, Site, solve
@@ -20,10 +23,14 @@ def require_fits(recipe: Recipe, facts: Facts) -> None:
 
     Raises:
         InvalidRecipe: a rotation's block, or a format's group or block, does not divide the width
-            of a layer's input; an expansion that no size can give.
+            of a layer's input; an expansion that no size can give; pins that fit no layer or a
+            budget that they leave no room for.
     """
     _require_block(recipe, facts)
     _require_groups(recipe, widths_of(recipe, facts))
+    if recipe.precision is not None and recipe.weights is not None:
+        layers = planned_sizes(facts, grown_widths(recipe, facts))
+        require_solvable(layers, recipe.precision, group=recipe.weights.group)
 
 
 def expansion_of(recipe: Recipe, size: Dimensions, parameters: int) -> Expansion | None:
@@ -77,6 +84,34 @@ def online_widths(recipe: Recipe, size: Dimensions) -> dict[str, int]:
     if rotation is not None and rotation.o_proj:
         found["o_proj"] = size.attention
     return found
+
+
+def planned_sizes(facts: Facts, widths: Mapping[str, int]) -> tuple[LayerSize, ...]:
+    """Every linear of the network in execution order, from its sizes alone.
+
+    Args:
+        facts: of the untouched network.
+        widths: projection → width of its input, where expansion changed it.
+    """
+    size = facts.size
+    values = size.kv_heads * size.head_dim
+    shapes = {
+        "q_proj": (size.hidden, size.attention),
+        "k_proj": (size.hidden, values),
+        "v_proj": (size.hidden, values),
+        "o_proj": (size.attention, size.hidden),
+        "gate_proj": (size.hidden, size.intermediate),
+        "up_proj": (size.hidden, size.intermediate),
+        "down_proj": (size.intermediate, size.hidden),
+    }
+    found = []
+    for block in range(size.blocks):
+        for path in (path for site in BLOCK_SITES for path in site.linears):
+            projection = path.rsplit(".", 1)[1]
+            inputs, outputs = shapes[projection]
+            inputs = widths.get(projection, inputs)
+            found.append(LayerSize(f"{block}.{path}", block, projection, inputs, outputs))
+    return tuple(found)
 
 
 def _require_block(recipe: Recipe, facts: Facts) -> None:
