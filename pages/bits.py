@@ -83,7 +83,7 @@ def draw_maps(case: Case, shown: str) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Which projections are kept wide?", anchor=False)
-        bits_view.shares(layers, formats, costs, case.table.formats[0])
+        bits_view.shares(layers, formats, costs, case.part.narrow_to_wide)
     with right:
         if report:
             st.subheader("Where do the run and the solver differ?", anchor=False)

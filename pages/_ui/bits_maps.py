@@ -207,14 +207,15 @@ def _map(
     return figure
 
 
-def shares(table: pd.DataFrame) -> go.Figure:
+def shares(table: pd.DataFrame, allowed: Sequence[str]) -> go.Figure:
     """Each projection's weights shared over the formats, with its mean bits.
 
     Args:
         table: `bits_frames.projection_table`.
+        allowed: the formats of the map beside it, so that both have the same colours.
     """
     names = [column.removeprefix("share/") for column in table if column.startswith("share/")]
-    colours = format_colours(names)
+    colours = format_colours({*allowed, *names})
     labels = [short_projection(name) for name in frames.words(table, "projection")]
     figure = go.Figure()
     for name in names:

@@ -68,12 +68,15 @@ def race(figure: go.Figure, score: frames.Axis, runs: int, hollow: str = "") -> 
 
 
 def shares(
-    layers: Sequence[LayerSize], formats: Mapping[str, str], costs: words.Costs, narrowest: str
+    layers: Sequence[LayerSize],
+    formats: Mapping[str, str],
+    costs: words.Costs,
+    allowed: Sequence[str],
 ) -> None:
-    """Which projections are kept wide."""
-    table = words.projection_table(layers, formats, costs, narrowest)
+    """Which projections are kept wide; `allowed` formats go from narrow to wide."""
+    table = words.projection_table(layers, formats, costs, allowed[0])
     st.plotly_chart(
-        bits_maps.shares(table),
+        bits_maps.shares(table, allowed),
         key="bits.shares",
         config=charts.config("projections"),
         alt="Formats by projection",

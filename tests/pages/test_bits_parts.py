@@ -157,6 +157,13 @@ def test_both_maps_have_the_same_axes():
     assert left.data[1].customdata == right.data[1].customdata
 
 
+def test_a_format_has_one_colour_in_the_map_and_in_the_shares_whatever_else_is_used():
+    formats = dict.fromkeys((x.name for x in LAYERS), "mxfp6_e2m3")
+    table = words.projection_table(LAYERS, formats, COSTS, "mxfp4")
+    (bar,) = bits_maps.shares(table, TABLE.formats).data
+    assert bar.marker.color == bits_maps.format_colours(TABLE.formats)["mxfp6_e2m3"]
+
+
 def test_a_layer_that_loses_nothing_stays_blank_on_the_log_map():
     table = sensitivities(negative="0.mlp.up_proj")
     values = words.values(table.cost("loss"), "mxfp4", table.layers)
