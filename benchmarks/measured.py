@@ -47,6 +47,12 @@ def _scales(method: str) -> Change:
     return lambda recipe: replace(recipe, scales=Scales(method))  # type: ignore[arg-type]
 
 
+def _spent(method: str, recipe: Recipe) -> Recipe:
+    part = recipe.precision
+    known = replace(part, method=method) if part else None  # type: ignore[arg-type]
+    return replace(recipe, precision=known, seed=0)
+
+
 def _full(recipe: Recipe) -> Recipe:
     return replace(recipe, rotation=Rotation(), permutation=None)
 
@@ -56,6 +62,10 @@ BASELINES: Mapping[str, Mapping[str, Change]] = {
     "blocks": {"full": _full},
     "expansion": {"unexpanded": lambda recipe: replace(recipe, expansion=None)},
     "grid": {"identity": lambda recipe: replace(recipe, permutation=None)},
+    "precision": {
+        "random": lambda recipe: _spent("random", recipe),
+        "kl": lambda recipe: _spent("kl", recipe),
+    },
 }
 """By sweep: what its runs are set against."""
 
@@ -129,6 +139,7 @@ def _row(recipe: Recipe, report: Report) -> dict[str, Any]:
         "perplexity of 8": round(math.exp(fmean(losses[:8])), 4),
         "kl": divergence and _rounded(divergence.value, divergence.low, divergence.high),
         "median output error": round(median(errors), 6) if errors else None,
+        "bits": report.precision and round(report.precision.bits, 4),
         "notes": [note for note in report.notes if note.startswith("expansion")],
         "window losses": [round(loss, 6) for loss in losses],
     }
