@@ -43,8 +43,8 @@ def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
     return frames.comparable(table, place[0], models)
 
 
-def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, str]:
-    """Size, quality, whether quality is drawn on a log axis, and the format of saved figures."""
+def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, bool, str]:
+    """Size, quality, its log axis or not, runs that broke or not, and the saved figures' format."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     with left:
         size = st.segmented_control(
@@ -67,24 +67,33 @@ def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, st
     axis = frames.quality(score)
     with right.popover("Display", icon=":material/settings:", width="stretch"):
         log = st.toggle("Logarithmic quality axis", value=axis.logarithmic, key=f"log-{score}")
+        pieces = st.toggle(
+            "Runs that broke",
+            help="Runs at more than 30 times the float model's perplexity (3.4 nats per token): "
+            "they would flatten all others.",
+        )
         image = st.segmented_control(
             "Saved figure (camera button)", ["svg", "png"], default="svg", required=True
         )
-    return frames.SIZES[size], axis, log, image
+    return frames.SIZES[size], axis, log, pieces, image
 
 
 def draw_chart(table: pd.DataFrame) -> None:
     """The figure, its caption, and the click that selects."""
-    size, score, log, image = choose_axes(table)
+    size, score, log, pieces, image = choose_axes(table)
+    broke = frames.broken(table, score)
+    hidden = 0 if pieces else int(broke.sum())
+    if hidden:
+        table = table.loc[~broke]
     drawn = (table["measured"].iloc[0], *sorted(set(frames.words(table, "model"))))
     version = services.catalogue().version
-    view = (version, drawn, size, score, log)
+    view = (version, drawn, size, score, log, pieces)
     clicked = frozenset(state.clicked(st.session_state.get("front")))
     now = next_drawn(
         st.session_state.get("front.drawn"), view, clicked, frozenset(state.selected())
     )
     st.session_state["front.drawn"] = now
-    figure = _figure((version, drawn), table, size, score, log, now.rings, now.generation)
+    figure = _figure((version, drawn, pieces), table, size, score, log, now.rings, now.generation)
     st.plotly_chart(
         figure,
         key="front",
@@ -94,8 +103,9 @@ def draw_chart(table: pd.DataFrame) -> None:
         alt=f"{len(table)} runs, {size.label} against {score.label}",
     )
     bars = "Bars are 95 % intervals. " if len(table) <= charts.ERROR_BARS_UP_TO else ""
+    gone = f"{hidden} runs that broke are not drawn: see Display. " if hidden else ""
     st.caption(
-        f"{', '.join(table['model'].unique())} on {table['measured'].iloc[0]}. {bars}Click a "
+        f"{gone}{', '.join(table['model'].unique())} on {table['measured'].iloc[0]}. {bars}Click a "
         "point (shift adds more), or use the box or lasso above the plot, to open reports below."
     )
 

@@ -197,6 +197,20 @@ def reference(table: pd.DataFrame, axis: Axis) -> float:
     return float(values[0]) if agreed else math.nan
 
 
+BROKEN_LOSS = math.log(30)
+"""Nats per token over the float model (30 times its perplexity) at which a network is in pieces."""
+
+
+def broken(table: pd.DataFrame, axis: Axis) -> np.ndarray:
+    """Which runs lost so much that drawing them would flatten all others; none if all did."""
+    limits = {"kl": BROKEN_LOSS, "loss_increase": BROKEN_LOSS}
+    limit = limits.get(axis.column, math.nan)
+    if axis.column == "perplexity":
+        limit = reference(table, axis) * math.exp(BROKEN_LOSS)
+    lost = numbers(table, axis.column) > limit
+    return lost & ~lost.all()
+
+
 def comparable(table: pd.DataFrame, measured: str, models: Sequence[str]) -> pd.DataFrame:
     """The runs of these models that were scored on the same tokens."""
     return table.loc[(table["measured"] == measured) & table["model"].isin(models)]

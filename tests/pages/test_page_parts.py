@@ -267,3 +267,15 @@ def test_an_unreadable_report_is_left_out(tmp_path):
 )
 def test_numbers_are_written_as_people_read_them(said, meant):
     assert said == meant
+
+
+def test_runs_in_pieces_are_told_from_those_that_lost_something():
+    table = frames.runs(
+        [
+            frames.summary(report_of(Recipe(seed=seed), perplexity=perplexity))
+            for seed, perplexity in enumerate((31.0, 90.0, 1e7))
+        ]
+    )
+    assert frames.broken(table, frames.quality("perplexity")).tolist() == [False, False, True]
+    assert not frames.broken(table.iloc[2:], frames.quality("perplexity")).any()
+    assert not frames.broken(table, frames.quality("top1_agreement")).any()
