@@ -106,10 +106,10 @@ def compare_methods(
         known: dict[str, Scales | None] = {}
         for scale, rounding in methods:
             recipe = _recipe(bits, scales={"method": scale}, rounding={"method": rounding})
-            made, known[scale] = _rounded(model, site, recipe, Moments(here), known.get(scale))
+            made, known[scale] = rounded(model, site, recipe, Moments(here), known.get(scale))
             for w, v in made:
-                fitted[scale, rounding].append(_squared(v - w, here) / _squared(w, here))
-                held[scale, rounding].append(_squared(v - w, there) / _squared(w, there))
+                fitted[scale, rounding].append(squared(v - w, here) / squared(w, here))
+                held[scale, rounding].append(squared(v - w, there) / squared(w, there))
     return [
         {
             "weights": f"INT{bits}",
@@ -140,11 +140,11 @@ def compare_corrections(
         made: list[tuple[Tensor, Tensor]] = []
         for method, found in errors.items():
             recipe = _recipe(bits, rounding={"method": method, "inputs": "quantized"})
-            pairs, known = _rounded(model, site, recipe, Moments(seen.hessian, seen.cross), known)
+            pairs, known = rounded(model, site, recipe, Moments(seen.hessian, seen.cross), known)
             made = list(pairs)
             found += [against_float(w, v, plain, seen.cross, seen.hessian) for w, v in made]
-        for linear, (_, rounded) in zip(site.linears, made, strict=True):
-            surgery.replace_weight(linear, rounded)
+        for linear, (_, v) in zip(site.linears, made, strict=True):
+            surgery.replace_weight(linear, v)
 
     try:
         capture_sequential(model, tokens, on_site, float_stream=True)
@@ -167,8 +167,8 @@ def _recipe(bits: int, **parts: Any) -> Recipe:
     return Recipe.from_dict({"weights": {"format": f"int{bits}"}, **parts})
 
 
-def _rounded(
-    model: nn.Module, site: Site, recipe: Recipe, moments: Moments, scales: Scales | None
+def rounded(
+    model: nn.Module, site: Site, recipe: Recipe, moments: Moments | None, scales: Scales | None
 ) -> tuple[Iterator[tuple[Tensor, Tensor]], Scales | None]:
     """(W, Ŵ) of every linear of a site, as the pipeline would round it, and the scales used."""
     weights = [linear_module(model, linear).weight.data.float() for linear in site.linears]
@@ -177,7 +177,7 @@ def _rounded(
     return ((weight, dequantize(quantized)) for weight, (quantized, _) in pairs), used
 
 
-def _squared(weight: Tensor, hessian: Tensor) -> float:
+def squared(weight: Tensor, hessian: Tensor) -> float:
     """‖XWᵀ‖² per token: tr(W H Wᵀ), in double."""
     w = weight.double()
     return float(((w @ hessian.double()) * w).sum())
@@ -185,9 +185,9 @@ def _squared(weight: Tensor, hessian: Tensor) -> float:
 
 def against_float(w: Tensor, v: Tensor, plain: Tensor, cross: Tensor, hessian: Tensor) -> float:
     """‖XWᵀ − X̃Vᵀ‖² / ‖XWᵀ‖²."""
-    energy = _squared(w, plain)
+    energy = squared(w, plain)
     shared = float((correlation(w.double(), cross.double()) * v.double()).sum())
-    return (energy - 2 * shared + _squared(v, hessian)) / energy
+    return (energy - 2 * shared + squared(v, hessian)) / energy
 
 
 def _above(ours: Sequence[float], theirs: Sequence[float]) -> int:

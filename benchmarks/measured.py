@@ -77,7 +77,9 @@ def main() -> None:
     chosen = parser.parse_args().sweeps or names
     if unknown := set(chosen) - set(names):
         parser.error(f"no sweep {', '.join(sorted(unknown))}; choose of {', '.join(names)}")
-    finished = {name_of(report.recipe): report for report in Library(home()).reports()}
+    finished: dict[str, Report] = {}
+    for report in Library(home()).reports():  # newest first: of two for one recipe, that one counts
+        finished.setdefault(name_of(report.recipe), report)
     for name in chosen:
         wanted = expand(json.loads((RECIPES / f"{name}.json").read_text(encoding="utf-8")))
         found = [(run, finished[name_of(run)]) for run in wanted if name_of(run) in finished]
