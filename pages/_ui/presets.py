@@ -109,7 +109,10 @@ PRESETS = (
         {
             "weights": {"format": ["int4", "int3", "int2"]},
             "scales": {"method": ["absmax", "mse", "piso"]},
-            "rounding": {"method": ["rtn", "gptq", "qronos"]},
+            "rounding": [
+                {"method": ["rtn", "gptq"]},
+                {"method": "qronos", "inputs": "quantized"},
+            ],
         },
     ),
     Preset(
