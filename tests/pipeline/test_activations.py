@@ -16,7 +16,7 @@ from tests.models.tiny_models import MAKERS, tiny_model, tiny_windows
 def test_linears_that_share_an_input_share_its_quantization(name):
     model = tiny_model(name)
     surgery = Surgery(model)
-    quantize_inputs(surgery, named("int4_asym"))
+    quantize_inputs(surgery, lambda layer: named("int4_asym"))
     with served() as record, torch.no_grad():
         model(tiny_windows())
     rounded = [each for each in record.services() if each.operation == "integer rounding"]
@@ -37,7 +37,7 @@ def test_the_rotated_input_is_what_is_rounded_and_multiplied():
     plan = plan_for(model, "rotated", "rotated", "none", "block")
     with transform(model, plan):
         surgery = Surgery(model)
-        quantize_inputs(surgery, fmt)
+        quantize_inputs(surgery, lambda layer: fmt)
         with torch.no_grad():
             model(tiny_windows())
         surgery.restore()
