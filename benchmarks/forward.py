@@ -87,7 +87,7 @@ def measure(
 
     def quantized(name: str, group: int | None, what: Callable[[nn.Module], None]) -> None:
         surgery = Surgery(rotated)
-        quantize_inputs(surgery, named(name, group))
+        quantize_inputs(surgery, lambda layer: named(name, group))
         try:
             what(rotated)
         finally:

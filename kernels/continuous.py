@@ -41,9 +41,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kernels.arguments import require_quantizable
 from kernels.elements import FLOAT32_EXPONENT_MASK, FLOAT32_MANTISSA
 from kernels.microscaling import BLOCK, E8M0_MAX, E8M0_NAN, ScaleRule, scales_of
 from kernels.paths import Path, choose
+from qcore.errors import KernelError
 
 LARGEST = 448.0
 """Of E4M3, whose topmost code is NaN; wider exponents are held there too."""
@@ -55,7 +57,7 @@ class Widths:
     """Exponent bits E and mantissa bits M, and the constants that follow from them.
 
     Raises:
-        ValueError: E outside [1, 4], or M outside [0, 10].
+        KernelError: E outside [1, 4], or M outside [0, 10].
     """
 
     exponent: float
@@ -63,9 +65,15 @@ class Widths:
 
     def __post_init__(self):
         if not 1 <= self.exponent <= MAX_EXPONENT:
-            raise ValueError(f"{self.exponent:g} exponent bits are not between 1 and 4")
+            raise KernelError(
+                f"{self.exponent:g} exponent bits are not between 1 and 4",
+                remedy="keep widths within both bounds",
+            )
         if not 0 <= self.mantissa <= 10:
-            raise ValueError(f"{self.mantissa:g} mantissa bits are not between 0 and 10")
+            raise KernelError(
+                f"{self.mantissa:g} mantissa bits are not between 0 and 10",
+                remedy="keep widths within both bounds",
+            )
 
     @property
     def max_exponent(self) -> float:
@@ -157,12 +165,13 @@ def quantize_continuous(
         path: which implementation; None leaves it to `kernels.paths`.
 
     Raises:
-        ValueError: a width that 32 does not divide, another type, or widths out of range.
+        KernelError: a width that 32 does not divide, another type, or widths out of range.
     """
-    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        raise ValueError(f"cannot quantize {x.dtype}; pass float32, bfloat16 or float16")
+    require_quantizable(x)
     if x.shape[-1] % BLOCK:
-        raise ValueError(f"block {BLOCK} does not divide {x.shape[-1]}; pad to a multiple")
+        raise KernelError(
+            f"block {BLOCK} does not divide {x.shape[-1]}", remedy="pad to a multiple"
+        )
     known = Widths(*bits.tolist()) if widths is None else widths
     choice = choose("continuous quantize", x.device, {"compiled": None}, path=path)
     found: Any = _Continuous.apply(x, bits, known, rule, choice.path)

@@ -49,7 +49,8 @@ def hadamard_transform(
 
     Args:
         x: any leading shape; n ≤ order.
-        core: ±1 matrix K with K Kᵀ = v I; [[1]] for Sylvester's own orders.
+        core: ±1 matrix K with K Kᵀ = v I; [[1]] for Sylvester's own orders. Moved and cast to
+            meet x: free for one that fits already.
         order: v·2^k; n where left out.
         path: which implementation; None leaves it to `kernels.paths`.
 
@@ -94,7 +95,7 @@ def block_hadamard_transform(
 
     Args:
         x: any leading shape; n ≤ order. Zeros are shared out as `block_fill` says.
-        matrix: ±1 matrix B with B Bᵀ = b I.
+        matrix: ±1 matrix B with B Bᵀ = b I; moved and cast as a core is.
         order: a multiple of b; n where left out.
         path: which implementation; None leaves it to `kernels.paths`.
 
@@ -116,7 +117,7 @@ def block_hadamard_transform(
 
         return twin.block_hadamard(x, matrix, order)
     work = x.to(_work_dtype(x.dtype))
-    scaled = matrix.to(work) * (1 / math.sqrt(b))
+    scaled = matrix.to(x.device, work.dtype) * (1 / math.sqrt(b))
     lead, blocks, split = x.shape[:-1], order // b, fuller * (least + 1)
     if fuller == 0:
         y = work.reshape(*lead, blocks, least) @ scaled[:least]

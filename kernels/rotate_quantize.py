@@ -10,7 +10,8 @@ The transformed features are rounded to x's own type before they are quantized, 
 leave them. The triton twin keeps them in registers: each feature is read once and written once
 where the composition reads and writes it two or three times, and the zeros of an expanded input are
 made in the load. Elsewhere, and where the twin does not fit, the composition runs, each part by its
-own choice.
+own choice. There is no compiled twin: on a CPU what lies between the two parts stays in the caches,
+and a pass over few tokens at a time is no faster (`benchmarks/rotate_quantize.py`).
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from kernels.hadamard import block_fill, block_hadamard_transform
 from kernels.hadamard_plan import LEAST, against_blocks, tile_blocks
 from kernels.integer import fake_quantize_integer, integer_element
 from kernels.microscaling import BLOCK, ScaleRule, fake_quantize_microscaling
-from kernels.paths import Path, choose, differentiates
+from kernels.paths import Path, Twin, choose, differentiates
 from kernels.tiles import ELEMENTS, power_of_two
 from qcore.errors import KernelError
+
+APART = "on a CPU one pass for both does not pay"
+"""Why the two operations run one after the other there."""
 
 MOST = 1 << 14
 """Padded features of a token that share one scale in the twin."""
@@ -112,7 +116,8 @@ def rotate_and_quantize(
             f"group {quantizer.group} does not divide {order}", remedy="choose one that does"
         )
     against = _against(x, matrix, quantizer, order, signs)
-    choice = choose("rotation with rounding", x.device, {"triton": against}, path=path)
+    twins: dict[Twin, str | None] = {"compiled": APART, "triton": against}
+    choice = choose("rotation with rounding", x.device, twins, path=path)
     if choice.path == "triton":
         from kernels import rotate_quantize_triton as twin  # triton is not on every machine
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kernels.arguments import require_together
 from kernels.elements import Element, FixedPoint, nearest
 from kernels.paths import Path, choose
 
@@ -43,7 +44,11 @@ def best_shrink(
         fractions: of `start`, tried in this order; the first of equals wins.
         alternations: refinements after that.
         path: which implementation; None leaves it to `kernels.paths`.
+
+    Raises:
+        KernelError: rows, scales and zero points on different devices.
     """
+    require_together(rows=rows, start=start, zero=zero)
     choice = choose("scale by shrinking", rows.device, {"compiled": None}, path=path)
     if choice.path == "compiled":
         from kernels.shrink_compiled import best_shrink_compiled  # numba is slow to import

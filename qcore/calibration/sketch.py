@@ -9,8 +9,8 @@ to the left of each power of two and equally wide between two of them:
 No logarithm and no range chosen beforehand; counts of two texts add; a quantile read at the middle
 of its bin is within 1/128 = 0.8 % of the value. bfloat16 values have the same top bits.
 
-The same pass sums what the outlier page needs of every channel. `channel_moments` is the truth; on
-the CPU a compiled twin does all of it while a row is in the cache.
+The same pass sums what the outlier page needs of every channel. `add_moments_reference` is the
+truth; on the CPU a compiled twin does all of it while a row is in the cache.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from kernels.paths import Path, Twin, choose
 
 MANTISSA_BITS = 6
 SHIFT = 23 - MANTISSA_BITS
@@ -61,9 +63,12 @@ class Moments:
         return cls(histogram, total, absolute, fourth, largest)
 
 
-def add_moments(moments: Moments, x: Float[Tensor, "tokens width"]) -> None:
-    """Add the tokens of `x` to `moments`, in place, by the fastest way its device has."""
-    if x.device.type == "cpu" and x.numel():
+def add_moments(
+    moments: Moments, x: Float[Tensor, "tokens width"], *, path: Path | None = None
+) -> None:
+    """Add the tokens of `x` to `moments`, in place; `path` as in `kernels.paths`."""
+    twins: dict[Twin, str | None] = {"compiled": None if x.numel() else "nothing to add"}
+    if choose("outlier sketch", x.device, twins, path=path).path == "compiled":
         values = np.ascontiguousarray(x.detach().float().numpy())
         _compiled()(
             values,

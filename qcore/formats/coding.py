@@ -7,14 +7,15 @@ s·minifloat(k).
 
 from __future__ import annotations
 
+import functools
+
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from kernels.elements import MXINT8, Element, FixedPoint, Minifloat, element_values, nearest
 from kernels.elements import decode as decode_element
 from kernels.elements import encode as encode_element
-from kernels.integer import fake_quantize_integer
-from kernels.microscaling import fake_quantize_microscaling
+from kernels.rotate_quantize import Integer, Microscaling, Quantizer
 from qcore.errors import NumericalError
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
@@ -42,9 +43,15 @@ def fake_quantize(x: Float[Tensor, "... width"], fmt: Format) -> Float[Tensor, "
         InvalidRecipe: the format's group does not divide the width.
     """
     fmt.groups(x.shape[-1])
+    return quantizer_of(fmt).apply(x)
+
+
+@functools.cache
+def quantizer_of(fmt: Format) -> Quantizer:
+    """Dynamic activation quantization to `fmt` as the kernels take it."""
     if fmt.kind == "mx":
-        return fake_quantize_microscaling(x, element_of(fmt), rule=fmt.scale_rounding)
-    return fake_quantize_integer(x, fmt.bits, symmetric=fmt.symmetric, group=fmt.group)
+        return Microscaling(element_of(fmt), fmt.scale_rounding)
+    return Integer(fmt.bits, fmt.symmetric, fmt.group)
 
 
 def round_to_nearest(

@@ -73,6 +73,11 @@ class Surgery:
         self._hooks: list[RemovableHandle] = []
         self._fused: list[OnlineMap] = []
 
+    @property
+    def sites(self) -> list[Site]:
+        """Every input of the model that can be mapped, in execution order."""
+        return sites(self._model)
+
     def replace_weight(self, linear: Linear, weight: Tensor) -> None:
         """Let `linear` multiply by `weight` [out, in], cast to the model's dtype and device."""
         parameter = linear_module(self._model, linear).weight
@@ -97,7 +102,7 @@ class Surgery:
             fused: asked first for sites with an online transform: one function that computes the
                 transform and the map.
         """
-        for site in sites(self._model):
+        for site in self.sites:
             online = online_map(self._model, site)
             both = fused(site, online.transform) if fused and online else None
             change = choose(site) if both is None else None

@@ -25,6 +25,7 @@ from qcore.formats.quantized import Scales
 from qcore.models.families import Linear, Site, block_sites
 from qcore.models.loading import Network
 from qcore.models.surgery import Surgery
+from qcore.pipeline.activations import quantize_inputs
 from qcore.pipeline.assigned import Assigned
 from qcore.pipeline.calibrate import Calibrator
 from qcore.pipeline.keys import Keys
@@ -97,7 +98,7 @@ class Quantizer:
             self._surgery = Surgery(network.model)
             for block, artifact in self._held.items():
                 self._install(self._surgery, artifact, block)
-            self._assigned.install_inputs(self._surgery, network.model)
+            quantize_inputs(self._surgery, self._assigned.inputs)
         return network
 
     @property
@@ -205,7 +206,7 @@ class Quantizer:
             return block in self._held
 
         try:
-            self._assigned.install_inputs(surgery, model)
+            quantize_inputs(surgery, self._assigned.inputs)
             capture_sequential(
                 model,
                 windows,

@@ -19,7 +19,7 @@ from qcore.formats.coding import dequantize
 from qcore.home import home
 from qcore.models.families import Linear, Site, sites
 from qcore.models.surgery import InputMap
-from qcore.pipeline.assigned import rounding_to
+from qcore.pipeline.activations import rounding_to
 from qcore.pipeline.calibrate import Calibrator
 from qcore.pipeline.keys import Keys, resolve_inputs
 from qcore.pipeline.layers import quantize_together

@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kernels.elements import nearest
+from kernels.paths import choose
 from kernels.piso import search
 from qcore.formats.coding import element_of, grid
 from qcore.formats.format import Format
@@ -153,6 +154,7 @@ def _with_zero(rows, hessian, target, fmt: Format, how: Search, zero: Tensor) ->
 
 def _power_of_two(rows, hessian, target, fmt: Format, zero: Tensor) -> GroupFit:
     """Every exponent that could matter, scored with the rounding that will be used."""
+    choose("scale by power of two", rows.device, {})
     values = grid(fmt)
     step = float(values[values > 0].min())
     peak = rows.abs().amax(1)

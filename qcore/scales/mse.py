@@ -21,6 +21,7 @@ from torch import Tensor
 
 from kernels.elements import Element
 from kernels.integer import integer_element
+from kernels.paths import choose
 from kernels.shrink import CHUNK, best_shrink, gain
 from qcore.formats.coding import element_of
 from qcore.formats.format import Format
@@ -54,6 +55,7 @@ def mse(weight: Float[Tensor, "out in"], fmt: Format) -> Scales:
 def _best_power(
     rows: Float[Tensor, "rows block"], start: Float[Tensor, " rows"], element: Element
 ) -> Float[Tensor, " rows"]:
+    choose("scale by power of two", rows.device, {})
     best = start.clone()
     step = CHUNK // rows.shape[1]
     for first in range(0, len(rows), step):

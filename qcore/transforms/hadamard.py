@@ -17,6 +17,7 @@ the largest block that divides where it is computed online. `Rotation.note` says
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -30,6 +31,8 @@ from kernels.hadamard import (
     hadamard_transform,
     sylvester,
 )
+from kernels.rotate_quantize import Quantizer
+from kernels.rotate_quantize import rotate_and_quantize as rotate_blocks_and_quantize
 from qcore.errors import InvalidRecipe
 from qcore.transforms.cores import MAX_CORE, core, has_core
 
@@ -176,10 +179,35 @@ def rotate(x: Float[Tensor, "... n"], rotation: Rotation) -> Float[Tensor, "... 
         work = torch.promote_types(x.dtype, torch.float32)
         return (x.to(work) @ matrix[: x.shape[-1]].to(x.device, work)).to(x.dtype)
     if rotation.seed is not None:
-        x = x * signs(rotation, x.shape[-1]).to(x)
+        x = x * _signs_for(x, rotation, x.shape[-1])
     if rotation.is_full:
-        return hadamard_transform(x, core(_known(rotation.order).core).to(x.device), rotation.order)
-    return block_hadamard_transform(x, hadamard_matrix(rotation.block).to(x.device), rotation.order)
+        return hadamard_transform(x, _core_for(x, rotation), rotation.order)
+    return block_hadamard_transform(x, _matrix_for(x, rotation), rotation.order)
+
+
+def rotate_and_quantize(
+    x: Float[Tensor, "... n"], rotation: Rotation, quantizer: Quantizer
+) -> Float[Tensor, "... order"]:
+    """Q([x, 0] R): `rotate` and dynamic quantization, in one kernel where one serves.
+
+    Args:
+        x: float32, bfloat16 or float16; n features, n ≤ `rotation.order`.
+        rotation: a Hadamard matrix in blocks.
+        quantizer: what follows.
+
+    Raises:
+        InvalidRecipe: the rotation has no blocks, or another width.
+    """
+    _check_features(x.shape[-1], rotation)
+    if rotation.kind != "hadamard" or rotation.is_full:
+        raise InvalidRecipe(
+            f"{rotation.title} mixes all {rotation.order} features",
+            remedy="rotate in blocks, or rotate first and quantize then",
+        )
+    matrix, flips = _matrix_for(x, rotation), None
+    if rotation.seed is not None:
+        flips = _held(signs, (rotation, x.shape[-1]), x.device, torch.int8)
+    return rotate_blocks_and_quantize(x, matrix, quantizer, order=rotation.order, signs=flips)
 
 
 def unrotate(
@@ -198,11 +226,11 @@ def unrotate(
         work = torch.promote_types(y.dtype, torch.float32)
         return (y.to(work) @ matrix[:n].T.to(y.device, work)).to(y.dtype)
     if rotation.is_full:
-        x = hadamard_transform(y, core(_known(rotation.order).core).T.to(y.device))[..., :n]
+        x = hadamard_transform(y, _core_for(y, rotation).T)[..., :n]
     else:
-        x = block_hadamard_transform(y, hadamard_matrix(rotation.block).T.to(y.device))
-        x = x[..., slots(rotation, n).to(y.device)]
-    return x if rotation.seed is None else x * signs(rotation, n).to(x)
+        x = block_hadamard_transform(y, _matrix_for(y, rotation).T)
+        x = x[..., _held(slots, (rotation, n), y.device, torch.int64)]
+    return x if rotation.seed is None else x * _signs_for(x, rotation, n)
 
 
 def rotate_inputs(weight: Float[Tensor, "out n"], rotation: Rotation) -> Float[Tensor, "out order"]:
@@ -267,6 +295,27 @@ def random_orthogonal(order: int, seed: int) -> Float[Tensor, "order order"]:
 def _random_signs(seed: int, order: int) -> Int[Tensor, " order"]:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 2, (order,), generator=generator, dtype=torch.int8) * 2 - 1
+
+
+def _signs_for(x: Tensor, rotation: Rotation, n: int) -> Tensor:
+    return _held(signs, (rotation, n), x.device, x.dtype)
+
+
+def _core_for(x: Tensor, rotation: Rotation) -> Tensor:
+    return _held(core, (_known(rotation.order).core,), x.device, x.dtype)
+
+
+def _matrix_for(x: Tensor, rotation: Rotation) -> Tensor:
+    return _held(hadamard_matrix, (rotation.block,), x.device, x.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a later caller may need gradients
+def _held(
+    make: Callable[..., Tensor], given: tuple, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """What `make(*given)` makes, copied to a device and a type once and not for every call."""
+    return make(*given).to(device, dtype)
 
 
 def _known(order: int) -> Order:

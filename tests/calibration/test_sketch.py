@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernels.paths import served
 from qcore.calibration.sketch import (
     BINS,
     Moments,
@@ -102,3 +103,18 @@ def test_histograms_of_two_texts_add_up():
     first, second = heavy(50, 8, 1), heavy(70, 8, 2)
     together, _ = both(torch.cat([first, second]))
     assert torch.equal(both(first)[0].histogram + both(second)[0].histogram, together.histogram)
+
+
+def test_a_run_can_tell_what_sketched():
+    moments = Moments.empty(4)
+    with served() as record:
+        add_moments(moments, torch.ones(3, 4))
+        add_moments(moments, torch.ones(3, 4), path="torch")
+        add_moments(moments, torch.ones(0, 4))
+    found = {(item.path, item.why) for item in record.services()}
+    assert found == {
+        ("compiled", "the twin for cpu"),
+        ("torch", "asked for"),
+        ("torch", "nothing to add"),
+    }
+    assert int(moments.histogram.sum()) == 24

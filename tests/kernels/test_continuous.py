@@ -8,6 +8,7 @@ import torch
 from kernels.continuous import Widths, quantize_continuous, straight_through
 from kernels.elements import E2M1, E2M3, E3M2, E4M3
 from kernels.microscaling import fake_quantize_microscaling
+from qcore.errors import KernelError
 
 ELEMENTS = [E2M1, E2M3, E3M2, E4M3]
 PATHS = ["torch", "compiled"]
@@ -211,13 +212,13 @@ def test_the_compiled_sums_do_not_depend_on_threads(threads):
 
 
 def test_a_width_a_type_or_bits_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="block 32 does not divide 33"):
+    with pytest.raises(KernelError, match="block 32 does not divide 33"):
         quantize_continuous(torch.zeros(2, 33), bits_of(2, 1))
-    with pytest.raises(ValueError, match=r"cannot quantize torch\.float64"):
+    with pytest.raises(KernelError, match=r"cannot quantize torch\.float64"):
         quantize_continuous(torch.zeros(2, 32, dtype=torch.float64), bits_of(2, 1))
-    with pytest.raises(ValueError, match=r"4\.5 exponent bits are not between 1 and 4"):
+    with pytest.raises(KernelError, match=r"4\.5 exponent bits are not between 1 and 4"):
         Widths(4.5, 3)
-    with pytest.raises(ValueError, match="-1 mantissa bits are not between 0 and 10"):
+    with pytest.raises(KernelError, match="-1 mantissa bits are not between 0 and 10"):
         Widths(4, -1)
 
 

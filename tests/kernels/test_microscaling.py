@@ -14,6 +14,7 @@ from kernels.microscaling import (
     scales_of,
     shared_exponents,
 )
+from qcore.errors import KernelError
 
 ELEMENTS = [E2M1, E2M3, E3M2, E4M3, E5M2, MXINT8]
 RULES = ["floor", "midmax"]
@@ -179,6 +180,12 @@ def test_empty_and_strided_inputs_are_served():
     assert torch.equal(
         fake_quantize_microscaling(x, E2M1), fake_quantize_microscaling(x.contiguous(), E2M1)
     )
+
+
+def test_codes_and_scales_on_two_devices_are_refused():
+    codes, shared = quantize_microscaling(torch.ones(2, 64), E2M1)
+    with pytest.raises(KernelError, match="shared is on meta, codes on cpu; move them to one"):
+        dequantize_microscaling(codes, shared.to("meta"), E2M1)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import torch
 
 from kernels.elements import FixedPoint, nearest
 from kernels.shrink import best_shrink
+from qcore.errors import KernelError
 
 FRACTIONS = [1.1 * 0.9**i for i in range(20)]
 
@@ -58,3 +59,22 @@ def test_a_row_of_zeros_keeps_its_scale(path):
     element = FixedPoint(-8, 7)
     scale = best_shrink(torch.zeros(3, 8), torch.ones(3), None, element, FRACTIONS, path=path)
     assert scale.tolist() == [1.0] * 3
+
+
+def test_a_row_with_nan_leaves_the_others_their_scales():
+    element = FixedPoint(-8, 7)
+    rows, start, _ = example(element, 64)
+    broken = rows.clone()
+    broken[3, 5] = torch.nan
+    for path in ("torch", "compiled"):
+        expected = best_shrink(rows, start, None, element, FRACTIONS, path=path)
+        found = best_shrink(broken, start, None, element, FRACTIONS, path=path)
+        others = torch.arange(len(rows)) != 3
+        assert torch.equal(found[others], expected[others])
+        assert found[3] == start[3]  # nothing gains on NaN: what it started with
+
+
+def test_scales_on_another_device_are_refused():
+    rows, start, _ = example(FixedPoint(-8, 7), 64)
+    with pytest.raises(KernelError, match="start is on meta, rows on cpu; move them to one"):
+        best_shrink(rows, start.to("meta"), None, FixedPoint(-8, 7), FRACTIONS)

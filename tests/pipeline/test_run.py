@@ -269,3 +269,26 @@ def test_what_was_not_asked_for_is_not_reported(shop: Workshop) -> None:
         report = shop.run(shop.recipe(weights=weights, evaluation=asked))
         assert report.metric("kl") is None
         assert report.window_divergences == ()
+
+
+def test_a_report_names_every_operation_that_served(shop: Workshop) -> None:
+    report = shop.run(
+        shop.recipe(
+            weights={"format": "int4"},
+            activations={"format": "int4_asym"},
+            rotation={"block": 16, "signs": True},
+            scales={"method": "piso"},
+            rounding={"method": "gptq"},
+        )
+    )
+    served = {(item.operation, item.path) for item in report.kernels}
+    assert served == {
+        ("Hadamard", "torch"),
+        ("block Hadamard", "torch"),
+        ("gptq block", "compiled"),
+        ("integer rounding", "compiled"),
+        ("outlier sketch", "compiled"),
+        ("piso", "compiled"),
+        ("rotation with rounding", "torch"),
+        ("second moment", "torch"),
+    }

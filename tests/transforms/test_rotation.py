@@ -5,9 +5,12 @@ import math
 import pytest
 import torch
 
+from kernels.elements import E2M1
+from kernels.rotate_quantize import Integer, Microscaling
 from qcore.errors import InvalidRecipe
 from qcore.transforms.hadamard import (
     Order,
+    _held,
     block_rotation,
     full_rotation,
     hadamard_matrix,
@@ -16,6 +19,7 @@ from qcore.transforms.hadamard import (
     power_of_two_blocks,
     random_orthogonal,
     rotate,
+    rotate_and_quantize,
     rotate_inputs,
     rotate_moment,
     rotate_outputs,
@@ -238,3 +242,31 @@ def test_what_cannot_be_rotated_is_refused_with_the_remedy(call, words):
 def test_blocks_on_offer_are_the_powers_of_two_that_divide():
     assert power_of_two_blocks(1536) == [2, 4, 8, 16, 32, 64, 128, 256, 512]
     assert power_of_two_blocks(23) == []
+
+
+@pytest.mark.parametrize(
+    "rotation", [block_rotation(96, 16, seed=3), full_rotation(96, seed=3)], ids=["block", "full"]
+)
+def test_rotating_again_copies_neither_matrix_nor_signs(rotation):
+    x = samples(2, 90)
+    unrotate(rotate(x, rotation), rotation, 90)
+    before = _held.cache_info()
+    unrotate(rotate(x, rotation), rotation, 90)
+    after = _held.cache_info()
+    assert after.misses == before.misses
+    assert after.hits - before.hits >= 4  # the matrix and the signs, both ways
+
+
+@pytest.mark.parametrize("quantizer", [Integer(4, symmetric=False), Microscaling(E2M1)], ids=str)
+def test_rotating_and_quantizing_is_one_after_the_other(quantizer):
+    rotation = block_rotation(128, 32, seed=5)
+    x = samples(3, 100).bfloat16()
+    found = rotate_and_quantize(x, rotation, quantizer)
+    assert torch.equal(found, quantizer.apply(rotate(x, rotation)))
+
+
+def test_only_blocks_are_rotated_and_quantized_in_one():
+    with pytest.raises(InvalidRecipe, match=r"Hadamard 12·2\^3 mixes all 96 features; rotate in"):
+        rotate_and_quantize(torch.ones(2, 96), full_rotation(96), Integer(4, symmetric=True))
+    with pytest.raises(InvalidRecipe, match="97 features do not fit a rotation of 96"):
+        rotate_and_quantize(torch.ones(2, 97), block_rotation(96, 16), Integer(4, symmetric=True))
