@@ -26,6 +26,7 @@ class Preset:
 
 
 _ROUNDINGS = [{"method": "rtn"}, {"method": "gptq"}]
+_PISO_FORMATS = ["int4", "int3", "int2"]
 
 FOUNDATIONS = Preset(
     "Foundations sweep",
@@ -105,15 +106,23 @@ PRESETS = (
     Preset(
         "PiSO bit-width sweep",
         "Does the scale with exactly the least output error (PiSO, arXiv 2606.10890) pay at 4, 3 "
-        "and 2 bits, and does it still under error correction?",
-        {
-            "weights": {"format": ["int4", "int3", "int2"]},
-            "scales": {"method": ["absmax", "mse", "piso"]},
-            "rounding": [
-                {"method": ["rtn", "gptq"]},
-                {"method": "qronos", "inputs": "quantized"},
-            ],
-        },
+        "and 2 bits, and does it still under error correction? GPTQ and Qronos see the same "
+        "inputs, those of the quantized layers before.",
+        [
+            {
+                "weights": {"format": _PISO_FORMATS},
+                "scales": {"method": ["absmax", "mse"]},
+                "rounding": [
+                    {"method": "rtn"},
+                    {"method": ["gptq", "qronos"], "inputs": "quantized"},
+                ],
+            },
+            {
+                "weights": {"format": _PISO_FORMATS},
+                "scales": {"method": "piso"},
+                "rounding": {"method": ["rtn", "gptq", "qronos"], "inputs": "quantized"},
+            },
+        ],
     ),
     Preset(
         "dMX against KL",
