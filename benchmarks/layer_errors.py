@@ -172,7 +172,9 @@ def _rounded(
 ) -> tuple[Iterator[tuple[Tensor, Tensor]], Scales | None]:
     """(W, Ŵ) of every linear of a site, as the pipeline would round it, and the scales used."""
     weights = [linear_module(model, linear).weight.data.float() for linear in site.linears]
-    layers, used = quantize_together(recipe, site.linears, weights, moments, scales)
+    assert recipe.weights is not None
+    fmt = recipe.weights.value
+    layers, used = quantize_together(recipe, site.linears, weights, moments, fmt, scales)
     pairs = zip(weights, layers, strict=True)
     return ((weight, dequantize(quantized)) for weight, (quantized, _) in pairs), used
 
