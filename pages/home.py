@@ -62,6 +62,7 @@ def draw_front(table: pd.DataFrame) -> None:
     newest = table.iloc[0]
     alike = frames.comparable(table, newest["measured"], [newest["model"]])
     score = frames.quality(frames.metrics(alike)[0])
+    alike = alike.loc[~frames.broken(alike, score)]
     st.subheader("The measured front so far", anchor=False)
     figure = charts.pareto(
         alike,
