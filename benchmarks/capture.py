@@ -9,7 +9,8 @@ import argparse
 import torch
 
 from benchmarks._measure import interleave, save, table
-from qcore.calibration.capture import capture, capture_sequential
+from qcore.calibration.capture import capture
+from qcore.calibration.sequential import capture_sequential
 from qcore.calibration.text import windows
 from qcore.calibration.walk import TOKENS_AT_ONCE
 from qcore.home import home

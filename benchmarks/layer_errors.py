@@ -31,7 +31,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmarks._measure import save, table
-from qcore.calibration.capture import capture, capture_sequential
+from qcore.calibration.capture import capture
+from qcore.calibration.sequential import capture_sequential
 from qcore.calibration.statistics import SiteStatistics
 from qcore.calibration.text import windows
 from qcore.formats.coding import dequantize

@@ -18,6 +18,7 @@ from qcore.errors import InvalidRecipe, QuantscopeError
 from qcore.event import Event
 from qcore.home import home
 from qcore.library import Library
+from qcore.memory import keep_freed_memory
 from qcore.plain import parse_json
 from qcore.recipe import Recipe
 from qcore.report import Metric, Report
@@ -27,6 +28,7 @@ from qcore.sweep import expand
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
+    keep_freed_memory()
     try:
         return options.command(options)
     except QuantscopeError as error:

@@ -24,7 +24,7 @@ from qcore.models.doors import at_the_door
 from qcore.models.families import blocks
 
 TOKENS_AT_ONCE = 2048
-"""Tokens that go through a block together, rounded to whole windows."""
+"""Tokens that go through a block together where nothing else is asked."""
 
 IN_MEMORY = 1 << 30
 """Hidden states of more bytes than this live in a memory-mapped scratch file."""
@@ -39,6 +39,8 @@ class Stream:
         scratch: folder for the hidden states when they are larger than `in_memory` bytes; the
             system's temporary folder by default. The file has no name once it is open, so that
             nothing is left behind, not even by a kill.
+        in_memory: bytes.
+        at_once: tokens that go through a block together, rounded to whole windows.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class Stream:
         *,
         scratch: Path | None = None,
         in_memory: int = IN_MEMORY,
+        at_once: int | None = None,
     ):
         self._model = model
         count, length = windows.shape
-        step = max(1, TOKENS_AT_ONCE // length)
+        step = max(1, (at_once or TOKENS_AT_ONCE) // length)
         self._parts = [slice(at, min(at + step, count)) for at in range(0, count, step)]
         self._device = next(model.parameters()).device
         self._arguments: dict[int, list[dict[str, Any]]] = {}

@@ -28,6 +28,7 @@ from qcore.jobs.local import GRACE_SECONDS, LocalBackend
 from qcore.jobs.protocol import Job, JobState
 from qcore.jobs.recorder import Recorder
 from qcore.library import Library
+from qcore.memory import keep_freed_memory
 from qcore.recipe import Recipe
 from qcore.report import Report
 
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str], *, run: Run | None = None) -> int:
     """Run the job named on the command line; returns the exit status."""
     _keep_output_from_failing()
     _volunteer_for_the_memory_killer()
+    keep_freed_memory()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     root, job = arguments
     # The next worker is started the way this one was: the same interpreter and entry point.

@@ -144,6 +144,11 @@ class Site:
     linears: tuple[Linear, ...]
     producer: str | None
 
+    @property
+    def title(self) -> str:
+        """Block and name, for messages."""
+        return f"{self.block}.{self.name}"
+
 
 def family_of_config(config: Mapping[str, Any]) -> Family:
     """The family that a parsed config.json belongs to.

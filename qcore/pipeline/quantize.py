@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from cache.store import Artifact, Cache
-from qcore.calibration.capture import capture_sequential
+from qcore.calibration.sequential import capture_sequential
 from qcore.calibration.statistics import SiteStatistics
 from qcore.errors import CorruptEntry
 from qcore.event import Progress, silent

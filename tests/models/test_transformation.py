@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from qcore.calibration.capture import capture, capture_sequential
+from qcore.calibration.capture import capture
+from qcore.calibration.sequential import capture_sequential
 from qcore.errors import BrokenCheckpoint, InvalidRecipe, UnsupportedModel
 from qcore.home import home
 from qcore.models.families import linear_module, linears, sites
