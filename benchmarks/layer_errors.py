@@ -6,15 +6,7 @@ scales from the largest magnitude (absmax) or of least weight error (MSE): `abov
 mse` count the layers that do. `held out` is the same error of the same weights on a text that
 nothing was fitted to.
 
-**Qronos against GPTQ.** What counts in a network whose earlier layers are rounded is
-‖XWᵀ − X̃Ŵᵀ‖² / ‖XWᵀ‖²: float outputs against those that the rounded weights make of the inputs X̃
-that really arrive. The text goes through the network that Qronos has rounded so far. At every site
-both methods round the same weights, at the same scales, on the same X̃ᵀX̃, each with its own damping;
-Qronos also sees X̃ᵀX. Both errors follow from the moments, for one channel w → v:
-
-    ‖Xw − X̃v‖² = wᵀ(XᵀX)w − 2 vᵀ(X̃ᵀX)w + vᵀ(X̃ᵀX̃)v
-
-Medians are over layers.
+Medians are over layers. Errors under quantized inputs: `benchmarks.corrections`.
 
 Run: python -m benchmarks.layer_errors [--text lambada/calibration] [--held-out lambada/evaluation]
      [--windows 16] [--length 512] [--bits 4 3 2]
@@ -32,19 +24,16 @@ from torch import Tensor, nn
 
 from benchmarks._measure import save, table
 from qcore.calibration.capture import capture
-from qcore.calibration.sequential import capture_sequential
-from qcore.calibration.statistics import SiteStatistics
 from qcore.calibration.text import windows
 from qcore.formats.coding import dequantize
 from qcore.formats.quantized import Scales
 from qcore.home import home
 from qcore.models.families import Site, linear_module, sites
 from qcore.models.loading import load, resolve
-from qcore.models.surgery import Surgery
-from qcore.moments import correlation
 from qcore.pipeline.layers import quantize_together
 from qcore.pipeline.solve import Moments
 from qcore.recipe import ModelRef, Recipe
+from qcore.recipe.formats import weight_format
 
 SCALES = ("absmax", "mse", "piso")
 ROUNDINGS = ("rtn", "gptq")
@@ -69,19 +58,17 @@ def main() -> None:
     tokens = read(given.text)
     seen, other = float_moments(model, tokens), float_moments(model, read(given.held_out))
     methods = [row for bits in given.bits for row in compare_methods(model, seen, other, bits)]
-    print(table(methods), end="\n\n", flush=True)
-    corrections = [compare_corrections(model, tokens, seen, bits) for bits in given.bits]
-    print(table(corrections))
+    print(table(methods))
     asked = {
-        "text": _without_folder(given.text),
-        "held out text": _without_folder(given.held_out),
+        "text": without_folder(given.text),
+        "held out text": without_folder(given.held_out),
         "windows": given.windows,
         "length": given.length,
     }
-    save("layer_errors", [{**asked, **row} for row in (*methods, *corrections)])
+    save("layer_errors", [{**asked, **row} for row in methods])
 
 
-def _without_folder(text: str) -> str:
+def without_folder(text: str) -> str:
     kind, colon, path = text.partition(":")
     return f"file:{Path(path).name}" if colon else kind
 
@@ -128,42 +115,6 @@ def compare_methods(
     ]
 
 
-def compare_corrections(
-    model: nn.Module, tokens: Tensor, moments: FloatMoments, bits: int
-) -> dict[str, Any]:
-    """Medians of the errors of GPTQ and Qronos on inputs that Qronos's own rounding made."""
-    errors: dict[str, list[float]] = {"gptq": [], "qronos": []}
-    surgery = Surgery(model)
-
-    def on_site(site: Site, seen: SiteStatistics) -> None:
-        assert seen.cross is not None
-        plain, known = moments[site.block, site.name], None
-        made: list[tuple[Tensor, Tensor]] = []
-        for method, found in errors.items():
-            recipe = _recipe(bits, rounding={"method": method, "inputs": "quantized"})
-            pairs, known = rounded(model, site, recipe, Moments(seen.hessian, seen.cross), known)
-            made = list(pairs)
-            found += [against_float(w, v, plain, seen.cross, seen.hessian) for w, v in made]
-        for linear, (_, v) in zip(site.linears, made, strict=True):
-            surgery.replace_weight(linear, v)
-
-    try:
-        capture_sequential(model, tokens, on_site, float_stream=True)
-    finally:
-        surgery.restore()
-    not_above = len(errors["gptq"]) - _above(errors["qronos"], errors["gptq"])
-    ratios = [q / g for q, g in zip(errors["qronos"], errors["gptq"], strict=True)]
-    return {
-        "weights": f"INT{bits}",
-        "layers": len(ratios),
-        "gptq": median(errors["gptq"]),
-        "qronos": median(errors["qronos"]),
-        "median ratio": median(ratios),
-        "largest ratio": max(ratios),
-        "qronos at most gptq": not_above / len(ratios),
-    }
-
-
 def _recipe(bits: int, **parts: Any) -> Recipe:
     return Recipe.from_dict({"weights": {"format": f"int{bits}"}, **parts})
 
@@ -174,7 +125,7 @@ def rounded(
     """(W, Ŵ) of every linear of a site, as the pipeline would round it, and the scales used."""
     weights = [linear_module(model, linear).weight.data.float() for linear in site.linears]
     assert recipe.weights is not None
-    fmt = recipe.weights.value
+    fmt = weight_format(recipe, recipe.weights.format)
     layers, used = quantize_together(recipe, site.linears, weights, moments, fmt, scales)
     pairs = zip(weights, layers, strict=True)
     return ((weight, dequantize(quantized)) for weight, (quantized, _) in pairs), used
@@ -184,13 +135,6 @@ def squared(weight: Tensor, hessian: Tensor) -> float:
     """‖XWᵀ‖² per token: tr(W H Wᵀ), in double."""
     w = weight.double()
     return float(((w @ hessian.double()) * w).sum())
-
-
-def against_float(w: Tensor, v: Tensor, plain: Tensor, cross: Tensor, hessian: Tensor) -> float:
-    """‖XWᵀ − X̃Vᵀ‖² / ‖XWᵀ‖²."""
-    energy = squared(w, plain)
-    shared = float((correlation(w.double(), cross.double()) * v.double()).sum())
-    return (energy - 2 * shared + squared(v, hessian)) / energy
 
 
 def _above(ours: Sequence[float], theirs: Sequence[float]) -> int:

@@ -44,7 +44,11 @@ Change = Callable[[Recipe], Recipe]
 
 
 def _scales(method: str) -> Change:
-    return lambda recipe: replace(recipe, scales=Scales(method))  # type: ignore[arg-type]
+    def change(recipe: Recipe) -> Recipe:
+        scales = Scales(method, storage=recipe.scales.storage)  # type: ignore[arg-type]
+        return replace(recipe, scales=scales)
+
+    return change
 
 
 def _spent(method: str, recipe: Recipe) -> Recipe:

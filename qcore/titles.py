@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qcore.formats.format import FORMATS, Format
 
 if TYPE_CHECKING:
-    from qcore.recipe import Recipe, Rounding, Scales
+    from qcore.recipe import Recipe, Rounding
 
 
 def title_of(recipe: Recipe) -> str:
@@ -22,7 +22,7 @@ def title_of(recipe: Recipe) -> str:
         parts.append("A " + _inputs_title(recipe))
     parts += _transform_titles(recipe)
     if recipe.weights is not None:
-        parts += [_rounding_title(recipe.rounding), _scales_title(recipe.scales)]
+        parts += [_rounding_title(recipe.rounding), _scales_title(recipe)]
     return " · ".join(parts)
 
 
@@ -107,14 +107,16 @@ def _rounding_title(rounding: Rounding) -> str:
     return f"{name}{when[rounding.interleaving]}{seen[rounding.inputs]}{order}{damping}"
 
 
-def _scales_title(scales: Scales) -> str:
+def _scales_title(recipe: Recipe) -> str:
+    scales = recipe.scales
+    stored = scales.storage if scales.storage != "float16" and recipe.has_float_scales else ""
     if scales.method != "piso":
-        return _SCALES[scales.method]
+        return " ".join(filter(None, [_SCALES[scales.method], stored]))
     told = [
         scales.objective if scales.objective != "self" else "",
         scales.grouping if scales.grouping != "sequential" else "",
         "refined" if scales.refine else "",
         "signed" if scales.signed else "",
-        scales.storage if scales.storage != "float32" else "",
+        stored,
     ]
     return " ".join([_SCALES["piso"], *filter(None, told)])

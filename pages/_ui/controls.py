@@ -16,7 +16,7 @@ from pages._ui.fields import file_text, pills, section, text_names, texts, typed
 from pages._ui.form_values import SORTS, formats, key, read, widget_values
 from pages._ui.knob_parts import NONE, PER_CHANNEL
 from pages._ui.knobs import Knobs
-from qcore.formats.format import FORMATS
+from qcore.formats.format import FORMATS, SCALE_BITS
 from qcore.recipe import TASKS
 
 _GROUPS = (PER_CHANNEL, 16, 32, 64, 128, 256)
@@ -123,6 +123,8 @@ def _numbers_section(part: str, kept: Knobs) -> None:
                 {PER_CHANNEL: whole},
                 "INT formats only: an MX format's block is always 32.",
             )
+            if weights:
+                pills("storages", "An INT scale is stored as", list(SCALE_BITS), {}, _STORAGES_HELP)
         if any(FORMATS[name].kind == "mx" for name in chosen if name != NONE):
             pills(
                 "weight_exponents" if weights else "activation_exponents",
@@ -192,6 +194,10 @@ def _evaluation(kept: Knobs) -> None:
         typed_numbers("seeds", "Seed", "Of everything that draws at random.")
 
 
+_STORAGES_HELP = (
+    "Its bits count towards bits per weight. PiSO chooses the best scale that the type holds; "
+    "scales of other methods are rounded to it."
+)
 _SORT_HELP = {
     "symmetric": "Codes −2ᵇ⁻¹ … 2ᵇ⁻¹ − 1 and no zero point.",
     "asymmetric": "Codes 0 … 2ᵇ − 1 and an integer zero point.",

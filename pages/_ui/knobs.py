@@ -144,7 +144,7 @@ class Knobs:
             groupings=distinct(s.grouping for s in piso),
             refines=distinct(s.refine for s in piso),
             signed=distinct(s.signed for s in piso),
-            storages=distinct(s.storage for s in piso),
+            storages=distinct(r.scales.storage for r in rounded),
             roundings=distinct(r.rounding.method for r in rounded),
             act_orders=distinct(r.act_order for r in feedback or [default.rounding]),
             dampings=distinct(r.damping for r in feedback or [default.rounding]),
@@ -218,7 +218,7 @@ class Knobs:
     def _require_values(self) -> None:
         unused = {"folders", "hub_ids", "revisions", "tasks"} | needless(self)
         weights = self.starting_weights
-        unused |= set() if self._needs_groups(weights) else {"weight_groups"}
+        unused |= set() if self._needs_groups(weights) else {"weight_groups", "storages"}
         unused |= set() if self._needs_groups(self.activations) else {"activation_groups"}
         unused |= set() if mx(weights) else {"weight_exponents"}
         unused |= set() if mx(self.activations) else {"activation_exponents"}
@@ -268,8 +268,10 @@ class Knobs:
             alone = self.starting_weights == [NONE]
             return [{"rounding": one_or_many(self._roundings(looks=False))}] if alone else [{}]
         codes = []
+        integers = self._needs_groups(self.starting_weights)
+        stored = {"storage": one_or_many(self.storages)} if integers else {}
         if plain := [method for method in self.scales if method != "piso"]:
-            scales = {"method": one_or_many(plain)}
+            scales = {"method": one_or_many(plain), **stored}
             roundings = one_or_many(self._roundings(looks=False))
             codes.append({"scales": scales, "rounding": roundings})
         if "piso" in self.scales:
@@ -279,7 +281,7 @@ class Knobs:
                 "grouping": one_or_many(self.groupings),
                 "refine": one_or_many(self.refines),
                 "signed": one_or_many(self.signed),
-                "storage": one_or_many(self.storages),
+                **stored,
             }
             looks = set(self.objectives) != {"identity"}
             roundings = one_or_many(self._roundings(looks=looks))
@@ -331,7 +333,7 @@ class Knobs:
         }
 
 
-PISO_KNOBS = ("objectives", "groupings", "refines", "signed", "storages")
+PISO_KNOBS = ("objectives", "groupings", "refines", "signed")
 """What only PiSO's scales ask."""
 
 

@@ -45,7 +45,6 @@ def _piso() -> None:
         pills("signed", "Sign of a scale", list(_SIGNED), _SIGNED, _SIGNED_HELP)
     with right:
         pills("refines", "Refine over the groups", list(_REFINES), _REFINES, _REFINES_HELP)
-        pills("storages", "A scale is stored as", list(_STORAGES), _STORAGES, _STORAGES_HELP)
 
 
 _SCALES = {"absmax": "absmax", "mse": "MSE", "piso": "PiSO"}
@@ -89,8 +88,6 @@ _SIGNED = {False: "positive", True: "either sign"}
 _SIGNED_HELP = "Also try negative scales, where the grid is asymmetric."
 _REFINES = {False: "no", True: "yes"}
 _REFINES_HELP = "Coordinate descent over a channel's groups until none improves."
-_STORAGES = {"float32": "float32", "bfloat16": "bfloat16", "float16": "float16"}
-_STORAGES_HELP = "The type that holds a scale; the best scale is chosen after the cast."
 
 _WHY_SCALES = """
 Every rule chooses the step between a channel's codes. **absmax** fits the largest weight, so

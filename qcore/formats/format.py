@@ -21,10 +21,11 @@ from qcore.errors import InvalidRecipe
 
 Kind = Literal["int", "mx"]
 ScaleRounding = Literal["floor", "midmax"]
+ScaleType = Literal["float16", "bfloat16", "float32"]
 
 MX_BLOCK = 32
-FLOAT_SCALE_BITS = 16
-"""An INT scale is counted, and stored on export, as a 16-bit float."""
+SCALE_BITS: dict[ScaleType, int] = {"float16": 16, "bfloat16": 16, "float32": 32}
+"""What a float scale is counted as: what holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Format:
         group: consecutive elements along the input axis that share a scale; None means the whole
             channel (weights) or the whole token (activations).
         scale_rounding: how an MX block's shared exponent is chosen.
+        scale_type: what holds an INT format's scale; of weights, since no input's scale is kept.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Format:
     symmetric: bool = True
     group: int | None = None
     scale_rounding: ScaleRounding = "floor"
+    scale_type: ScaleType = "float16"
 
     @property
     def is_float(self) -> bool:
@@ -69,8 +72,8 @@ class Format:
 
     @property
     def scale_bits(self) -> int:
-        """Bits of one shared scale: 8 for E8M0, 16 for an INT format's float scale."""
-        return 8 if self.kind == "mx" else FLOAT_SCALE_BITS
+        """Bits of one shared scale: 8 for E8M0, an INT format's float as it is stored."""
+        return 8 if self.kind == "mx" else SCALE_BITS[self.scale_type]
 
     @property
     def zero_bits(self) -> int:
@@ -116,6 +119,10 @@ class Format:
     def with_scale_rounding(self, rule: ScaleRounding) -> Format:
         """The same MX format with another rule for the shared exponent; INT formats have none."""
         return replace(self, scale_rounding=rule) if self.kind == "mx" else self
+
+    def with_scale_type(self, kind: ScaleType) -> Format:
+        """The same INT format with scales of another type; MX formats have powers of two."""
+        return replace(self, scale_type=kind) if self.kind == "int" else self
 
 
 def _integer(bits: int, *, symmetric: bool) -> Format:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from qcore.formats.format import Format
+from qcore.formats.format import Format, ScaleType
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,24 @@ class Quantized:
     scales: Scales
     format: Format
     damping: float | None = None
+
+
+SCALE_TYPES: dict[ScaleType, torch.dtype] = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+}
+
+
+def storable(scales: Scales, fmt: Format) -> Scales:
+    """The scales rounded to the format's scale type, as float32; powers of two as they are.
+
+    A scale beyond the type's range becomes the nearest positive number within it, so that nothing
+    is divided by zero.
+    """
+    if fmt.kind == "mx":
+        return scales
+    kind = SCALE_TYPES[fmt.scale_type]
+    limits = torch.finfo(kind)
+    held = scales.scale.clamp(limits.smallest_normal * limits.eps, limits.max).to(kind)
+    return Scales(held.float(), scales.zero)

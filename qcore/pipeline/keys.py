@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cache.digest import digest
 from qcore.calibration.text import text_digest
@@ -29,10 +30,10 @@ VERSIONS = {
     "sensitivity": 1,
     "assign": 1,
     "scales": 1,
-    "quantize": 1,
+    "quantize": 2,
     "evaluate": 1,
     "task": 1,
-    "report": 1,
+    "report": 2,
 }
 
 
@@ -171,7 +172,7 @@ class Keys:
     def scales(self) -> str:
         """Scales that are found from the float network alone, before any rounding."""
         recipe = self.recipe
-        parts = [to_plain(recipe.weights), to_plain(recipe.scales), *self._budget]
+        parts = [to_plain(recipe.weights), self._scale_knobs, *self._budget]
         return self._key("scales", self.transform, self.capture, parts)
 
     @property
@@ -190,7 +191,7 @@ class Keys:
             self.capture,
             self.inputs.calibration,
             part.narrow_to_wide,
-            [recipe.weights.group, recipe.weights.scale_rounding, to_plain(recipe.scales)],
+            [recipe.weights.group, recipe.weights.scale_rounding, self._scale_knobs],
             inputs,
             [part.probe.windows, part.probe.length],
         )
@@ -231,7 +232,7 @@ class Keys:
             self.transform,
             self.capture,
             to_plain(recipe.weights),
-            to_plain(recipe.scales),
+            self._scale_knobs,
             rounding,
             activations,
             *self._budget,
@@ -279,6 +280,14 @@ class Keys:
     def _budget(self) -> list[str]:
         """What a bit budget adds to a key; nothing without one, so older keys stay."""
         return [self.assign] if self.assign else []
+
+    @property
+    def _scale_knobs(self) -> dict[str, Any]:
+        """How scales are found; what holds them is nothing to MX formats."""
+        knobs = to_plain(self.recipe.scales)
+        if not self.recipe.has_float_scales:
+            del knobs["storage"]
+        return knobs
 
     @property
     def _activations(self) -> object:

@@ -122,5 +122,5 @@ def _find(
         grouping=knobs.grouping,
         refine=knobs.refine,
         signed=knobs.signed,
-        storage=knobs.storage,
+        storage=fmt.scale_type,
     )

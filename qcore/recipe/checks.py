@@ -99,6 +99,12 @@ def _check_scales(recipe: Recipe) -> None:
         "decoupled scales see the float network alone, and the objective is cross",
         'set the objective to "self", or interleaving to "layer"',
     )
+    counted = recipe.precision is not None and recipe.precision.objective == "bytes"
+    require(
+        not counted or scales.storage != "float32",
+        "a budget of bytes counts a scale as 16 bits, and scales are stored as float32",
+        'store scales as float16 or bfloat16, or let the budget count "weights"',
+    )
 
 
 def _check_precision(recipe: Recipe) -> None:

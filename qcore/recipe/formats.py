@@ -23,10 +23,11 @@ def formats_of(recipe: Recipe) -> Iterator[tuple[str, Format]]:
 
 
 def weight_format(recipe: Recipe, name: str) -> Format:
-    """The format called `name` with the recipe's group and scale rounding."""
+    """The format called `name` with the recipe's group, scale rounding and type of scales."""
     part = recipe.weights
     assert part is not None
-    return named(name, part.group).with_scale_rounding(part.scale_rounding)
+    fmt = named(name, part.group).with_scale_rounding(part.scale_rounding)
+    return fmt.with_scale_type(recipe.scales.storage)
 
 
 def input_format(recipe: Recipe, weights: str | None) -> Format:

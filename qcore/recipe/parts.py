@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from qcore.formats.format import Format, ScaleRounding, named
+from qcore.formats.format import Format, ScaleRounding, ScaleType, named
 from qcore.plain import require
 
 TASKS = ("arc_easy", "arc_challenge", "piqa", "hellaswag", "winogrande")
@@ -190,7 +190,7 @@ class Scales:
 
     Attributes:
         method: `absmax` (from the largest magnitude), `mse` (least weight error) or `piso` (exactly
-            least output error; arXiv 2606.10890). The other fields are PiSO's alone.
+            least output error; arXiv 2606.10890). The fields up to `signed` are PiSO's alone.
         objective: whose output is to be kept: `self` (‖X̃(w − s·q)‖², the inputs that rounding
             sees), `cross` (‖Xw − s·X̃q‖², float against quantized inputs), `diagonal` (`self` with
             inputs taken as uncorrelated: faster, not exact) or `identity` (weights).
@@ -198,7 +198,8 @@ class Scales:
             each for itself.
         refine: coordinate descent over the groups until none improves.
         signed: also try negative scales, where the grid is asymmetric.
-        storage: the type that holds a scale.
+        storage: the type that holds an INT scale. PiSO finds the best scale of that type, other
+            methods' scales are rounded to it. MX scales are powers of two.
     """
 
     method: Literal["absmax", "mse", "piso"] = "mse"
@@ -206,11 +207,12 @@ class Scales:
     grouping: Literal["sequential", "independent"] = "sequential"
     refine: bool = False
     signed: bool = False
-    storage: Literal["float32", "bfloat16", "float16"] = "float32"
+    storage: ScaleType = "float16"
 
     def __post_init__(self):
         plain = Scales.__dataclass_fields__
-        set_here = [n for n in plain if n != "method" and getattr(self, n) != plain[n].default]
+        own = [name for name in plain if name not in ("method", "storage")]
+        set_here = [name for name in own if getattr(self, name) != plain[name].default]
         require(
             self.method == "piso" or not set_here,
             f"{', '.join(set_here)} {'is' if len(set_here) == 1 else 'are'} PiSO's, and the scale "

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cache.digest import canonical_json, digest
+from qcore.formats.format import FORMATS
 from qcore.plain import from_plain, parse_json, to_plain
 from qcore.recipe.checks import check
 from qcore.recipe.parts import (
@@ -67,6 +68,14 @@ class Recipe:
     def title(self) -> str:
         """A short line for people: `INT4 g64 · A8 asym · GPTQ · MSE`."""
         return title_of(self)
+
+    @property
+    def has_float_scales(self) -> bool:
+        """Whether weights may be of an INT format, whose scales are floats of a chosen type."""
+        if self.weights is None:
+            return False
+        names = self.precision.formats if self.precision else [self.weights.format]
+        return any(FORMATS[name].kind == "int" for name in names)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a part that is absent by default is left out."""

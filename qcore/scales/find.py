@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qcore.errors import InvalidRecipe
 from qcore.formats.format import Format
-from qcore.formats.quantized import Scales
+from qcore.formats.quantized import Scales, storable
 from qcore.scales.absmax import absmax
 from qcore.scales.mse import mse
 
@@ -19,7 +19,7 @@ since they take H and G besides."""
 
 
 def find_scales(method: str, weight: Float[Tensor, "out in"], fmt: Format) -> Scales:
-    """Scales of `weight` by a data-free method.
+    """Scales of `weight` by a data-free method, each a number that the format's scale type holds.
 
     Raises:
         InvalidRecipe: no such method, or a group that does not divide the width.
@@ -29,4 +29,4 @@ def find_scales(method: str, weight: Float[Tensor, "out in"], fmt: Format) -> Sc
         raise InvalidRecipe(
             f"unknown data-free scale method {method!r}", remedy=f"choose {', '.join(DATA_FREE)}"
         )
-    return DATA_FREE[method](weight, fmt)
+    return storable(DATA_FREE[method](weight, fmt), fmt)

@@ -29,12 +29,11 @@ from kernels.elements import nearest
 from kernels.paths import choose
 from kernels.piso import search
 from qcore.formats.coding import element_of, grid
-from qcore.formats.format import Format
+from qcore.formats.format import Format, ScaleType
+from qcore.formats.quantized import SCALE_TYPES
 
-Storage = Literal["float32", "bfloat16", "float16"]
 ZeroPoints = Literal["near", "fixed", "all"]
 
-STORAGE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -127, 127
 """What E8M0 holds."""
 
@@ -75,7 +74,7 @@ class Search:
         zero_points: see the module's text.
     """
 
-    storage: Storage = "float32"
+    storage: ScaleType = "float32"
     signed: bool = False
     zero_points: ZeroPoints = "near"
 
@@ -93,7 +92,7 @@ def fit_group(
         return _power_of_two(rows, hessian, target, fmt, zero)
     if fmt.symmetric:
         found = search(
-            rows, grid(fmt), hessian, target, storage=STORAGE[how.storage], signed=how.signed
+            rows, grid(fmt), hessian, target, storage=SCALE_TYPES[how.storage], signed=how.signed
         )
         return GroupFit(found.scale.float(), zero, found.error)
     return _with_zero(rows, hessian, target, fmt, how, zero)
@@ -125,7 +124,11 @@ def _at_zero(rows, hessian, target, fmt: Format, how: Search, zero: Tensor) -> G
     for value in zero.unique():
         part = zero == value
         found = search(
-            rows[part], grid(fmt) - value.cpu(), hessian, target[part], storage=STORAGE[how.storage]
+            rows[part],
+            grid(fmt) - value.cpu(),
+            hessian,
+            target[part],
+            storage=SCALE_TYPES[how.storage],
         )
         scale[part], error[part] = found.scale.float(), found.error
     return GroupFit(scale, zero, error)

@@ -38,14 +38,13 @@ from torch import Tensor
 
 from qcore.errors import InvalidRecipe
 from qcore.formats.coding import require_finite
-from qcore.formats.format import Format
+from qcore.formats.format import Format, ScaleType
 from qcore.formats.quantized import Scales
 from qcore.moments import correlation, require_moments
 from qcore.scales.absmax import absmax
 from qcore.scales.groupfit import (
     GroupFit,
     Search,
-    Storage,
     ZeroPoints,
     dequantized,
     fit_group,
@@ -104,7 +103,7 @@ def piso(
     grouping: Grouping = "sequential",
     refine: bool = False,
     signed: bool = False,
-    storage: Storage = "float32",
+    storage: ScaleType = "float32",
     zero_points: ZeroPoints = "near",
 ) -> Scales:
     """Scales of exactly least output error; the arguments are those of `fit`, which see."""
@@ -132,7 +131,7 @@ def fit(
     grouping: Grouping = "sequential",
     refine: bool = False,
     signed: bool = False,
-    storage: Storage = "float32",
+    storage: ScaleType = "float32",
     zero_points: ZeroPoints = "near",
 ) -> Fit:
     """Scales of exactly least output error, and what they cost.

@@ -117,7 +117,7 @@ def test_data_free_rounding_is_asked_for_once_however_error_correction_is_swept(
             "permuting values matters",
         ),
         ({"rotations": ("rotated",), "blocks": ()}, "blocks: nothing is chosen"),
-        ({"scales": ("piso",), "storages": ()}, "storages: nothing is chosen"),
+        ({"storages": ()}, "storages: nothing is chosen"),
     ],
     ids=str,
 )

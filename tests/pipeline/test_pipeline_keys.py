@@ -38,6 +38,7 @@ CASES = {
     "evaluation length": ({"evaluation": {"length": 25}}, {"reference", "evaluate"}),
     "divergence": ({"evaluation": {"divergence": False}}, {"evaluate"}),
     "float weights": ({"weights": None}, {"capture", "quantize", "evaluate"}),
+    "what holds a scale": ({"scales": {"storage": "bfloat16"}}, {"quantize", "evaluate"}),
     "seed": ({"seed": 1}, set()),
     "damping of a method without": ({"rounding": {"damping": 0.5}}, set()),
 }
@@ -63,6 +64,12 @@ def test_activations_reach_the_weights_only_through_quantized_inputs(shop: Works
     before = keys_of(shop, **sequence)
     after = keys_of(shop, **sequence, activations={"format": "int8"})
     assert changed(before, after) == {"quantize", "evaluate"}
+
+
+def test_what_holds_a_scale_is_nothing_to_powers_of_two(shop: Workshop) -> None:
+    mx = {"weights": {"format": "mxfp4"}, "rounding": {"method": "gptq"}}
+    after = keys_of(shop, **mx, scales={"storage": "float32"})
+    assert changed(keys_of(shop, **mx), after) == set()
 
 
 def test_a_text_counts_by_its_content_and_not_by_its_name(shop: Workshop, tmp_path: Path) -> None:

@@ -232,6 +232,28 @@ def test_volume_is_what_the_formats_say_by_hand(shop: Workshop) -> None:
     assert volume.scale_bytes == quantized // 16 * 2, "a 16-bit scale to 16 weights"
     assert volume.float_bytes == others * 2
     assert volume.bits_per_weight == 5.0
+    wide = shop.recipe(weights={"format": "int4", "group": 16}, scales={"storage": "float32"})
+    assert shop.run(wide).volume.scale_bytes == quantized // 16 * 4, "and one of 32 bits"
+    assert shop.run(wide).volume.bits_per_weight == 6.0
+
+
+@pytest.mark.parametrize("method", ["absmax", "mse", "piso"])
+@pytest.mark.parametrize("interleaving", ["layer", "group"])
+def test_every_kept_scale_is_one_that_its_type_holds(
+    shop: Workshop, method: str, interleaving: str
+) -> None:
+    recipe = shop.recipe(
+        weights={"format": "int3", "group": 8},
+        scales={"method": method},
+        rounding={"method": "gptq", "interleaving": interleaving},
+    )
+    shop.run(recipe)
+    artifact = shop.cache.artifact(shop.keys(recipe).block("quantize", 0))
+    assert artifact is not None
+    scales = [tensor for name, tensor in artifact.tensors.items() if name.endswith(".scale")]
+    assert scales
+    for scale in scales:
+        assert torch.equal(scale.half().float(), scale)
 
 
 def test_a_hessian_that_needed_more_damping_is_told(

@@ -62,7 +62,7 @@ def test_a_whole_number_may_be_written_as_a_float_or_an_integer():
 
 def test_the_digest_of_the_default_recipe_is_what_it_was():
     """Stored reports and caches are keyed by it: a change here orphans them, so mean it."""
-    assert Recipe().digest == "75473721fa2e0ae1f2cafa00328033fe1c88b9e0507405c0ef25fdd8427b29cf"
+    assert Recipe().digest == "7412f43551fb18dc495564e032096916d8c94abcc8be8ee6174c5cf3ed0966ba"
 
 
 def test_a_recipe_is_frozen():
@@ -106,7 +106,14 @@ def test_no_weight_format_and_no_calibration_are_choices_that_survive_json():
             {"rounding": {"method": "gptq", "inputs": "block"}},
             "gptq compares with no float inputs",
         ),
-        ({"scales": {"refine": True}}, "refine is PiSO's"),
+        ({"scales": {"refine": True, "storage": "bfloat16"}}, "refine is PiSO's"),
+        (
+            {
+                "scales": {"storage": "float32"},
+                "precision": {"objective": "bytes", "budget": 4.5, "formats": ["int4", "int8"]},
+            },
+            "a budget of bytes counts a scale as 16 bits",
+        ),
         ({"scales": {"method": "piso", "objective": "cross"}}, "the cross objective compares"),
         ({"rounding": {"method": "gpfq", "interleaving": "group"}}, "no group-interleaved form"),
         ({"scales": {"method": "piso"}, "calibration": None}, "PiSO needs calibration text"),
@@ -135,6 +142,8 @@ def test_broken_json_is_refused_with_its_place():
 def test_titles_name_what_differs():
     assert Recipe(weights=None).title == "float"
     assert "INT3 g64" in Recipe(weights=Weights("int3", 64)).title
+    assert "float32" in Recipe(scales=Scales("absmax", storage="float32")).title
+    assert "float32" not in Recipe(weights=Weights("mxfp4"), scales=Scales(storage="float32")).title
     assert "A INT8 asym" in Recipe(activations=Activations()).title
     assert ModelRef().source == "demo"
 
