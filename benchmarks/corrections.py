@@ -61,7 +61,13 @@ def main() -> None:
         for text in (given.text, given.held_out)
     )
     here, there = float_moments(model, tokens), float_moments(model, others)
-    rows = []
+    asked = {
+        "text": without_folder(given.text),
+        "held out text": without_folder(given.held_out),
+        "windows": given.windows,
+        "length": given.length,
+    }
+    rows: list[dict[str, Any]] = []
     for bits in given.bits:
         for scales in given.scales:
             for damping in given.damping:
@@ -69,11 +75,9 @@ def main() -> None:
                 fitted, made = fit(model, tokens, here, recipes)
                 held = measure(model, others, there, made)
                 what = {"weights": f"INT{bits}", "scales": scales, "damping": damping}
-                rows.append({**what, **summary(fitted), **summary(held, "held out ")})
+                rows.append({**asked, **what, **summary(fitted), **summary(held, "held out ")})
                 print(table(rows[-1:]), flush=True)
-    asked = {"text": without_folder(given.text), "held out text": without_folder(given.held_out)}
-    size = {"windows": given.windows, "length": given.length}
-    save("corrections", [{**asked, **size, **row} for row in rows])
+                save("corrections", rows)
 
 
 def fit(

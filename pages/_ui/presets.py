@@ -27,6 +27,8 @@ class Preset:
 
 _ROUNDINGS = [{"method": "rtn"}, {"method": "gptq"}]
 _PISO_FORMATS = ["int4", "int3", "int2"]
+_CORRECTED = {"method": ["gptq", "qronos"], "inputs": "quantized", "damping": 0.01}
+"""GPTQ's own damping, and one for Qronos that suits the few tokens of the default calibration."""
 
 FOUNDATIONS = Preset(
     "Foundations sweep",
@@ -107,20 +109,17 @@ PRESETS = (
         "PiSO bit-width sweep",
         "Does the scale with exactly the least output error (PiSO, arXiv 2606.10890) pay at 4, 3 "
         "and 2 bits, and does it still under error correction? GPTQ and Qronos see the same "
-        "inputs, those of the quantized layers before.",
+        "inputs, those of the quantized layers before; Qronos is damped for few tokens.",
         [
             {
                 "weights": {"format": _PISO_FORMATS},
                 "scales": {"method": ["absmax", "mse"]},
-                "rounding": [
-                    {"method": "rtn"},
-                    {"method": ["gptq", "qronos"], "inputs": "quantized"},
-                ],
+                "rounding": [{"method": "rtn"}, _CORRECTED],
             },
             {
                 "weights": {"format": _PISO_FORMATS},
                 "scales": {"method": "piso"},
-                "rounding": {"method": ["rtn", "gptq", "qronos"], "inputs": "quantized"},
+                "rounding": [{"method": "rtn", "inputs": "quantized"}, _CORRECTED],
             },
         ],
     ),

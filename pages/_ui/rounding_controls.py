@@ -74,7 +74,8 @@ _ORDERS = {True: "by activation", False: "as stored"}
 _ORDERS_HELP = "By activation (act-order): largest Hessian diagonal first."
 _DAMPING_HELP = (
     "Added to the Hessian's diagonal, as a fraction. Empty is the method's own, which is written "
-    "`own` beside other values."
+    "`own` beside other values. Qronos's own, 1e-6, goes with much text: on the default 8,192 "
+    "tokens it fits noise, and 0.001 to 0.01 do better."
 )
 _OBJECTIVES = {
     "self": "same inputs: ‖X̃(w − s·q)‖²",

@@ -8,7 +8,8 @@ Records (losses, scores) are thousands of times smaller than arrays and are left
     always       the network; once quantized or rotated, its linears a second time, since the float
                  weights are kept to be put back; and what Python and its libraries take
     mapped       all blocks' statistics, and their codes as they are made, from the cache's files
-    capture      hidden states of all windows, one block's H (and G), a pass of activations
+    capture      hidden states of all windows, one block's H (and G), a pass of activations; of all
+                 windows at once where layers are quantized one after the other and that fits
     rounding     float64 copies of the widest H and the stacked weights, for each core
     evaluation   hidden states of the windows, logits of a chunk
 
@@ -31,7 +32,7 @@ LIBRARIES = 700 << 20
 
 _SAMPLED_TOKENS, _HISTOGRAM_BYTES = 64, (1 << 14) * 8
 _TOKENS_AT_ONCE, _LOGIT_ROWS = 2048, 512
-_STREAM_IN_MEMORY = 1 << 30
+_STREAM_IN_MEMORY = _HELD = 1 << 30
 _SAME_ENOUGH = 20
 
 
@@ -50,6 +51,9 @@ def memory_bytes(recipe: Recipe, facts: Facts) -> int:
         streams = 2 if recipe.rounding.method in ("gpfq", "qronos") else 1
         states = min(tokens * size.hidden * item, _STREAM_IN_MEMORY) * streams
         at_once = min(tokens, _TOKENS_AT_ONCE)
+        held = tokens * (2 * size.hidden + size.attention + size.intermediate) * item
+        if recipe.rounding.inputs != "float" and held <= _HELD:  # a block in one pass
+            at_once, states = tokens, states + held * (streams - 1)
         capture = states + streams * _moments(facts) + at_once * 3 * size.intermediate * item
     if recipe.weights is not None:
         cores = os.cpu_count() or 1 if recipe.rounding.inputs == "float" else 1

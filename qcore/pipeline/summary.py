@@ -40,11 +40,16 @@ def volume(recipe: Recipe, facts: Facts, layers: Sequence[LayerReport], added: i
     )
 
 
+PUBLISHED_TOKENS = 128 * 2048
+"""Calibration tokens in the papers of Qronos's authors."""
+
+
 def damping_notes(recipe: Recipe, layers: Sequence[LayerReport]) -> list[str]:
-    """A sentence when a Hessian needed more damping than asked for."""
-    if recipe.rounding.method == "qronos":
-        return []  # its unit is the largest eigenvalue: each layer's own fraction is in its row
+    """A sentence when a Hessian needed more damping than asked for, or Qronos might."""
     asked = recipe.rounding.damping or DAMPING[recipe.rounding.method]
+    if recipe.rounding.method == "qronos":
+        # Its unit is the largest eigenvalue: each layer's own fraction is in its row.
+        return _few_tokens(recipe, asked)
     raised = [row for row in layers if (row.damping or 0) > asked]
     if not raised:
         return []
@@ -52,4 +57,17 @@ def damping_notes(recipe: Recipe, layers: Sequence[LayerReport]) -> list[str]:
     return [
         f"{len(raised)} of {len(layers)} layers needed more damping than {asked:g} for a Cholesky "
         f"factor: {worst.name} took {worst.damping:g}"
+    ]
+
+
+def _few_tokens(recipe: Recipe, damping: float) -> list[str]:
+    """Qronos solves a regression on every input: undamped, it fits few tokens too well."""
+    if recipe.calibration is None or recipe.rounding.inputs == "float":
+        return []
+    tokens = recipe.calibration.windows * recipe.calibration.length
+    if damping > DAMPING["qronos"] or tokens >= PUBLISHED_TOKENS:
+        return []
+    return [
+        f"Qronos's own damping of {damping:g} goes with much text, {PUBLISHED_TOKENS:,} tokens in "
+        f"its authors' papers; this run has {tokens:,} and may do better with 0.001 to 0.01"
     ]

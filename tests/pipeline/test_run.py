@@ -256,6 +256,16 @@ def test_every_kept_scale_is_one_that_its_type_holds(
         assert torch.equal(scale.half().float(), scale)
 
 
+def test_a_report_says_where_qronos_has_little_text_for_its_damping(shop: Workshop) -> None:
+    def notes(**rounding: object) -> str:
+        given = {"method": "qronos", "inputs": "quantized", **rounding}
+        return " ".join(shop.run(shop.recipe(rounding=given)).notes)
+
+    assert "Qronos's own damping of 1e-06 goes with much text" in notes()
+    assert "goes with much text" not in notes(damping=0.01)
+    assert "goes with much text" not in notes(inputs="float")
+
+
 def test_a_hessian_that_needed_more_damping_is_told(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
