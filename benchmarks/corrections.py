@@ -71,7 +71,7 @@ def main() -> None:
     for bits in given.bits:
         for scales in given.scales:
             for damping in given.damping:
-                recipes = {method: _recipe(bits, scales, method, damping) for method in METHODS}
+                recipes = {method: recipe_of(bits, scales, method, damping) for method in METHODS}
                 fitted, made = fit(model, tokens, here, recipes)
                 held = measure(model, others, there, made)
                 what = {"weights": f"INT{bits}", "scales": scales, "damping": damping}
@@ -157,7 +157,8 @@ def against_float(w: Tensor, v: Tensor, plain: Tensor, cross: Tensor, hessian: T
     return (energy - 2 * shared + squared(v, hessian)) / energy
 
 
-def _recipe(bits: int, scales: str, method: str, damping: float) -> Recipe:
+def recipe_of(bits: int, scales: str, method: str, damping: float) -> Recipe:
+    """One side of the comparison; the damping is Qronos's alone."""
     rounding: dict[str, Any] = {"method": method, "inputs": "quantized"}
     if method == "qronos":
         rounding["damping"] = damping
