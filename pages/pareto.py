@@ -6,7 +6,17 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import charts, empty, entry, frames, report_view, run_table, services, state
+from pages._ui import (
+    charts,
+    empty,
+    entry,
+    frames,
+    report_view,
+    run_table,
+    services,
+    state,
+    wording,
+)
 from pages._ui.selection import next_drawn
 from qcore.errors import QuantscopeError
 
@@ -103,7 +113,7 @@ def draw_chart(table: pd.DataFrame) -> None:
         alt=f"{len(table)} runs, {size.label} against {score.label}",
     )
     bars = "Bars are 95 % intervals. " if len(table) <= charts.ERROR_BARS_UP_TO else ""
-    gone = f"{hidden} runs that broke are not drawn: see Display. " if hidden else ""
+    gone = f"Not drawn: {wording.count(hidden, 'run')} that broke (see Display). " if hidden else ""
     st.caption(
         f"{gone}{', '.join(table['model'].unique())} on {table['measured'].iloc[0]}. {bars}Click a "
         "point (shift adds more), or use the box or lasso above the plot, to open reports below."

@@ -250,6 +250,8 @@ def _set_ticks(
         ticks = log_ticks(low, high)
         names = [wording.size(tick) for tick in ticks]
     figure.update_xaxes(tickvals=ticks, ticktext=names)
+    if high < low * 1.1:  # left alone, plotly would give one size several decades
+        figure.update_xaxes(range=[math.log10(low * 0.8), math.log10(high * 1.25)])
     if logarithmic:
         ticks = log_ticks(min(y), max(y))
         figure.update_yaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])

@@ -109,6 +109,17 @@ def test_points_carry_their_run_in_customdata_and_intervals_become_bars():
     assert np.asarray(points.x).dtype == np.float32
 
 
+def test_runs_of_one_size_do_not_stand_in_an_axis_of_decades():
+    axes = frames.SIZES["bits"], frames.quality("perplexity")
+    low, high = charts.pareto(table_of(3), *axes).layout.xaxis.range
+    assert 10**high / 10**low < 2
+    rows = [
+        frames.summary(report_of(Recipe.from_dict({"weights": {"format": name}})))
+        for name in ("int4", "int8")
+    ]
+    assert charts.pareto(frames.runs(rows), *axes).layout.xaxis.range is None
+
+
 def test_labels_on_the_front_name_transforms_and_scales_and_stay_inside():
     recipes = [
         {"weights": {"format": "int2"}, "rotation": {"block": 32}, "scales": {"method": "piso"}},
