@@ -17,18 +17,17 @@ are measured on it (`held out`). Medians are over layers.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 from torch import Tensor, nn
 
+from benchmarks import _texts
 from benchmarks._measure import save, table
-from benchmarks.layer_errors import FloatMoments, float_moments, rounded, squared, without_folder
+from benchmarks.layer_errors import FloatMoments, float_moments, rounded, squared
 from qcore.calibration.sequential import capture_sequential
 from qcore.calibration.statistics import SiteStatistics
-from qcore.calibration.text import windows
 from qcore.home import home
 from qcore.models.families import Linear, Site
 from qcore.models.loading import load, resolve
@@ -43,11 +42,7 @@ Pairs = dict[Linear, tuple[Tensor, Tensor]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--text", default="lambada/calibration", help="calibration text, or file:…")
-    parser.add_argument("--held-out", default="lambada/evaluation", help="another text, or file:…")
-    parser.add_argument("--windows", type=int, default=16)
-    parser.add_argument("--length", type=int, default=512)
+    parser = _texts.parser_of(__doc__)
     parser.add_argument("--bits", type=int, nargs="+", default=[4])
     parser.add_argument(
         "--scales", nargs="+", default=["absmax"], choices=["absmax", "mse", "piso"]
@@ -56,17 +51,9 @@ def main() -> None:
     given = parser.parse_args()
     network = load(resolve(ModelRef(), home()), home())
     model = network.model
-    tokens, others = (
-        windows(network.tokenizer, text, given.windows, given.length)
-        for text in (given.text, given.held_out)
-    )
+    tokens, others = _texts.read(given, network.tokenizer)
     here, there = float_moments(model, tokens), float_moments(model, others)
-    asked = {
-        "text": without_folder(given.text),
-        "held out text": without_folder(given.held_out),
-        "windows": given.windows,
-        "length": given.length,
-    }
+    asked = _texts.asked(given)
     rows: list[dict[str, Any]] = []
     for bits in given.bits:
         for scales in given.scales:

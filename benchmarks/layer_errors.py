@@ -14,17 +14,15 @@ Run: python -m benchmarks.layer_errors [--text lambada/calibration] [--held-out 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from torch import Tensor, nn
 
+from benchmarks import _texts
 from benchmarks._measure import save, table
 from qcore.calibration.capture import capture
-from qcore.calibration.text import windows
 from qcore.formats.coding import dequantize
 from qcore.formats.quantized import Scales
 from qcore.home import home
@@ -42,35 +40,15 @@ FloatMoments = dict[tuple[int, str], Tensor]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--text", default="lambada/calibration", help="calibration text, or file:…")
-    parser.add_argument("--held-out", default="lambada/evaluation", help="another text, or file:…")
-    parser.add_argument("--windows", type=int, default=16)
-    parser.add_argument("--length", type=int, default=512)
+    parser = _texts.parser_of(__doc__)
     parser.add_argument("--bits", type=int, nargs="+", default=[4, 3, 2])
     given = parser.parse_args()
     network = load(resolve(ModelRef(), home()), home())
     model = network.model
-
-    def read(text: str) -> Tensor:
-        return windows(network.tokenizer, text, given.windows, given.length)
-
-    tokens = read(given.text)
-    seen, other = float_moments(model, tokens), float_moments(model, read(given.held_out))
+    seen, other = (float_moments(model, tokens) for tokens in _texts.read(given, network.tokenizer))
     methods = [row for bits in given.bits for row in compare_methods(model, seen, other, bits)]
     print(table(methods))
-    asked = {
-        "text": without_folder(given.text),
-        "held out text": without_folder(given.held_out),
-        "windows": given.windows,
-        "length": given.length,
-    }
-    save("layer_errors", [{**asked, **row} for row in methods])
-
-
-def without_folder(text: str) -> str:
-    kind, colon, path = text.partition(":")
-    return f"file:{Path(path).name}" if colon else kind
+    save("layer_errors", [{**_texts.asked(given), **row} for row in methods])
 
 
 def float_moments(model: nn.Module, tokens: Tensor) -> FloatMoments:
