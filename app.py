@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._ui import wording
-from qcore.devices import devices
+from qcore.machine.devices import devices
 
 st.set_page_config(
     page_title="Quantscope",

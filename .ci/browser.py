@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from qcore.chromium import find_chromium
+from qcore.machine.chromium import find_chromium
 
 PLAYWRIGHT_SECONDS = 180
 APT_SECONDS = 240

@@ -16,8 +16,8 @@ import time
 from benchmarks._measure import save, table
 from qcore.calibration.sequential import capture_sequential
 from qcore.calibration.text import windows
-from qcore.home import home
-from qcore.memory import keep_freed_memory
+from qcore.machine.allocator import keep_freed_memory
+from qcore.machine.home import home
 from qcore.models.loading import load, resolve
 from qcore.recipe import ModelRef
 

@@ -13,7 +13,7 @@ from qcore.calibration.capture import capture
 from qcore.calibration.sequential import capture_sequential
 from qcore.calibration.text import windows
 from qcore.calibration.walk import TOKENS_AT_ONCE
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.loading import load, resolve
 from qcore.recipe import ModelRef
 

@@ -28,12 +28,12 @@ from benchmarks._measure import save, table
 from benchmarks.layer_errors import FloatMoments, float_moments, rounded, squared
 from qcore.calibration.sequential import capture_sequential
 from qcore.calibration.statistics import SiteStatistics
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.families import Linear, Site
 from qcore.models.loading import load, resolve
 from qcore.models.surgery import Surgery
-from qcore.moments import correlation
-from qcore.pipeline.solve import Moments
+from qcore.numerics.moments import correlation
+from qcore.pipeline.methods import Moments
 from qcore.recipe import ModelRef, Recipe
 
 METHODS = ("gptq", "qronos")

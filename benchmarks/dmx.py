@@ -13,9 +13,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks._measure import interleave, save, table
-from kernels.continuous import quantize_continuous
+from kernels.continuous.operation import quantize_continuous
 from qcore.calibration.text import windows
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.loading import load, resolve
 from qcore.precision import dmx
 from qcore.precision.layers import layer_sizes

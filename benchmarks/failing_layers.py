@@ -23,7 +23,7 @@ from benchmarks._measure import save, table
 from benchmarks.layer_errors import float_moments, rounded, squared
 from qcore.calibration.text import windows
 from qcore.evaluation.perplexity import score_window
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.families import Linear, sites
 from qcore.models.loading import load, resolve
 from qcore.models.surgery import changed

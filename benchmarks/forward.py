@@ -19,7 +19,7 @@ from benchmarks._measure import interleave, save, table
 from qcore.calibration.text import windows
 from qcore.evaluation.perplexity import score_window
 from qcore.formats.format import named
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.loading import Network, load, resolve
 from qcore.models.plan import BlockPlan, Plan
 from qcore.models.regions import dimensions

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks._measure import interleave, save, table
-from kernels.paths import Path
+from kernels.dispatch import Path
 from qcore.formats.coding import dequantize
 from qcore.formats.format import Format, named
 from qcore.formats.quantized import Quantized, Scales

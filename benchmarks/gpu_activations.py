@@ -20,11 +20,13 @@ from torch import Tensor
 
 from benchmarks._device import BYTES, fewest_seconds, require_gpu
 from benchmarks._measure import save, table
-from kernels.elements import E2M1, E4M3
-from kernels.hadamard import block_hadamard_transform, hadamard_transform, sylvester
-from kernels.hadamard_plan import against_full
-from kernels.paths import Path
-from kernels.rotate_quantize import Integer, Microscaling, Quantizer, rotate_and_quantize
+from kernels.dispatch import Path
+from kernels.elements.values import E2M1, E4M3
+from kernels.hadamard.operation import block_hadamard_transform, hadamard_transform
+from kernels.hadamard.plan import against_full
+from kernels.hadamard.sylvester import sylvester
+from kernels.rotate_quantize.operation import rotate_and_quantize
+from kernels.rotate_quantize.values import Integer, Microscaling, Quantizer
 from qcore.transforms.cores import core
 from qcore.transforms.hadamard import order_for
 

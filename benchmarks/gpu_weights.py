@@ -14,8 +14,8 @@ import torch
 from benchmarks._device import fewest_seconds, require_gpu
 from benchmarks._measure import save, table
 from benchmarks.gptq import ours, textbook
-from kernels.piso import search
-from kernels.second_moment import add_second_moment
+from kernels.piso.operation import search
+from kernels.second_moment.operation import add_second_moment
 from qcore.formats.coding import grid
 from qcore.formats.format import named
 from qcore.scales.absmax import absmax

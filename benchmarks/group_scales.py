@@ -27,7 +27,7 @@ from qcore.calibration.capture import capture
 from qcore.calibration.text import windows
 from qcore.formats.coding import dequantize
 from qcore.formats.format import Format, named
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.families import block_sites, blocks, linear_module
 from qcore.models.loading import load, resolve
 from qcore.recipe import ModelRef

@@ -25,11 +25,11 @@ from benchmarks._measure import save, table
 from qcore.calibration.capture import capture
 from qcore.formats.coding import dequantize
 from qcore.formats.quantized import Scales
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.families import Site, linear_module, sites
 from qcore.models.loading import load, resolve
 from qcore.pipeline.layers import quantize_together
-from qcore.pipeline.solve import Moments
+from qcore.pipeline.methods import Moments
 from qcore.recipe import ModelRef, Recipe
 from qcore.recipe.formats import weight_format
 

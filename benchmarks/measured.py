@@ -32,11 +32,12 @@ from typing import Any
 
 from benchmarks._measure import save, table
 from qcore.evaluation.confidence import compare_perplexities, perplexity_interval
-from qcore.home import home
-from qcore.library import Library
+from qcore.machine.home import home
 from qcore.recipe import Recipe, Rotation, Scales
-from qcore.report import Report
-from qcore.sweep import expand
+from qcore.recipe.sweep import expand
+from qcore.recipe.titles import title_of
+from qcore.report.library import Library
+from qcore.report.report import Report
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -124,7 +125,7 @@ def over_seeds(runs: Iterable[tuple[Recipe, Report]]) -> list[dict[str, Any]]:
     for reports in groups.values():
         losses = [fmean(report.window_losses) for report in reports]
         least, mean, most = (math.exp(value) for value in (min(losses), fmean(losses), max(losses)))
-        title = reports[0].recipe.title
+        title = title_of(reports[0].recipe)
         if len(reports) > 1:
             rows.append(
                 {"run": title, "seeds": len(losses), "least": least, "mean": mean, "most": most}
@@ -138,7 +139,7 @@ def _row(recipe: Recipe, report: Report) -> dict[str, Any]:
     divergence = report.metric("kl")
     errors = [layer.output_error for layer in report.layers if layer.output_error is not None]
     return {
-        "run": recipe.title,
+        "run": title_of(recipe),
         "recipe": recipe.to_dict(),
         "windows": len(losses),
         "perplexity": _rounded(whole.value, whole.low, whole.high),

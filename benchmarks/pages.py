@@ -19,9 +19,10 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import _measure
-from pages._ui import charts, frames
-from pages._ui.catalogue import Catalogue
-from qcore.library import Library
+from pages._ui.runs import charts, tables
+from pages._ui.runs.catalogue import Catalogue
+from qcore.report import metrics
+from qcore.report.library import Library
 
 REPEATS = 60
 LIMIT_MS = 50.0
@@ -69,9 +70,9 @@ def rerun(catalogue: Catalogue) -> None:
     table = catalogue.table()
     figure = charts.pareto(
         table,
-        frames.SIZES["bits"],
-        frames.quality("perplexity"),
-        reference=frames.reference(table, frames.quality("perplexity")),
+        metrics.SIZES["bits"],
+        metrics.quality("perplexity"),
+        reference=tables.reference(table, metrics.quality("perplexity")),
         logarithmic=True,
         selected=("0" * 16,),
     )
@@ -84,7 +85,7 @@ def measure(count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         catalogue = Catalogue(Library(Path(folder)))
         catalogue.table()
-        catalogue._table = frames.runs(rows(count))
+        catalogue._table = tables.runs(rows(count))
         rerun(catalogue)
         times = []
         for _ in range(REPEATS):

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from benchmarks._measure import interleave, save, table
-from kernels.piso import score, search
+from kernels.piso.operation import search
+from kernels.piso.values import score
 
 GRID_POINTS = 80
 LOOP_CHANNELS = 1

@@ -13,13 +13,13 @@ import torch
 
 from benchmarks._measure import interleave, save, table
 from qcore.calibration.text import windows
-from qcore.distributions import token_divergence
 from qcore.formats.coding import dequantize, fake_quantize
 from qcore.formats.format import named
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.families import blocks, linear_module, linears
 from qcore.models.loading import load, resolve
 from qcore.models.surgery import changed
+from qcore.numerics.distributions import token_divergence
 from qcore.precision.replay import Replay
 from qcore.precision.sensitivity import measure
 from qcore.recipe import ModelRef

@@ -15,7 +15,7 @@ from qcore.calibration.capture import capture
 from qcore.calibration.sketch import Moments, add_moments, add_moments_reference, quantile
 from qcore.calibration.text import windows
 from qcore.calibration.walk import Stream
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.families import block_sites, linear_module
 from qcore.models.loading import load, resolve
 from qcore.recipe import ModelRef

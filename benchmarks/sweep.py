@@ -20,11 +20,11 @@ import torch
 
 from benchmarks._measure import save, table
 from cache.store import Cache
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.pipeline import Workbench, run
 from qcore.recipe import Recipe
-from qcore.report import Report
-from qcore.sweep import expand
+from qcore.recipe.sweep import expand
+from qcore.report.report import Report
 
 SWEEP_GOAL = 0.35
 REPEAT_GOAL = 0.01

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks._measure import interleave, save, table
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.families import linear_module, sites
 from qcore.models.loading import load, resolve
 from qcore.models.plan import BlockPlan, Plan

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages._ui import charts, empty, entry, frames, palette, services, wording
-from pages._ui.presets import FOUNDATIONS
-from qcore.devices import devices
+from pages._ui import empty, engine, entry, messages, palette, wording
+from pages._ui.charts import config
+from pages._ui.form.presets import FOUNDATIONS
+from pages._ui.runs import charts, tables
+from qcore.machine.devices import devices
+from qcore.recipe.titles import title_of
+from qcore.report import metrics
 
 _NEWEST = 6
 _POLL_SECONDS = 5.0
@@ -60,22 +64,22 @@ _VERBS = (
 def draw_front(table: pd.DataFrame) -> None:
     """The newest evaluation's front, small."""
     newest = table.iloc[0]
-    alike = frames.comparable(table, newest["measured"], [newest["model"]])
-    score = frames.quality(frames.metrics(alike)[0])
-    alike = alike.loc[~frames.broken(alike, score)]
+    alike = tables.comparable(table, newest["measured"], [newest["model"]])
+    score = metrics.quality(tables.metrics(alike)[0])
+    alike = alike.loc[~tables.broken(alike, score)]
     st.subheader("The measured front so far", anchor=False)
     figure = charts.pareto(
         alike,
-        frames.SIZES["bits"],
+        metrics.SIZES["bits"],
         score,
-        reference=frames.reference(alike, score),
+        reference=tables.reference(alike, score),
         logarithmic=score.logarithmic,
         small=True,
     )
     st.plotly_chart(
         figure,
         key="home.front",
-        config=charts.config("front"),
+        config=config("front"),
         alt=f"{len(alike)} runs, bits per weight against {score.label}",
     )
     st.caption(
@@ -88,15 +92,15 @@ def draw_front(table: pd.DataFrame) -> None:
 def draw_newest() -> None:
     """The newest jobs with their state, kept fresh."""
     st.subheader("Newest runs", anchor=False)
-    with services.guard():
-        queue = services.backend()
+    with messages.guard():
+        queue = engine.backend()
         queue.tick()
         jobs = queue.jobs(_NEWEST)
         for job in jobs:
             colour, icon = palette.STATE_BADGES[job.state]
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
                 st.badge(job.state, color=colour, icon=icon)
-                title = services.escape(job.recipe.title)
+                title = messages.escape(title_of(job.recipe))
                 if job.report:
                     query = {"runs": job.report}
                     st.page_link("pages/pareto.py", label=title, query_params=query)
@@ -118,10 +122,10 @@ def draw_machine(runs: int) -> None:
                 help=device.label,
                 border=True,
             )
-        with services.guard():
+        with messages.guard():
             st.metric(
                 "Cache",
-                wording.size(services.cache().size()),
+                wording.size(engine.cache().size()),
                 border=True,
                 help="Results of stages, kept for the next run; may be deleted at any time.",
             )
@@ -132,15 +136,15 @@ def draw_machine(runs: int) -> None:
 
 entry.through_app()
 st.title("What do I have, what should I look at?")
-with services.guard():
-    table = services.catalogue().table()
+with messages.guard():
+    table = engine.catalogue().table()
     if table.empty:
         st.caption(
             "Quantscope quantizes language models after training, measures what that costs, and "
             "shows which setting is worth its bits."
         )
         draw_welcome()
-        moving = services.backend().jobs(1)
+        moving = engine.backend().jobs(1)
         if moving:
             st.fragment(draw_newest, run_every=_POLL_SECONDS)()
     else:

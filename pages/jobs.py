@@ -10,7 +10,8 @@ from itertools import groupby
 
 import streamlit as st
 
-from pages._ui import empty, entry, job_rows, services, wording
+from pages._ui import empty, engine, entry, messages, wording
+from pages._ui.jobs import rows
 from qcore.jobs.protocol import Backend, Job, JobState
 
 _FAST, _SLOW = 1.0, 10.0
@@ -19,8 +20,8 @@ _PER_PAGE = 24
 
 def board(was_active: bool) -> None:
     """All jobs, drawn anew at every tick of the clock."""
-    with services.guard():
-        queue = services.backend()
+    with messages.guard():
+        queue = engine.backend()
         queue.tick()
         jobs = queue.jobs()
         if any(not job.state.ended for job in jobs) != was_active:
@@ -35,7 +36,7 @@ def board(was_active: bool) -> None:
 def draw_group(jobs: list[Job], queue: Backend) -> None:
     """A single job, or a sweep under its heading: what has finished is folded away."""
     if len(jobs) == 1:
-        job_rows.draw(jobs[0], queue)
+        rows.draw(jobs[0], queue)
         return
     ended = [job for job in jobs if job.state.ended]
     heading, buttons = st.columns([8, 4], vertical_alignment="center")
@@ -53,7 +54,7 @@ def draw_group(jobs: list[Job], queue: Backend) -> None:
     if shown.open:
         with shown:
             for job in jobs:
-                job_rows.draw(job, queue)
+                rows.draw(job, queue)
 
 
 def sweep_line(jobs: list[Job]) -> str:
@@ -84,7 +85,7 @@ def _sweep_buttons(jobs: list[Job], queue: Backend) -> None:
     ):
         if len(part) > 1 and st.button(label, icon=icon, key=f"{label}-{jobs[0].sweep}"):
             for job in part[::-1] if act == queue.cancel else part:
-                with services.guard():
+                with messages.guard():
                     act(job.id)
             st.rerun()
 
@@ -116,6 +117,6 @@ st.caption(
     "cached stage."
 )
 moving = False
-with services.guard():
-    moving = any(not job.state.ended for job in services.backend().jobs())
+with messages.guard():
+    moving = any(not job.state.ended for job in engine.backend().jobs())
 st.fragment(board, run_every=_FAST if moving else _SLOW)(moving)

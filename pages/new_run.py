@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import controls, entry, services, state, summary
-from pages._ui.knobs import Knobs, sweep_text
-from pages._ui.presets import PRESETS
+from pages._ui import engine, entry, messages, state
+from pages._ui.form import controls, summary
+from pages._ui.form.knobs import Knobs, sweep_text
+from pages._ui.form.presets import PRESETS
 from qcore.errors import InvalidRecipe, QuantscopeError
-from qcore.plain import parse_json
 from qcore.recipe import Recipe
-from qcore.sweep import expand
+from qcore.recipe.sweep import expand
+from qcore.serialization import parse_json
 
 
 def start_from_preset() -> None:
@@ -28,9 +29,9 @@ def start_from_file() -> None:
         recipes = expand(parse_json(file.getvalue().decode("utf-8")))
     except UnicodeDecodeError:
         error = InvalidRecipe(f"{file.name} is not UTF-8 text", remedy="upload a recipe's JSON")
-        st.session_state["start.problem"] = services.sentence(error)
+        st.session_state["start.problem"] = messages.sentence(error)
     except QuantscopeError as error:
-        st.session_state["start.problem"] = services.sentence(error)
+        st.session_state["start.problem"] = messages.sentence(error)
     else:
         fill_from(recipes, file.name)
 
@@ -40,7 +41,7 @@ def fill_from(recipes: list[Recipe], source: str) -> None:
     knobs = Knobs.of(recipes)
     controls.fill(knobs)
     st.session_state["preset"] = None
-    st.session_state["start.note"] = f"Started from {services.escape(source)}."
+    st.session_state["start.note"] = f"Started from {messages.escape(source)}."
     offered = len(knobs.recipes())
     if offered != len(recipes):
         st.session_state["start.note"] += (
@@ -50,8 +51,8 @@ def fill_from(recipes: list[Recipe], source: str) -> None:
 
 def clone(report: str) -> None:
     """Fill the form from a finished run."""
-    with services.guard():
-        found = services.library().get(report)
+    with messages.guard():
+        found = engine.library().get(report)
         fill_from([found.recipe], f"run {found.id}")
 
 
@@ -94,7 +95,7 @@ with form:
         sweep = knobs.sweep()
         recipes = expand(sweep)
     except QuantscopeError as error:
-        refusal = services.sentence(error)
+        refusal = messages.sentence(error)
 with aside.container(border=True, key="summary"):
     summary.draw(recipes, refusal)
     st.download_button(

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import charts, downloads, outlier_charts, outlier_view, services, state
-from pages._ui import microscope as tools
-from pages._ui import outlier_frames as words
+from pages._ui import downloads, messages, state
+from pages._ui.captures import choice
+from pages._ui.captures.view import invite
+from pages._ui.charts import config
+from pages._ui.outliers import charts, engine, tables, view, words
 
 if TYPE_CHECKING:
-    from qcore.pipeline.captured import Capture, Lens, Method, Place
+    from qcore.analysis.captures import Capture, Lens, Method, Place
 
 _PAGE = "outliers"
 
@@ -19,7 +21,7 @@ _PAGE = "outliers"
 def choose_capture(found: list[Capture]) -> tuple[Capture, str]:
     """Which capture, and what colours the map."""
     left, right = st.columns([3, 2])
-    capture = tools.choose(left, found, _PAGE)
+    capture = choice.choose(left, found, _PAGE)
     measure = right.selectbox(
         "Colour the map by",
         list(words.MEASURES),
@@ -45,20 +47,18 @@ def choose_place(places: list[Place], measure: str) -> Place:
             st.session_state[layer_key] = int(chosen_layer)
 
     st.plotly_chart(
-        outlier_charts.site_map(
-            places, measure, (st.session_state[layer_key], st.session_state[site_key])
-        ),
+        charts.site_map(places, measure, (st.session_state[layer_key], st.session_state[site_key])),
         key="outliers.map",
         on_select=pick,
         selection_mode="points",
-        config=charts.config("outlier-map"),
+        config=config("outlier-map"),
         alt=f"{words.MEASURES[measure].label} of {len(places)} layer inputs",
     )
     left, middle, right = st.columns([1, 2, 1], vertical_alignment="bottom")
     layer = left.selectbox("Layer", layers, key=layer_key)
     labels = words.site_labels()
     site = middle.selectbox("Site", sites, key=site_key, format_func=lambda name: labels[name])
-    downloads.as_csv(right, words.place_table(places), "outlier-map", "Map as CSV")
+    downloads.as_csv(right, tables.place_table(places), "outlier-map", "Map as CSV")
     return by_place[layer, site]
 
 
@@ -70,11 +70,11 @@ def choose_lens(capture: Capture, place: Place, hidden: int) -> Lens:
         place: whose width decides what can be chosen.
         hidden: width of the residual stream; 0 where it is not known.
     """
-    from qcore.pipeline import captured
+    from qcore.analysis import captures
 
     width = place.width
     left, middle, right = st.columns(3)
-    rotations = captured.rotations(width)
+    rotations = captures.rotations(width)
     blocks = [size for size in rotations if isinstance(size, int) and size <= 32]
     rotation = left.selectbox(
         "Rotation",
@@ -84,7 +84,7 @@ def choose_lens(capture: Capture, place: Place, hidden: int) -> Lens:
         help="A Hadamard matrix over all channels, or one per block of them. No random signs.",
     )
     mixes_all = not isinstance(rotation, int)
-    orders: list[Method] = ["identity"] if mixes_all else list(captured.METHODS)
+    orders: list[Method] = ["identity"] if mixes_all else list(captures.METHODS)
     permutation = middle.selectbox(
         "Permutation",
         orders,
@@ -94,7 +94,7 @@ def choose_lens(capture: Capture, place: Place, hidden: int) -> Lens:
         help="How channels are shared over the blocks. A full rotation mixes all channels whatever "
         "their order.",
     )
-    sizes = captured.sizes(width, rotation)
+    sizes = captures.sizes(width, rotation)
     size = right.selectbox(
         "Expansion",
         sizes,
@@ -104,7 +104,7 @@ def choose_lens(capture: Capture, place: Place, hidden: int) -> Lens:
         help="The input is padded with zeros to this size before it is rotated. The share of all "
         "parameters is that of expanding this site in every layer.",
     )
-    return captured.Lens(rotation, permutation, size)
+    return captures.Lens(rotation, permutation, size)
 
 
 st.title("Where are the outliers, and what does a transform do to them?")
@@ -113,13 +113,13 @@ st.caption(
     "to notice: one loud channel sets the scale of all the others; a rotation spreads it, a "
     "rotation in blocks only within its block, and a permutation decides who shares a block."
 )
-with services.guard():
-    found = tools.captures()
+with messages.guard():
+    found = choice.captures()
     if not found:
-        tools.invite()
+        invite()
     else:
         capture, measure = choose_capture(found)
-        places = tools.places(capture)
+        places = engine.places(capture)
         place = choose_place(places, measure)
         hidden = next((at.width for at in places if at.site == "attention_input"), 0)
         lens = choose_lens(capture, place, hidden)
@@ -134,4 +134,4 @@ with services.guard():
             size=lens.size,
         )
         st.caption(words.WHERE.get(place.site, ""))
-        outlier_view.draw(tools.view(capture, place, lens), lens.permutation)
+        view.draw(engine.view(capture, place, lens), lens.permutation)

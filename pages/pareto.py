@@ -6,29 +6,26 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import (
-    charts,
-    empty,
-    entry,
-    frames,
-    report_view,
-    run_table,
-    services,
-    state,
-    wording,
-)
-from pages._ui.selection import next_drawn
+from pages._ui import columns, empty, engine, entry, messages, state, wording
+from pages._ui.charts import ERROR_BARS_UP_TO, config
+from pages._ui.runs import charts, report, tables
+from pages._ui.runs.selection import next_drawn
+from pages._ui.runs.table import choose, draw_runs
 from qcore.errors import QuantscopeError
+from qcore.recipe.titles import title_of
+from qcore.report import metrics
 
 _SHOWN_AT_ONCE = 4
 
 
 def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
     """The runs that were scored on the same tokens of the same model."""
-    scored = list(zip(frames.words(table, "measured"), frames.words(table, "model"), strict=True))
+    scored = list(zip(columns.words(table, "measured"), columns.words(table, "model"), strict=True))
     places = list(dict.fromkeys(scored))
     wanted = set(state.selected())
-    named = (at for at, run in zip(scored, frames.words(table, "id"), strict=True) if run in wanted)
+    named = (
+        at for at, run in zip(scored, columns.words(table, "id"), strict=True) if run in wanted
+    )
     first = places.index(next(named, places[0]))
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     place: tuple[str, str] = (
@@ -50,16 +47,16 @@ def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
             help="Other models on the same text. Perplexities of models with different "
             "tokenizers do not compare.",
         )
-    return frames.comparable(table, place[0], models)
+    return tables.comparable(table, place[0], models)
 
 
-def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, bool, str]:
+def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool, str]:
     """Size, quality, its log axis or not, runs that broke or not, and the saved figures' format."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     with left:
         size = st.segmented_control(
             "Size",
-            list(frames.SIZES),
+            list(metrics.SIZES),
             default="bits",
             required=True,
             format_func=lambda name: {"bits": "Bits per weight", "bytes": "Bytes"}[name],
@@ -69,12 +66,12 @@ def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, bo
     with middle:
         score = st.selectbox(
             "Quality",
-            frames.metrics(table),
-            format_func=frames.metric_label,
+            tables.metrics(table),
+            format_func=metrics.metric_label,
             key="y",
             bind="query-params",
         )
-    axis = frames.quality(score)
+    axis = metrics.quality(score)
     with right.popover("Display", icon=":material/settings:", width="stretch"):
         log = st.toggle("Logarithmic quality axis", value=axis.logarithmic, key=f"log-{score}")
         pieces = st.toggle(
@@ -85,18 +82,18 @@ def choose_axes(table: pd.DataFrame) -> tuple[frames.Axis, frames.Axis, bool, bo
         image = st.segmented_control(
             "Saved figure (camera button)", ["svg", "png"], default="svg", required=True
         )
-    return frames.SIZES[size], axis, log, pieces, image
+    return metrics.SIZES[size], axis, log, pieces, image
 
 
 def draw_chart(table: pd.DataFrame) -> None:
     """The figure, its caption, and the click that selects."""
     size, score, log, pieces, image = choose_axes(table)
-    broke = frames.broken(table, score)
+    broke = tables.broken(table, score)
     hidden = 0 if pieces else int(broke.sum())
     if hidden:
         table = table.loc[~broke]
-    drawn = (table["measured"].iloc[0], *sorted(set(frames.words(table, "model"))))
-    version = services.catalogue().version
+    drawn = (table["measured"].iloc[0], *sorted(set(columns.words(table, "model"))))
+    version = engine.catalogue().version
     view = (version, drawn, size, score, log, pieces)
     clicked = frozenset(state.clicked(st.session_state.get("front")))
     now = next_drawn(
@@ -107,12 +104,12 @@ def draw_chart(table: pd.DataFrame) -> None:
     st.plotly_chart(
         figure,
         key="front",
-        on_select=lambda: run_table.choose(state.clicked(st.session_state["front"])),
+        on_select=lambda: choose(state.clicked(st.session_state["front"])),
         selection_mode=("points", "box", "lasso"),
-        config=charts.config("pareto", image),
+        config=config("pareto", image),
         alt=f"{len(table)} runs, {size.label} against {score.label}",
     )
-    bars = "Bars are 95 % intervals. " if len(table) <= charts.ERROR_BARS_UP_TO else ""
+    bars = "Bars are 95 % intervals. " if len(table) <= ERROR_BARS_UP_TO else ""
     gone = f"Not drawn: {wording.count(hidden, 'run')} that broke (see Display). " if hidden else ""
     st.caption(
         f"{gone}{', '.join(table['model'].unique())} on {table['measured'].iloc[0]}. {bars}Click a "
@@ -124,14 +121,14 @@ def draw_chart(table: pd.DataFrame) -> None:
 def _figure(
     key: tuple,
     _table: pd.DataFrame,
-    size: frames.Axis,
-    score: frames.Axis,
+    size: metrics.Axis,
+    score: metrics.Axis,
     log: bool,
     rings: frozenset[str],
     generation: int,
 ) -> go.Figure:
     """The figure, kept while `key` names the same runs; it is drawn from, never changed."""
-    reference = frames.reference(_table, score)
+    reference = tables.reference(_table, score)
     figure = charts.pareto(
         _table, size, score, reference=reference, logarithmic=log, selected=rings
     )
@@ -147,14 +144,14 @@ def draw_reports() -> None:
     reports = []
     for run in chosen[:_SHOWN_AT_ONCE]:
         try:
-            reports.append(services.library().get(run))
+            reports.append(engine.library().get(run))
         except QuantscopeError as error:
-            st.error(services.sentence(error), icon=":material/error:")
+            st.error(messages.sentence(error), icon=":material/error:")
     if len(chosen) > _SHOWN_AT_ONCE:
         st.caption(f"{len(chosen)} runs are selected; the first {_SHOWN_AT_ONCE} are shown.")
     if not reports:
         return
-    titles = {report.id: report.recipe.title for report in reports}
+    titles = {report.id: title_of(report.recipe) for report in reports}
     shown = reports[0].id
     if len(reports) > 1:
         shown = st.segmented_control(
@@ -165,7 +162,7 @@ def draw_reports() -> None:
             format_func=lambda run: titles[run],
             label_visibility="collapsed",
         )
-    report_view.draw(next(report for report in reports if report.id == shown))
+    report.draw(next(found for found in reports if found.id == shown))
 
 
 entry.through_app()
@@ -175,13 +172,13 @@ st.caption(
     "left. What to notice: the runs on the grey steps; none that was measured is both smaller and "
     "better."
 )
-with services.guard():
-    everything = services.catalogue().table()
+with messages.guard():
+    everything = engine.catalogue().table()
     if everything.empty:
         empty.runs()
     else:
         comparable = choose_measured(everything)
         draw_chart(comparable)
-        run_table.draw(comparable)
+        draw_runs(comparable)
         st.divider()
         draw_reports()

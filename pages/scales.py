@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import charts, downloads, entry, microscope, scale_bench, services, state
-from pages._ui import scale_charts as draw
-from pages._ui import scale_frames as words
+from pages._ui import downloads, entry, messages, state
+from pages._ui.captures import choice, view
+from pages._ui.charts import config
+from pages._ui.scales import charts, engine, tables, words
 
 if TYPE_CHECKING:
-    from qcore.pipeline.captured import Capture
-    from qcore.pipeline.channels import Channel, Layer, Objective, Survey
+    from qcore.analysis.captures import Capture
+    from qcore.analysis.channels import Channel, Layer, Objective, Survey
 
 _PAGE = "scales"
 
@@ -24,10 +25,10 @@ def other_layer() -> None:
 
 def choose_layer(found: list[Capture]) -> tuple[Capture, int, str]:
     """A capture, a decoder block, and one of its projections."""
-    from qcore.pipeline.channels import LAYERS
+    from qcore.analysis.channels import LAYERS
 
     left, middle, right = st.columns([3, 1, 1])
-    capture = microscope.choose(left, found, _PAGE)
+    capture = choice.choose(left, found, _PAGE)
     layer = middle.selectbox(
         "Layer",
         capture.blocks,
@@ -46,7 +47,7 @@ def choose_layer(found: list[Capture]) -> tuple[Capture, int, str]:
 
 def choose_rules() -> tuple[str, Objective, str]:
     """The grid, what the inputs are taken for, and the method to compare PiSO with."""
-    from qcore.pipeline.channels import GRIDS, OBJECTIVES
+    from qcore.analysis.channels import GRIDS, OBJECTIVES
 
     left, middle, right = st.columns([2, 2, 1])
     fmt = left.selectbox(
@@ -85,7 +86,7 @@ def choose_channel(survey: Survey, over: str) -> int:
     left, middle, right = st.columns([1, 1, 2], vertical_alignment="bottom")
     number = left.number_input("Channel", 0, survey.of - 1, key=key, help="An output channel.")
     middle.button("Largest gain", on_click=most, icon=":material/trending_up:", width="stretch")
-    downloads.as_csv(right, words.survey_table(survey), "scale-survey", "Channels as CSV")
+    downloads.as_csv(right, tables.survey_table(survey), "scale-survey", "Channels as CSV")
     return number
 
 
@@ -105,9 +106,9 @@ def draw_objective(layer: Layer, channel: Channel, number: int, fmt: str) -> str
     )
     low, high = words.limits(channel, words.SPANS[name])
     st.plotly_chart(
-        draw.objective(channel, low, high, f"{layer.name}/{number}/{fmt}/{name}"),
+        charts.objective(channel, low, high, f"{layer.name}/{number}/{fmt}/{name}"),
         key="scales.curve",
-        config=charts.config(f"scales-{layer.name}-{number}"),
+        config=config(f"scales-{layer.name}-{number}"),
         alt=f"The output error of channel {number} of {layer.name} over its scale",
     )
     st.caption(
@@ -128,11 +129,11 @@ def draw_survey(survey: Survey, over: str, number: int) -> None:
             st.session_state["scales.channel"] = int(channel)
 
     st.plotly_chart(
-        draw.survey(survey, over, number),
+        charts.survey(survey, over, number),
         key="scales.map",
         on_select=pick,
         selection_mode="points",
-        config=charts.config("scales-survey"),
+        config=config("scales-survey"),
         alt=f"PiSO's error against that of {words.METHODS[over]} in {len(survey.channel)} channels",
     )
     st.caption(f"Click a point to look at its channel. {words.coverage(survey, over)}")
@@ -152,9 +153,9 @@ def draw_rounded(channel: Channel) -> str:
         or names[-1]
     )
     st.plotly_chart(
-        draw.rounded(channel, method),
+        charts.rounded(channel, method),
         key="scales.histogram",
-        config=charts.config("scales-rounded"),
+        config=config("scales-rounded"),
         alt=f"Weights over the {words.METHODS[method]} scale, against the grid",
     )
     st.caption(
@@ -167,7 +168,7 @@ def draw_rounded(channel: Channel) -> str:
 def draw_table(channel: Channel) -> None:
     """The three methods in numbers."""
     share = st.column_config.NumberColumn
-    table = words.method_table(channel)
+    table = tables.method_table(channel)
     st.dataframe(
         table.assign(**{name: table[name] * 100 for name in table.columns[2:]}),
         hide_index=True,
@@ -187,7 +188,7 @@ def draw_table(channel: Channel) -> None:
     )
     left, right = st.columns(2)
     downloads.as_csv(left, table, "scales", "Table as CSV")
-    downloads.as_csv(right, lambda: words.piece_table(channel), "scale-pieces", "Pieces as CSV")
+    downloads.as_csv(right, lambda: tables.piece_table(channel), "scale-pieces", "Pieces as CSV")
 
 
 entry.through_app()
@@ -197,17 +198,17 @@ st.caption(
     "and before any transform. absmax asks for the largest weight, MSE for the least weight error, "
     "PiSO for the least error of the layer's output, which only the inputs can tell."
 )
-with services.guard():
-    found = microscope.captures()
+with messages.guard():
+    found = choice.captures()
     if not found:
-        microscope.invite()
+        view.invite()
     else:
         capture, block, projection = choose_layer(found)
         fmt, objective, over = choose_rules()
-        layer = scale_bench.layer(capture, block, projection)
-        survey = scale_bench.survey(capture, layer, fmt, objective)
+        layer = engine.layer(capture, block, projection)
+        survey = engine.survey(capture, layer, fmt, objective)
         number = choose_channel(survey, over)
-        channel = scale_bench.channel(capture, layer, fmt, objective, number)
+        channel = engine.channel(capture, layer, fmt, objective, number)
         st.markdown(f"**{words.reason(channel)}**")
         main, aside = st.columns([3, 2], gap="large")
         with main:

@@ -15,14 +15,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qcore.errors import InvalidRecipe, QuantscopeError
-from qcore.event import Event
-from qcore.home import home
-from qcore.library import Library
-from qcore.memory import keep_freed_memory
-from qcore.plain import parse_json
+from qcore.machine.allocator import keep_freed_memory
+from qcore.machine.home import home
+from qcore.progress import Event
 from qcore.recipe import Recipe
-from qcore.report import Metric, Report
-from qcore.sweep import expand
+from qcore.recipe.sweep import expand
+from qcore.recipe.titles import title_of
+from qcore.report.library import Library
+from qcore.report.report import Metric, Report
+from qcore.serialization import parse_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,10 +79,10 @@ def _sweep(options: argparse.Namespace) -> int:
     failures: list[str] = []
     for number, recipe in enumerate(recipes, start=1):
         try:
-            with _Bars(f"{number}/{len(recipes)} {recipe.title}: ") as bars:
+            with _Bars(f"{number}/{len(recipes)} {title_of(recipe)}: ") as bars:
                 reports.append(run(recipe, bars.show))
         except QuantscopeError as error:
-            failures.append(f"{recipe.title}: {error}")
+            failures.append(f"{title_of(recipe)}: {error}")
             print(f"quantscope: {failures[-1]}", file=sys.stderr)
     if options.json:
         print("[" + ",".join(report.to_json() for report in reports) + "]")
@@ -99,7 +100,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from qcore.doctor import examine, is_healthy, render, to_json
+    from qcore.machine.doctor import examine, is_healthy, render, to_json
 
     findings = examine()
     print(to_json(findings) if options.json else render(findings))
@@ -112,10 +113,10 @@ def _runner(device: str | None) -> Callable[[Recipe, Callable[[Event], None]], R
     A run has its device to itself: it waits for a job that is there, and jobs wait for it.
     """
     from cache.store import Cache
-    from qcore.devices import devices
-    from qcore.home import cache_limit
-    from qcore.jobs import byhand
-    from qcore.jobs.local import LocalBackend
+    from qcore.jobs.local import device_lock
+    from qcore.jobs.local.backend import LocalBackend
+    from qcore.machine.devices import devices
+    from qcore.machine.home import cache_limit
     from qcore.pipeline import Workbench, preview, run
 
     known = [item.name for item in devices()]
@@ -128,7 +129,7 @@ def _runner(device: str | None) -> Callable[[Recipe, Callable[[Event], None]], R
 
     def one(recipe: Recipe, emit: Callable[[Event], None]) -> Report:
         waits = not preview([recipe], cache, root=root).finished  # a repeat needs no device
-        with byhand.hold(queue, bench.device, _note) if waits else contextlib.nullcontext():
+        with device_lock.hold(queue, bench.device, _note) if waits else contextlib.nullcontext():
             return run(recipe, cache=cache, emit=emit, root=root, bench=bench)
 
     return one
@@ -204,13 +205,13 @@ def _table(reports: Sequence[Report]) -> str:
         lines.append(
             f"{report.id:16}  {report.volume.bits_per_weight:6.2f}  "
             f"{report.volume.total_bytes / 1e6:7.1f}  "
-            f"{_number(perplexity):>10}  {_number(divergence):>8}  {report.recipe.title}"
+            f"{_number(perplexity):>10}  {_number(divergence):>8}  {title_of(report.recipe)}"
         )
     return "\n".join(lines)
 
 
 def _details(report: Report) -> str:
-    lines = [f"{report.id}  {report.recipe.title}", f"model: {report.environment.model}", ""]
+    lines = [f"{report.id}  {title_of(report.recipe)}", f"model: {report.environment.model}", ""]
     for metric in report.metrics:
         interval = "" if metric.low is None else f"  [{metric.low:.4g}, {metric.high:.4g}]"
         lines.append(f"{metric.name}: {metric.value:.6g} {metric.unit}{interval}")

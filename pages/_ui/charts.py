@@ -6,16 +6,16 @@ Selections come back with the run's id in `customdata`: positions in grouped tra
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages._ui import frames, palette, wording
-from pages._ui.frames import Axis
+from pages._ui import columns, palette, wording
+from qcore.report import metrics
+from qcore.report.metrics import Axis
 
 WEBGL_FROM = 2000
 """More points than this are drawn by WebGL: SVG makes a page element of each."""
@@ -45,72 +45,6 @@ def config(name: str, image: str = "svg") -> dict:
     return {**CONFIG, "toImageButtonOptions": options}
 
 
-def pareto(
-    table: pd.DataFrame,
-    size: Axis,
-    score: Axis,
-    *,
-    reference: float = math.nan,
-    logarithmic: bool = False,
-    selected: Collection[str] = (),
-    small: bool = False,
-) -> go.Figure:
-    """Runs by size and score, the front through the best of them, and the float model as a line.
-
-    Args:
-        table: rows of `frames.runs` that were scored on the same tokens.
-        size: what runs along x.
-        score: what runs along y; its interval, where there is one, becomes the error bar.
-        reference: the float model's score; NaN draws no line.
-        logarithmic: a logarithmic y axis.
-        selected: ids that get a ring.
-        small: for a corner of a page: no legend, no labels.
-    """
-    figure = go.Figure()
-    table = _drawable(table, score, logarithmic=logarithmic)
-    x, y = frames.numbers(table, size.column), frames.numbers(table, score.column)
-    groups = _groups(table)
-    shapes = palette.symbols([model for _, model in groups])
-    _draw_front(figure, table, x, y, score, labels=not small)
-    # As arrays of characters: plotly copies every object of an array of them, for each figure.
-    ids, titles = (frames.words(table, name).astype(str) for name in ("id", "title"))
-    many, full = len(table) > WEBGL_FROM, len(table) <= FULL_HOVER_UP_TO
-    trace = go.Scattergl if many else go.Scatter
-    barred = len(table) <= ERROR_BARS_UP_TO
-    for (method, model), part in groups.items():
-        group = table.iloc[part] if full or barred else table
-        figure.add_trace(
-            trace(
-                x=x[part].astype(np.float32),
-                y=y[part].astype(np.float32),
-                error_y=error_bars(group, score, palette.colour(method)) if barred else None,
-                mode="markers",
-                name=method if len(shapes) == 1 else f"{method} · {model}",
-                customdata=ids[part],
-                text=np.asarray(_hover(group, score), dtype=object) if full else titles[part],
-                marker={
-                    "color": palette.colour(method),
-                    "symbol": shapes[model],
-                    "size": 8 if small or not barred else 11,
-                    "opacity": 0.55 if many else 0.9,
-                },
-                hovertemplate=_TEMPLATE if full else _PLAIN_TEMPLATE,
-                selected={"marker": {"opacity": 1, "size": 20}},
-                unselected={"marker": {"opacity": 0.35}},
-            )
-        )
-    ringed = np.isin(ids, list(selected)) if selected else np.zeros(len(ids), dtype=bool)
-    if ringed.any():
-        _draw_rings(figure, x[ringed], y[ringed])
-    line = [reference] if math.isfinite(reference) and (reference > 0 or not logarithmic) else []
-    if line:
-        _draw_reference(figure, reference, logarithmic=logarithmic)
-    _lay_out(figure, size, score, logarithmic=logarithmic, small=small)
-    if len(table):
-        _set_ticks(figure, size, x, [*y.tolist(), *line], logarithmic=logarithmic)
-    return figure
-
-
 def _groups(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
     """(method, model) → where its runs stand in the table, sorted."""
     found: dict[Any, np.ndarray] = table.groupby(["method", "model"], sort=True).indices
@@ -119,7 +53,7 @@ def _groups(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
 
 def _drawable(table: pd.DataFrame, score: Axis, *, logarithmic: bool) -> pd.DataFrame:
     """The runs that have the score, and can stand on the axis."""
-    y = frames.numbers(table, score.column)
+    y = columns.numbers(table, score.column)
     usable = np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)
     return table if usable.all() else table.loc[usable]
 
@@ -130,9 +64,9 @@ _PLAIN_TEMPLATE = "<b>%{text}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
 
 def error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:
     """Plotly's error bars from a score's interval; none where a row has no interval."""
-    value = frames.numbers(group, score.column)
-    above = frames.numbers(group, f"{score.column}/high") - value
-    below = value - frames.numbers(group, f"{score.column}/low")
+    value = columns.numbers(group, score.column)
+    above = columns.numbers(group, f"{score.column}/high") - value
+    below = value - columns.numbers(group, f"{score.column}/low")
     return {
         "type": "data",
         "symmetric": False,
@@ -142,55 +76,6 @@ def error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:
         "thickness": 1.3,
         "width": 3,
     }
-
-
-def _draw_front(
-    figure: go.Figure,
-    table: pd.DataFrame,
-    x: np.ndarray,
-    y: np.ndarray,
-    score: Axis,
-    *,
-    labels: bool,
-) -> None:
-    best = frames.front(x, y, higher_is_better=score.higher_is_better)
-    if not len(best):
-        return
-    labelled = labels and len(best) <= LABELS_UP_TO
-    text = _labels(table.iloc[best], x[best], y[best]) if labelled else []
-    figure.add_trace(
-        go.Scatter(
-            x=x[best].astype(np.float32),
-            y=y[best].astype(np.float32),
-            mode="lines+text" if labelled else "lines",
-            text=text or None,
-            textposition=_label_places(x[best], text, score) if labelled else None,
-            textfont={"size": 11},
-            unselected={"textfont": {"color": palette.NEUTRAL}} if labelled else None,
-            line={"color": palette.NEUTRAL, "width": 2, "shape": "hv"},
-            name="front",
-            hoverinfo="skip",
-            cliponaxis=False,
-        )
-    )
-
-
-def _labels(points: pd.DataFrame, x: np.ndarray, y: np.ndarray) -> list[str]:
-    """Titles for the points of a front, left out where they would cover the one before."""
-    across, up = np.log(x), np.log(np.maximum(np.abs(y), 1e-12))
-    labels, at = [], -1
-    for place, short in enumerate(frames.words(points, "short")):
-        lines = textwrap.wrap(short, _LABEL_LETTERS, break_long_words=False)
-        width = _LETTER_WIDTH * max(map(len, lines))
-        near = at >= 0 and (
-            across[place] - across[at] < width * max(np.ptp(across), 1e-9)
-            and abs(up[place] - up[at]) < _LINE_HEIGHT * len(lines) * max(np.ptp(up), 1e-9)
-        )
-        # A no-break space on either side keeps the text clear of the marker.
-        padded = (f"\u00a0\u00a0{line}\u00a0\u00a0\u00a0" for line in lines)
-        labels.append("" if near else "<br>".join(padded))
-        at = at if near else place
-    return labels
 
 
 def _label_places(x: np.ndarray, labels: Sequence[str], score: Axis) -> list[str]:
@@ -210,29 +95,6 @@ _LABEL_LETTERS = 20
 
 _LETTER_WIDTH, _LINE_HEIGHT = 0.009, 0.055
 """Shares of the drawn range that a letter and a line of a label cover."""
-
-
-def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> None:
-    """A dotted line across; an annotation on a logarithmic axis stands at the logarithm."""
-    figure.add_shape(
-        type="line",
-        xref="paper",
-        x0=0,
-        x1=1,
-        y0=value,
-        y1=value,
-        line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"},
-    )
-    figure.add_annotation(
-        xref="paper",
-        x=0,
-        xanchor="left",
-        y=math.log10(value) if logarithmic else value,
-        yanchor="bottom",
-        showarrow=False,
-        text=f"float model {wording.significant(value)}",
-        font={"color": palette.NEUTRAL, "size": 12},
-    )
 
 
 _BITS = (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 12, 16)
@@ -302,31 +164,5 @@ def _lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, s
         type="log" if logarithmic else "linear",
         zeroline=False,
         automargin=True,
-        tickformat=".0%" if frames.is_share(score.column) else None,
+        tickformat=".0%" if metrics.is_share(score.column) else None,
     )
-
-
-def _hover(group: pd.DataFrame, score: Axis) -> list[str]:
-    """Everything about a point, in a few short lines."""
-    low, high = f"{score.column}/low", f"{score.column}/high"
-    lines = []
-    for row in group.to_dict("records"):
-        span = wording.interval(row.get(low), row.get(high))
-        others = [
-            f"{axis} {wording.significant(row[key])}"
-            for key, axis in (
-                ("perplexity", "perplexity"),
-                ("kl", "KL"),
-                ("top1_agreement", "top-1 agreement"),
-            )
-            if key != score.column and key in row and math.isfinite(row[key])
-        ]
-        lines.append(
-            f"<b>{row['title']}</b><br>{row['model']}<br>"
-            f"{score.label}: <b>{wording.significant(row[score.column])}</b>"
-            f"{'' if span == '–' else ' ' + span}<br>"
-            f"{row['bits']:.3f} bits per weight · {wording.size(row['bytes'])}<br>"
-            + (" · ".join(others) + "<br>" if others else "")
-            + f"{row['device']} · {wording.duration(row['seconds'])} · {row['id']}"
-        )
-    return lines

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import summary, wording
-from pages._ui.presets import FOUNDATIONS
+from pages._ui import wording
+from pages._ui.form import summary
+from pages._ui.form.presets import FOUNDATIONS
 
 
 def demo_button(key: str) -> None:

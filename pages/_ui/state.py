@@ -12,23 +12,8 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui.knobs import Knobs
-from qcore.recipe import Recipe
-
 _KNOBS = "kept.knobs"
 _SELECTED = "kept.runs"
-
-
-def knobs() -> Knobs:
-    """The form as it was last left; at first the recipe's defaults."""
-    if _KNOBS not in st.session_state:
-        st.session_state[_KNOBS] = Knobs.of([Recipe()])
-    return st.session_state[_KNOBS]
-
-
-def keep_knobs(chosen: Knobs) -> None:
-    """Remember the form across pages."""
-    st.session_state[_KNOBS] = chosen
 
 
 def selected() -> list[str]:

@@ -20,9 +20,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.piso import products, score, sides
+from kernels.piso.operation import products
+from kernels.piso.values import score, sides
 from qcore.errors import InvalidRecipe
-from qcore.moments import correlation, require_moments
+from qcore.numerics.moments import correlation, require_moments
 
 Array = np.ndarray
 
@@ -122,7 +123,7 @@ def channel_objective(
         channel: one row of a weight.
         grid: element values at scale 1, sorted, with 0 in it.
         hessian: X̃ᵀX̃; one dimension means its diagonal.
-        cross: X̃ᵀX (`qcore.moments`); None where inputs are the float ones.
+        cross: X̃ᵀX (`qcore.numerics.moments`); None where inputs are the float ones.
         energy: ‖Xw‖² on the scale of H; wᵀHw where it is not given, which it is exactly without
             `cross`.
         checked: the moments have passed `require_moments` before, which takes longer than all the

@@ -11,7 +11,7 @@ bound: its entries are not ±1/√b.
 
 Everything works on the last axis, token by token, in the dtype it is given (half precision in
 float32). In an expanded input the blocks hold fewer features than b; `order` says how many there
-are after expansion, and the features are shared out as `kernels.hadamard.block_fill` says.
+are after expansion, and the features are shared out as `block_fill` says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from kernels.hadamard import block_fill
+from kernels.hadamard.sylvester import block_fill
 from qcore.errors import InvalidRecipe
 
 

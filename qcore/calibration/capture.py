@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from qcore.calibration.statistics import Accumulator, BlockStatistics, SiteStatistics
 from qcore.calibration.walk import Stream
-from qcore.event import Progress, silent
 from qcore.models.families import Site, block_sites, blocks, linear_module
+from qcore.progress import Progress, silent
 
 
 def capture(

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from qcore.calibration.statistics import Accumulator, SiteStatistics
 from qcore.calibration.walk import TOKENS_AT_ONCE, Stream
-from qcore.event import Progress, silent
 from qcore.models.families import Site, block_sites, blocks, linear_module
 from qcore.models.surgery import OnlineMap
+from qcore.progress import Progress, silent
 
 HELD = 1 << 30
 """Bytes that the inputs of one block's sites may take, all tokens together, to go in one pass."""

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kernels.paths import Path, Twin, choose
+from kernels.dispatch import Path, Twin, choose
 
 MANTISSA_BITS = 6
 SHIFT = 23 - MANTISSA_BITS
@@ -66,7 +66,7 @@ class Moments:
 def add_moments(
     moments: Moments, x: Float[Tensor, "tokens width"], *, path: Path | None = None
 ) -> None:
-    """Add the tokens of `x` to `moments`, in place; `path` as in `kernels.paths`."""
+    """Add the tokens of `x` to `moments`, in place; `path` as in `kernels.dispatch`."""
     twins: dict[Twin, str | None] = {"compiled": None if x.numel() else "nothing to add"}
     if choose("outlier sketch", x.device, twins, path=path).path == "compiled":
         values = np.ascontiguousarray(x.detach().float().numpy())

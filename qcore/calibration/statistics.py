@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kernels.second_moment import add_second_moment
+from kernels.second_moment.operation import add_second_moment
 from qcore.calibration.sketch import BINS, Moments, add_moments
 from qcore.errors import CorruptEntry, NumericalError
 

@@ -5,7 +5,8 @@ bounds memory by one block's statistics plus the hidden states, however many blo
 lets a block be changed before the text goes through it.
 
 The network's own code does all the arithmetic; what its backbone would have handed to each block is
-kept (`qcore.models.doors`) and handed to it later. So families need no special cases, and the walk
+kept (`qcore.models.block_inputs`) and handed to it later. So families need no special
+cases, and the walk
 equals `model(...)` exactly.
 """
 
@@ -20,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from qcore.models.doors import at_the_door
+from qcore.models.block_inputs import at_the_door
 from qcore.models.families import blocks
 
 TOKENS_AT_ONCE = 2048

@@ -32,10 +32,10 @@ from lm_eval.api.model import TemplateLM
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from qcore.distributions import log_probabilities, row_chunks
 from qcore.errors import DataError, NumericalError, UnsupportedModel
 from qcore.evaluation.logits import PASS_TOKENS, final_hidden, head_of
-from qcore.event import Progress, silent
+from qcore.numerics.distributions import log_probabilities, row_chunks
+from qcore.progress import Progress, silent
 
 DEFAULT_CONTEXT = 2048
 """Context length of a model whose configuration names none; lm-eval's default too."""

@@ -13,7 +13,7 @@ The float side is kept as a `Reference`: the final normed hidden states of every
 head that turns them into logits. Logits are made again, chunk by chunk, when they are needed: for
 the demo model that is 576 numbers a token instead of 49,152.
 
-How the divergence is summed, so that equal networks give exactly zero: `qcore.distributions`.
+How it is summed, so that equal networks give exactly zero: `qcore.numerics.distributions`.
 """
 
 from __future__ import annotations

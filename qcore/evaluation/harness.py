@@ -20,7 +20,7 @@ from qcore.errors import DataError
 from qcore.evaluation.confidence import Proportion, proportion
 from qcore.evaluation.logits import PASS_TOKENS
 from qcore.evaluation.questions import SPLIT, lm_eval_version, load_questions, load_task, quiet
-from qcore.event import Progress, silent
+from qcore.progress import Progress, silent
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask

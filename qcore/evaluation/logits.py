@@ -2,7 +2,7 @@
 
 The decoder turns tokens into final normed hidden states; the head is a linear map from those to
 logits. Logits are by far the larger, so the decoder runs once, and the head is applied to a chunk
-of rows at a time (`qcore.distributions`).
+of rows at a time (`qcore.numerics.distributions`).
 """
 
 from __future__ import annotations

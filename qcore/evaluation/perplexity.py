@@ -26,12 +26,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from qcore.distributions import log_probabilities, row_chunks, token_divergence
 from qcore.errors import DataError, NumericalError
 from qcore.evaluation.confidence import MAX_LOSS
 from qcore.evaluation.divergence import Head, Reference, token_agreement
 from qcore.evaluation.logits import final_hidden, head_of
-from qcore.event import Progress, silent
+from qcore.numerics.distributions import log_probabilities, row_chunks, token_divergence
+from qcore.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import functools
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kernels.elements import MXINT8, Element, FixedPoint, Minifloat, element_values, nearest
-from kernels.elements import decode as decode_element
-from kernels.elements import encode as encode_element
-from kernels.rotate_quantize import Integer, Microscaling, Quantizer
+from kernels.elements.values import MXINT8, Element, FixedPoint, Minifloat, element_values, nearest
+from kernels.elements.values import decode as decode_element
+from kernels.elements.values import encode as encode_element
+from kernels.rotate_quantize.values import Integer, Microscaling, Quantizer
 from qcore.errors import NumericalError
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from qcore.errors import QuantscopeError
-from qcore.event import Event
+from qcore.progress import Event
 
 CHUNK = 1 << 16
 

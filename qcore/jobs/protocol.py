@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from qcore.event import Event
+from qcore.progress import Event
 from qcore.recipe import Recipe
 
 

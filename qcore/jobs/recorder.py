@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from qcore.errors import QuantscopeError
-from qcore.event import Event
 from qcore.jobs import events
-from qcore.jobs.table import Table
+from qcore.jobs.local.table import Table
+from qcore.progress import Event
 
 INTERVAL_SECONDS = 0.2
 

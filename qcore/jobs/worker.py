@@ -21,16 +21,16 @@ from typing import Protocol
 
 from cache.store import Cache
 from qcore.errors import QuantscopeError
-from qcore.event import Emit, Event
-from qcore.home import cache_limit
-from qcore.jobs import endings
-from qcore.jobs.local import GRACE_SECONDS, LocalBackend
+from qcore.jobs import outcomes
+from qcore.jobs.local.backend import GRACE_SECONDS, LocalBackend
 from qcore.jobs.protocol import Job, JobState
 from qcore.jobs.recorder import Recorder
-from qcore.library import Library
-from qcore.memory import keep_freed_memory
+from qcore.machine.allocator import keep_freed_memory
+from qcore.machine.home import cache_limit
+from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
-from qcore.report import Report
+from qcore.report.library import Library
+from qcore.report.report import Report
 
 BEAT_SECONDS = 1.0
 RECORD_SECONDS = 60.0
@@ -72,7 +72,7 @@ def work(backend: LocalBackend, job_id: str, *, run: Run) -> int:
         recorder(Event("job", message=f"starting on {job.device}", kind="state"))
         state, message, report = _outcome(backend.root, job, run, recorder)
     except KeyboardInterrupt as error:  # a signal between two steps
-        (state, message), report = endings.of_error(error), ""
+        (state, message), report = outcomes.of_error(error), ""
     ended.set()
     recorder.flush()
     kind = "error" if state is JobState.FAILED else "state"
@@ -82,7 +82,7 @@ def work(backend: LocalBackend, job_id: str, *, run: Run) -> int:
         backend.tick()
     backend.close()
     if not recorded:
-        return endings.UNRECORDED
+        return outcomes.UNRECORDED
     return 0 if state is JobState.FINISHED else 1
 
 
@@ -95,7 +95,7 @@ def _outcome(root: Path, job: Job, run: Run, emit: Emit) -> tuple[JobState, str,
         return JobState.FINISHED, "finished", Library(root).add(report).id
     except BaseException as error:
         _ignore_signals()
-        state, message = endings.of_error(error)
+        state, message = outcomes.of_error(error)
         if state is JobState.FAILED:
             _LOG.exception("the job failed")
         return state, message, ""

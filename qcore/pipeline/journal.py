@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from qcore.event import Emit, Event
-from qcore.report import StageReport
+from qcore.progress import Emit, Event
+from qcore.report.report import StageReport
 
 
 @dataclass(slots=True)

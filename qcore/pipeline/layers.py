@@ -19,10 +19,10 @@ from qcore.formats.coding import dequantize
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
 from qcore.models.families import Linear
-from qcore.pipeline.solve import Moments, find_scales_of, round_weight
-from qcore.plain import from_plain, parse_json, to_plain
+from qcore.pipeline.methods import Moments, find_scales_of, round_weight
 from qcore.recipe import Recipe
-from qcore.report import LayerReport
+from qcore.report.report import LayerReport
+from qcore.serialization import from_plain, parse_json, to_plain
 
 Layer = tuple[Quantized, LayerReport]
 

@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING
 
 from cache.store import Cache
 from qcore.errors import OutOfMemory
-from qcore.event import Emit, Event
-from qcore.home import home
-from qcore.library import Library
-from qcore.pipeline.fitting import require_fits
+from qcore.machine.home import home
 from qcore.pipeline.journal import Journal
 from qcore.pipeline.keys import Keys, resolve_inputs
-from qcore.pipeline.preview import stages_of
+from qcore.pipeline.planning.fitting import require_fits
+from qcore.pipeline.planning.preview import stages_of
+from qcore.pipeline.session import Workbench
 from qcore.pipeline.summary import damping_notes, volume
-from qcore.pipeline.workbench import Workbench
+from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
-from qcore.report import Environment, KernelReport, PrecisionReport, Report
+from qcore.report.library import Library
+from qcore.report.report import Environment, KernelReport, PrecisionReport, Report
 
 if TYPE_CHECKING:
-    from qcore.pipeline.assigning import Assigner
-    from qcore.pipeline.quantize import Quantizer
+    from qcore.pipeline.stages.assign import Assigner
+    from qcore.pipeline.stages.quantize import Quantizer
 
 PACKAGES = ("torch", "transformers", "tokenizers", "lm-eval", "numpy", "numba")
 """Their versions stand in every Report."""
@@ -68,7 +68,7 @@ def run(
         emit(Event("job", 1, 1, "this exact run was finished before"))
         return library.get(keys.report)
     bench = bench or Workbench(root, device)
-    from kernels.paths import served  # waits for torch
+    from kernels.dispatch import served  # waits for torch
 
     with memory_errors(bench.device), served() as record:
         report = _tell(keys, cache, Journal(emit), bench)
@@ -78,11 +78,11 @@ def run(
 
 def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Report:
     """Every stage in order, then the Report."""
-    from qcore.pipeline.assigning import Assigner
-    from qcore.pipeline.calibrate import Calibrator
-    from qcore.pipeline.measure import Meter, metrics
-    from qcore.pipeline.quantize import Quantizer
-    from qcore.pipeline.transforming import Outcome, Transformer
+    from qcore.pipeline.stages.assign import Assigner
+    from qcore.pipeline.stages.capture import Calibrator
+    from qcore.pipeline.stages.evaluate import Meter, metrics
+    from qcore.pipeline.stages.quantize import Quantizer
+    from qcore.pipeline.stages.transform import Outcome, Transformer
 
     recipe = keys.recipe
     for note in keys.inputs.notes(recipe):

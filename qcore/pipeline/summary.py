@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from qcore.pipeline.facts import Facts
+from qcore.pipeline.planning.sizes import Facts
 from qcore.recipe import DAMPING, Recipe
-from qcore.report import LayerReport, Volume
+from qcore.report.report import LayerReport, Volume
 
 FLOAT_BITS = 16
 """What is not quantized is counted as it is published: in 16-bit float."""

@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.continuous import MAX_EXPONENT
+from kernels.continuous.values import MAX_EXPONENT
 from qcore.errors import InvalidRecipe
 from qcore.formats.format import FORMATS, Format, named
 

@@ -30,16 +30,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kernels.microscaling import ScaleRule
+from kernels.microscaling.values import ScaleRule
 from qcore.errors import InvalidRecipe, NumericalError
-from qcore.event import Progress, silent
 from qcore.formats.format import Format, named
 from qcore.precision.continuous import WIDEST, FormatPath, format_path, temperature
 from qcore.precision.fractional import LearnedWidths, rounding
 from qcore.precision.layers import LayerSize
 from qcore.precision.problem import Problem, problem_of
+from qcore.progress import Progress, silent
 from qcore.recipe.precision import Precision
-from qcore.report import Trajectory
+from qcore.report.report import Trajectory
 
 CHUNK_LOGITS = 1 << 23
 """Logits made at a time: 32 MB in float32, and as much again for their gradient."""

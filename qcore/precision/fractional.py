@@ -20,8 +20,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from kernels.continuous import Widths, quantize_continuous, straight_through
-from kernels.microscaling import ScaleRule
+from kernels.continuous.operation import quantize_continuous, straight_through
+from kernels.continuous.values import Widths
+from kernels.microscaling.values import ScaleRule
 from qcore.formats.coding import fake_quantize
 from qcore.formats.format import Format
 from qcore.models.families import blocks, linear_module, linears

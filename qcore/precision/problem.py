@@ -201,3 +201,11 @@ def _precision(pin: Pin, layer: LayerSize) -> int | None:
     """How a pin means a layer: 0 by its name, 1 by projection, 2 by block; None not at all."""
     names = (layer.name, layer.projection, str(layer.block))
     return names.index(pin.layer) if pin.layer in names else None
+
+
+def pinned(layers: Sequence[LayerSize], part: Precision) -> set[str]:
+    """The layers that a pin fixes, those that are fused with a pinned one included."""
+    named = {pin.layer for pin in part.pins}
+    direct = [x for x in layers if {x.name, x.projection, str(x.block)} & named]
+    sites = {layer.site for layer in direct} if part.fused else set()
+    return {layer.name for layer in [*direct, *(x for x in layers if x.site in sites)]}

@@ -21,9 +21,9 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
-from qcore.distributions import log_probabilities, row_chunks, token_divergence
-from qcore.models.doors import at_the_door
+from qcore.models.block_inputs import at_the_door
 from qcore.models.families import SITES, Linear, block_sites, blocks, family_of, linear_module
+from qcore.numerics.distributions import log_probabilities, row_chunks, token_divergence
 
 TOKENS_AT_ONCE = 2048
 """Tokens that go through a block together, rounded to whole windows."""

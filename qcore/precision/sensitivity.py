@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qcore.errors import DataError, NumericalError
-from qcore.event import Progress, silent
 from qcore.models.families import Linear, blocks, linear_module
 from qcore.models.surgery import InputMap
 from qcore.precision.layers import layer_sizes
 from qcore.precision.replay import Captured, Replay
 from qcore.precision.table import BlockSensitivity, Rows
+from qcore.progress import Progress, silent
 
 WeightIn = Callable[[Linear, str], Tensor]
 """A layer's weight [out, in], quantized to a format and back."""

@@ -7,14 +7,14 @@ sample, and a rounding error may happen to help on it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from cache.digest import canonical_json
 from qcore.errors import InvalidRecipe
-from qcore.plain import from_plain, parse_json, require, to_plain
 from qcore.precision.layers import LayerSize
+from qcore.serialization import from_plain, parse_json, require, to_plain
 
 Measure = Literal["kl", "loss", "proxy"]
 Rows = tuple[tuple[float, ...], ...]
@@ -139,3 +139,12 @@ class SensitivityTable:
     def from_json(cls, text: str) -> SensitivityTable:
         """The table of that text. Raises InvalidRecipe when it holds none."""
         return from_plain(cls, parse_json(text), "sensitivities")
+
+
+Costs = Mapping[str, Mapping[str, float]]
+"""What each layer costs in each format: by layer name, then by format name."""
+
+
+def cost_of(formats: Mapping[str, str], costs: Costs) -> float:
+    """Sum of an assignment's sensitivities; NaN where one is not known."""
+    return math.fsum(costs.get(layer, {}).get(name, math.nan) for layer, name in formats.items())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qcore.formats.format import Format, ScaleRounding, ScaleType, named
-from qcore.plain import require
+from qcore.serialization import require
 
 TASKS = ("arc_easy", "arc_challenge", "piqa", "hellaswag", "winogrande")
 """Zero-shot tasks, by their names in lm-eval."""

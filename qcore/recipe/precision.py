@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from qcore.formats.format import FORMATS, named
-from qcore.plain import require
+from qcore.serialization import require
 
 Method = Literal["uniform", "random", "kl", "knapsack", "dmx", "manual"]
 

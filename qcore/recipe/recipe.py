@@ -4,7 +4,7 @@ It is frozen, it is validated when it is made, it has one canonical JSON text, a
 that text is its name: equal recipes have equal digests on every machine. A part that is absent
 (`None`) is left out of the text, so a recipe written before a part existed keeps its digest.
 
-A *sweep* is the same JSON with a list where a recipe has a value (`qcore.sweep`).
+A *sweep* is the same JSON with a list where a recipe has a value (`qcore.recipe.sweep`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from typing import Any
 
 from cache.digest import canonical_json, digest
 from qcore.formats.format import FORMATS
-from qcore.plain import from_plain, parse_json, to_plain
-from qcore.recipe.checks import check
 from qcore.recipe.parts import (
     Activations,
     Calibration,
@@ -29,7 +27,7 @@ from qcore.recipe.parts import (
     Weights,
 )
 from qcore.recipe.precision import Precision
-from qcore.titles import title_of
+from qcore.serialization import from_plain, parse_json, require, to_plain
 
 SCHEMA = 1
 """Raised when the meaning of a recipe's JSON changes; it is part of every digest."""
@@ -57,17 +55,12 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        check(self)
+        _check(self)
 
     @property
     def digest(self) -> str:
         """SHA-256 of the schema and the canonical JSON: the recipe's name."""
         return digest({"schema": SCHEMA, "recipe": self.to_dict()})
-
-    @property
-    def title(self) -> str:
-        """A short line for people: `INT4 g64 · A8 asym · GPTQ · MSE`."""
-        return title_of(self)
 
     @property
     def has_float_scales(self) -> bool:
@@ -99,3 +92,138 @@ class Recipe:
     def from_json(cls, text: str) -> Recipe:
         """A recipe from JSON text. Raises InvalidRecipe as `from_dict`, and for broken JSON."""
         return cls.from_dict(parse_json(text))
+
+
+def _check(recipe: Recipe) -> None:
+    """Refuse parts that do not go together.
+
+    Raises:
+        InvalidRecipe: says which, and what to change.
+    """
+    require(0 <= recipe.seed < 2**32, f"seed {recipe.seed} is out of range", "choose 0 to 2³²−1")
+    _check_transforms(recipe)
+    _check_rounding(recipe)
+    _check_scales(recipe)
+    if recipe.precision is not None:
+        _check_precision(recipe)
+
+
+def _check_transforms(recipe: Recipe) -> None:
+    online = recipe.rotation is not None and recipe.rotation.online
+    require(
+        recipe.expansion is None or online,
+        "expansion widens the input of an online rotation, and there is none",
+        "set the rotation's r4 or o_proj, or leave the expansion out",
+    )
+    require(
+        recipe.permutation is None or online,
+        "a permutation shares channels over the blocks of an online rotation: there is none",
+        "set the rotation's r4 or o_proj, or leave the permutation out",
+    )
+    require(
+        recipe.permutation is None
+        or recipe.permutation.method == "identity"
+        or recipe.calibration is not None,
+        f"permutation {recipe.permutation.method if recipe.permutation else ''} needs E|x| from "
+        "calibration text",
+        "name a calibration text, or leave the permutation out",
+    )
+    blocks = recipe.rotation if recipe.permutation and recipe.permutation.values else None
+    require(
+        blocks is None or (blocks.o_proj and blocks.block is not None and not blocks.r2),
+        "permuting values matters for blocks at o_proj's input that no R2 has mixed before",
+        "set o_proj and a block, and r2 to false; or leave values out",
+    )
+
+
+def _check_rounding(recipe: Recipe) -> None:
+    rounding, scales = recipe.rounding, recipe.scales
+    corrects = rounding.method != "rtn"
+    looks = corrects or (scales.method == "piso" and scales.objective != "identity")
+    what = rounding.method if corrects else "PiSO"
+    require(
+        recipe.weights is not None or not corrects,
+        f"{rounding.method} has no weights to round: the weight format is none",
+        "choose a weight format, or rounding rtn",
+    )
+    require(
+        recipe.weights is None or recipe.calibration is not None or not looks,
+        f"{what} needs calibration text",
+        "name a calibration text, or choose rounding rtn and scales absmax or mse",
+    )
+    require(
+        looks or rounding.inputs == "float",
+        "round-to-nearest with data-free scales looks at no inputs, so they cannot be "
+        "quantized ones",
+        'set inputs to "float", the scales to "piso", or another rounding method',
+    )
+
+
+def _check_scales(recipe: Recipe) -> None:
+    rounding, scales = recipe.rounding, recipe.scales
+    require(
+        scales.objective != "cross" or rounding.inputs != "float",
+        "the cross objective compares float with quantized inputs, and inputs are float",
+        'set the rounding\'s inputs to "quantized", or the objective to "self"',
+    )
+    compares = rounding.method in ("gpfq", "qronos") or scales.objective == "cross"
+    require(
+        rounding.inputs != "block" or compares,
+        f"{rounding.method} compares with no float inputs, so they cannot start at each block",
+        'set inputs to "quantized", or choose Qronos, GPFQ or the objective "cross"',
+    )
+    require(
+        rounding.interleaving != "group" or scales.objective != "cross",
+        "a group's scale is found on moved weights, where PiSO's objective is self",
+        'set the objective to "self", or interleaving to "layer"',
+    )
+    require(
+        scales.objective != "cross" or rounding.interleaving != "decoupled",
+        "decoupled scales see the float network alone, and the objective is cross",
+        'set the objective to "self", or interleaving to "layer"',
+    )
+    counted = recipe.precision is not None and recipe.precision.objective == "bytes"
+    require(
+        not counted or scales.storage != "float32",
+        "a budget of bytes counts a scale as 16 bits, and scales are stored as float32",
+        'store scales as float16 or bfloat16, or let the budget count "weights"',
+    )
+
+
+def _check_precision(recipe: Recipe) -> None:
+    part, weights, activations = recipe.precision, recipe.weights, recipe.activations
+    assert part is not None
+    require(
+        weights is not None,
+        "a bit budget is spent on weights, and the weight format is none",
+        f"set the weights' format to {part.narrow_to_wide[0]}",
+    )
+    assert weights is not None
+    require(
+        weights.format == part.narrow_to_wide[0],
+        f"the weights are {weights.format}, and the narrowest format allowed is "
+        f"{part.narrow_to_wide[0]}",
+        f"set the weights' format to {part.narrow_to_wide[0]}, which the budget then widens",
+    )
+    kind = FORMATS[weights.format].kind
+    require(
+        activations is None or not part.shared or FORMATS[activations.format].kind == kind,
+        f"activations in {activations.format if activations else ''} cannot share the width of "
+        f"{weights.format}",
+        "choose activations of the same kind, or set shared to false",
+    )
+    require(
+        part.objective != "both" or (activations is not None and part.shared),
+        "the budget counts activations, and they do not share the layers' widths",
+        'name an activation format and set shared to true, or set the objective to "weights"',
+    )
+    require(
+        part.method not in ("kl", "knapsack", "dmx") or recipe.calibration is not None,
+        f"{part.method} needs calibration text",
+        'name a calibration text, or choose "uniform", "random" or "manual"',
+    )
+    require(
+        part.method != "dmx" or kind == "mx",
+        f"dMX learns the widths of MX elements, and the formats are {', '.join(part.formats)}",
+        'choose MX formats, or the method "knapsack" or "kl"',
+    )

@@ -19,7 +19,7 @@ Where the layer's inputs have moved (X̃ ≠ X), GPFQ and Qronos add a *shift* y
 rest stays as it is.
 
 Columns are handled in visiting order and transposed, `[in, out]`. Blocks of `BLOCK` columns take
-what they heard from earlier blocks by one matrix product; `kernels.gptq` does the rest.
+what they heard from earlier blocks by one matrix product; `kernels.gptq.operation` does the rest.
 
 The public order of use: `column_order` → `feedback_factor` → `round_with_feedback`. Callers that
 learn scales on the way (group-interleaving) drive `round_columns` a block at a time, with
@@ -34,9 +34,9 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from kernels.elements import code_dtype, encode
-from kernels.gptq import round_block
-from kernels.paths import Path
+from kernels.dispatch import Path
+from kernels.elements.values import code_dtype, encode
+from kernels.gptq.operation import round_block
 from qcore.errors import NotPositiveDefinite
 from qcore.formats.coding import element_of, require_finite
 from qcore.formats.format import Format
@@ -129,7 +129,7 @@ def round_with_feedback(
         fmt: what the codes mean.
         order: the visiting order that `upper` was made with; None is as the columns lie.
         shift: y, in visiting order and transposed; None is zero.
-        path: see `kernels.gptq.round_block`.
+        path: see `kernels.gptq.operation.round_block`.
     """
     width = weight.shape[1]
     order = torch.arange(width, device=weight.device) if order is None else order
@@ -158,7 +158,7 @@ def round_columns(
         fmt: what the codes mean.
         group_of: the group of each visited column.
         shift: y, None is zero.
-        path: see `kernels.gptq.round_block`.
+        path: see `kernels.gptq.operation.round_block`.
     """
     element = element_of(fmt)
     scale = scales.scale.T.contiguous()

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
-from qcore.moments import require_moments
+from qcore.numerics.moments import require_moments
 from qcore.rounding.feedback import BLOCK, column_order, round_with_feedback
 
 
@@ -52,7 +52,7 @@ def gpfq(
     Args:
         weight: any float type.
         hessian: X̃ᵀX̃, on any positive scale.
-        cross: G = X̃ᵀX on the same scale (`qcore.moments`); None where inputs are the float ones.
+        cross: G = X̃ᵀX on the same scale (`numerics.moments`); None where inputs are the float ones.
         scales: for every group; they do not change.
         fmt: what the codes mean.
         act_order: visit columns by falling diagonal of H.

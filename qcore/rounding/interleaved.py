@@ -24,12 +24,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from kernels.elements import encode
-from kernels.gptq import round_block
+from kernels.elements.values import encode
+from kernels.gptq.operation import round_block
 from qcore.formats.coding import element_of
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
-from qcore.moments import require_moments
+from qcore.numerics.moments import require_moments
 from qcore.rounding.feedback import (
     BLOCK,
     column_order,
@@ -67,7 +67,7 @@ def layer_interleaved(
     Args:
         weight: any float type.
         hessian: X̃ᵀX̃.
-        cross: X̃ᵀX (`qcore.moments`); GPTQ itself makes no use of it, the rule may.
+        cross: X̃ᵀX (`qcore.numerics.moments`); GPTQ itself makes no use of it, the rule may.
         fmt: any Format.
         rule: finds the scales.
         method: what corrects errors.

@@ -36,7 +36,7 @@ from torch import Tensor
 from qcore.errors import NotPositiveDefinite
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
-from qcore.moments import INDEFINITE, require_moments, require_semidefinite
+from qcore.numerics.moments import INDEFINITE, require_moments, require_semidefinite
 from qcore.rounding.feedback import Factor, column_order, feedback_factor, round_with_feedback
 
 POWER_STEPS = 30
@@ -59,7 +59,7 @@ def qronos(
     Args:
         weight: any float type.
         hessian: X̃ᵀX̃, on any positive scale.
-        cross: G = X̃ᵀX on the same scale (`qcore.moments`); None where inputs are the float ones.
+        cross: G = X̃ᵀX on the same scale (`numerics.moments`); None where inputs are the float ones.
         scales: for every group; they do not change.
         fmt: what the codes mean.
         act_order: visit columns by falling diagonal of H.

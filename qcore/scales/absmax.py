@@ -17,8 +17,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.integer import asymmetric_scale
-from kernels.microscaling import scales_of, shared_exponents
+from kernels.integer.operation import asymmetric_scale
+from kernels.microscaling.operation import scales_of, shared_exponents
 from qcore.formats.coding import element_of, require_finite
 from qcore.formats.format import Format
 from qcore.formats.quantized import Scales

@@ -4,7 +4,7 @@ All minimise e = s²·qᵀHq − 2s·qᵀt over the group's scale, where q are t
 at that scale, H is the group's own block of the Hessian and t what the group should correlate with
 (Gw of the group, less what other groups already contribute). Three cases:
 
-- symmetric integers: PiSO on the integer grid (`kernels.piso`);
+- symmetric integers: PiSO on the integer grid (`kernels.piso.operation`);
 - integers with a zero point z: for a given z the grid is [−z, 2^b − 1 − z], which contains 0, so
   PiSO is exact in s. Over z either the given one (`fixed`), all 2^b of them (`all`: the exact
   joint optimum, and the sign of s is covered, since −s with z is s with 2^b − 1 − z), or a descent
@@ -25,9 +25,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.elements import nearest
-from kernels.paths import choose
-from kernels.piso import search
+from kernels.dispatch import choose
+from kernels.elements.values import nearest
+from kernels.piso.operation import search
 from qcore.formats.coding import element_of, grid
 from qcore.formats.format import Format, ScaleType
 from qcore.formats.quantized import SCALE_TYPES

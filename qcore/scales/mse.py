@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.elements import Element
-from kernels.integer import integer_element
-from kernels.paths import choose
-from kernels.shrink import CHUNK, best_shrink, gain
+from kernels.dispatch import choose
+from kernels.elements.values import Element
+from kernels.integer.operation import integer_element
+from kernels.mse_scale.operation import CHUNK, best_shrink, gain
 from qcore.formats.coding import element_of
 from qcore.formats.format import Format
 from qcore.formats.quantized import Scales

@@ -11,7 +11,7 @@ piece. Which moments stand for H and G is the objective:
     identity     H = G = I           no data: least weight error
 
 `self` and `unquantized` are one computation on different captures. G's orientation:
-`qcore.moments`.
+`qcore.numerics.moments`.
 
 **Groups.** *independent*: each group sees only its own blocks of H and G. *sequential*: groups in
 falling Σ diag H; each one is fitted to what is left of the target when the groups done before it
@@ -40,7 +40,7 @@ from qcore.errors import InvalidRecipe
 from qcore.formats.coding import require_finite
 from qcore.formats.format import Format, ScaleType
 from qcore.formats.quantized import Scales
-from qcore.moments import correlation, require_moments
+from qcore.numerics.moments import correlation, require_moments
 from qcore.scales.absmax import absmax
 from qcore.scales.groupfit import (
     GroupFit,

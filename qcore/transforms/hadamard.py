@@ -25,14 +25,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kernels.hadamard import (
-    block_fill,
-    block_hadamard_transform,
-    hadamard_transform,
-    sylvester,
-)
-from kernels.rotate_quantize import Quantizer
-from kernels.rotate_quantize import rotate_and_quantize as rotate_blocks_and_quantize
+from kernels.hadamard.operation import block_hadamard_transform, hadamard_transform
+from kernels.hadamard.sylvester import block_fill, sylvester
+from kernels.rotate_quantize.operation import rotate_and_quantize as rotate_blocks_and_quantize
+from kernels.rotate_quantize.values import Quantizer
 from qcore.errors import InvalidRecipe
 from qcore.transforms.cores import MAX_CORE, core, has_core
 
@@ -167,7 +163,7 @@ def rotate(x: Float[Tensor, "... n"], rotation: Rotation) -> Float[Tensor, "... 
 
     Args:
         x: n features, n ≤ `rotation.order`; missing ones are zeros, placed as
-            `kernels.hadamard` says: behind x, or shared out over the blocks.
+            `kernels.hadamard.operation` says: behind x, or shared out over the blocks.
         rotation: R.
 
     Returns:

@@ -31,7 +31,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kernels.hadamard import block_fill
+from kernels.hadamard.sylvester import block_fill
 from qcore.errors import InvalidRecipe, NumericalError
 
 Method = Literal["identity", "massdiff", "zigzag", "absmax", "random"]

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.hadamard import block_hadamard_transform, sylvester
+from kernels.hadamard.operation import block_hadamard_transform
+from kernels.hadamard.sylvester import sylvester
 from qcore.analysis.outliers import (
     block_l1,
     block_peak,

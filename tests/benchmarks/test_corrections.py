@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.corrections import against_float, fit, measure, recipe_of, summary
 from benchmarks.layer_errors import float_moments
-from tests.models.tiny_models import tiny_model, tiny_windows
+from tests.models.factories import tiny_model, tiny_windows
 
 
 def test_error_against_float_outputs_is_that_of_the_outputs_themselves():

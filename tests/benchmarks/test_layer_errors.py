@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.layer_errors import compare_methods, float_moments
-from tests.models.tiny_models import tiny_model, tiny_windows
+from tests.models.factories import tiny_model, tiny_windows
 
 
 def test_no_layer_rounded_to_nearest_is_worse_with_piso():

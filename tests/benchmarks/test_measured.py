@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.measured import BASELINES, RECIPES, name_of, over_seeds, rows_of
 from qcore.recipe import Evaluation, Recipe, Rotation, Scales, Weights
-from qcore.sweep import expand
-from tests.made_reports import report_of
+from qcore.recipe.sweep import expand
+from tests.report.factories import report_of
 
 SWEEPS = sorted(RECIPES.glob("*.json"))
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from qcore.chromium import find_chromium
-from qcore.library import Library
+from qcore.machine.chromium import find_chromium
 from qcore.recipe import Recipe
-from tests.made_reports import report_of
+from qcore.report.library import Library
+from tests.report.factories import report_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

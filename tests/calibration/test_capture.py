@@ -5,8 +5,8 @@ from qcore.calibration.capture import capture
 from qcore.calibration.statistics import BlockStatistics
 from qcore.errors import NumericalError
 from qcore.models.families import SITES
-from tests.calibration.plain import inputs_of, relative
-from tests.models.tiny_models import VARIANTS, tiny_model, tiny_windows
+from tests.calibration.helpers_definitions import inputs_of, relative
+from tests.models.factories import VARIANTS, tiny_model, tiny_windows
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

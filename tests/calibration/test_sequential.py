@@ -8,8 +8,8 @@ from qcore.calibration.capture import capture
 from qcore.calibration.sequential import capture_sequential
 from qcore.models.families import linear_module, sites
 from qcore.models.surgery import Surgery, changed
-from tests.calibration.plain import inputs_of, relative
-from tests.models.tiny_models import MAKERS, tiny_model, tiny_windows
+from tests.calibration.helpers_definitions import inputs_of, relative
+from tests.models.factories import MAKERS, tiny_model, tiny_windows
 
 
 @pytest.fixture(params=["one pass", "again for every site"], autouse=True)

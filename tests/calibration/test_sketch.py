@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.paths import served
+from kernels.dispatch import served
 from qcore.calibration.sketch import (
     BINS,
     Moments,

@@ -11,7 +11,7 @@ from cache.digest import digest_bytes
 from qcore.calibration import text
 from qcore.calibration.text import read_text, text_digest, windows
 from qcore.errors import DataError
-from tests.models.tiny_models import PROSE, tiny_tokenizer
+from tests.models.factories import PROSE, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.pipeline.workshop import Workshop, write_checkpoint, write_text
+from tests.pipeline.factories import Workshop, write_checkpoint, write_text
 
 
 @pytest.fixture(scope="session")

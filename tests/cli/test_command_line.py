@@ -11,9 +11,10 @@ import pytest
 
 from qcore import cli, pipeline
 from qcore.errors import DiskFull
-from qcore.library import Library
-from qcore.report import Report
-from tests.pipeline.workshop import Workshop
+from qcore.recipe.titles import title_of
+from qcore.report.library import Library
+from qcore.report.report import Report
+from tests.pipeline.factories import Workshop
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,7 +68,7 @@ def test_sweep_prints_all_reports_in_order(
     file = written(tmp_path / "sweep.json", shop.data(weights={"format": ["int8", "int4"]}))
     assert cli.main(["sweep", file, "--json"]) == 0
     reports = [Report.from_json(json.dumps(item)) for item in json.loads(capsys.readouterr().out)]
-    assert [report.recipe.title for report in reports] == [
+    assert [title_of(report.recipe) for report in reports] == [
         "W INT8 · RTN · MSE",
         "W INT4 · RTN · MSE",
     ]
@@ -114,7 +115,7 @@ def test_report_refuses_an_unknown_id(
 def test_doctor_prints_findings_alone_and_its_status_says_whether_all_is_well(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from qcore import doctor
+    from qcore.machine import doctor
 
     status = cli.main(["doctor", "--json"])
     assert json.loads(capsys.readouterr().out)

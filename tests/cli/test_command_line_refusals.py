@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from qcore import cli
-from tests.pipeline.workshop import Workshop
+from tests.pipeline.factories import Workshop
 
 Data = dict[str, Any]
 

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from qcore import memory
+from qcore.machine import allocator
 
 PROBE = """
 import resource, torch
-from qcore.memory import keep_freed_memory
+from qcore.machine.allocator import keep_freed_memory
 kept = keep_freed_memory()
 for _ in range(40):  # aligned blocks need a little more than a freed one of their size leaves
     torch.ones(1 << 22)
@@ -32,10 +32,10 @@ def test_a_freed_tensors_pages_serve_the_next_one():
 
 def test_another_system_is_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert memory.keep_freed_memory() is False
+    assert allocator.keep_freed_memory() is False
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
-    assert memory.keep_freed_memory() is False
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
+    assert allocator.keep_freed_memory() is False

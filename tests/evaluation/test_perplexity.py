@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from qcore import distributions
 from qcore.errors import DataError, NumericalError, QuantscopeError
 from qcore.evaluation.divergence import Head, Reference
 from qcore.evaluation.perplexity import (
@@ -17,7 +16,8 @@ from qcore.evaluation.perplexity import (
     score_window,
     take_reference,
 )
-from tests.evaluation.tiny import WORDS, tiny_llama
+from qcore.numerics import distributions
+from tests.evaluation.factories import WORDS, tiny_llama
 
 
 def direct_loss(model, window):

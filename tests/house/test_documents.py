@@ -65,8 +65,8 @@ def test_command_line_examples_name_commands_that_exist():
 
 
 def test_the_readmes_sweep_has_as_many_runs_as_it_says():
-    from qcore.plain import parse_json
-    from qcore.sweep import expand
+    from qcore.recipe.sweep import expand
+    from qcore.serialization import parse_json
 
     example = re.findall(r"```json\n(.*?)```", README, re.DOTALL)[0]
     assert "This sweep is twelve runs" in README
@@ -75,13 +75,12 @@ def test_the_readmes_sweep_has_as_many_runs_as_it_says():
 
 def test_the_readmes_tree_names_only_what_exists():
     tree = next(block for block in FENCE.findall(README) if "app.py" in block)
-    folder = ROOT
+    above = [ROOT]
     for line in tree.splitlines()[1:-1]:
-        name = line.split()[0]
-        inside = line.startswith("  ")
-        path = (folder if inside else ROOT) / name
-        assert path.exists(), name
-        folder = folder if inside else path
+        depth = (len(line) - len(line.lstrip())) // 2
+        path = above[depth] / line.split()[0]
+        assert path.exists(), path
+        above[depth + 1 :] = [path]
 
 
 def test_the_documentation_index_lists_every_page():

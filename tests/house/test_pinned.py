@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from qcore.recipe import Recipe
-from qcore.report import Report
+from qcore.report.report import Report
 from tests.house.recipes_pinned import RECIPES, keys_of
-from tests.pipeline.workshop import Workshop, write_checkpoint, write_text
+from tests.pipeline.factories import Workshop, write_checkpoint, write_text
 
 PINS = Path(__file__).with_name("pinned.json")
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from cache.store import Cache
-from qcore.event import Event
-from qcore.jobs.local import LocalBackend
+from qcore.jobs.local.backend import LocalBackend
 from qcore.jobs.protocol import JobState
-from qcore.library import Library
 from qcore.models import demo
 from qcore.pipeline import run
+from qcore.progress import Event
+from qcore.recipe.titles import title_of
+from qcore.report.library import Library
 
 YESTERDAY = Path(__file__).with_name("yesterday")
 INT8, FLOAT = "ca2f6ff30204d9b8", "d669b3b3773ca6b0"
@@ -39,7 +40,7 @@ def test_yesterdays_reports_are_listed_and_say_what_they_said(home: Path) -> Non
     library = Library(home)
     assert set(library.ids()) == {INT8, FLOAT}
     report = library.get(INT8)
-    assert report.recipe.title == "W INT8 · RTN · absmax"
+    assert title_of(report.recipe) == "W INT8 · RTN · absmax"
     perplexity = report.metric("perplexity")
     assert perplexity is not None
     assert perplexity.value == pytest.approx(34.3487, abs=1e-4)

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from qcore.jobs import process
-from qcore.jobs.local import LocalBackend
+from qcore.jobs.local import process
+from qcore.jobs.local.backend import LocalBackend
 from qcore.jobs.protocol import Job
 
-SCRIPT = Path(__file__).with_name("scripted_worker.py")
+SCRIPT = Path(__file__).with_name("helpers_worker.py")
 COMMAND = (sys.executable, str(SCRIPT))
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from qcore.event import Event
 from qcore.jobs import events, recorder
+from qcore.jobs.local.table import Table
 from qcore.jobs.recorder import Recorder
-from qcore.jobs.table import Table
+from qcore.progress import Event
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from kernels.hadamard_plan import SHARED_BYTES
+from kernels.hadamard.plan import SHARED_BYTES
 from tests.house.tree import ROOT
 
 ROUNDING = {"_fake_quantize", "_quantize", "_rows", "_chunks", "_rotate_and_quantize"}
@@ -21,7 +21,7 @@ def compiled():
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("TRITON_INTERPRET", None)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.kernels.ahead_of_time", "90"],
+        [sys.executable, "-W", "error", "-m", "tests.kernels.helpers_ahead_of_time", "90"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -8,7 +8,7 @@ import torch
 from benchmarks import gpu_activations, gpu_weights
 from benchmarks._device import NO_GPU
 from benchmarks._measure import table
-from tests.kernels.twins import DEVICE
+from tests.kernels.helpers_twins import DEVICE
 
 
 def test_the_activation_benchmarks_run_on_a_toy():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels.elements import E2M1, E2M3, E3M2, E4M3, E5M2, MXINT8
-from kernels.integer import fake_quantize_integer
-from kernels.microscaling import fake_quantize_microscaling, quantize_microscaling
-from tests.kernels.twins import DEVICE, DTYPES, awkward, same_bits, same_values
+from kernels.elements.values import E2M1, E2M3, E3M2, E4M3, E5M2, MXINT8
+from kernels.integer.operation import fake_quantize_integer
+from kernels.microscaling.operation import fake_quantize_microscaling, quantize_microscaling
+from tests.kernels.helpers_twins import DEVICE, DTYPES, awkward, same_bits, same_values
 
 ELEMENTS = [E2M1, E2M3, E3M2, E4M3, E5M2, MXINT8]
 LARGE = [(257, 14336)] if DEVICE.type == "cuda" else []
@@ -82,7 +82,7 @@ def test_asymmetric_integers_are_the_references(dtype, bits):
 
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_a_row_too_wide_for_registers_is_read_twice(symmetric):
-    from kernels.integer_triton import WIDEST
+    from kernels.integer.triton import WIDEST
 
     x = awkward(4, WIDEST + 24, torch.bfloat16)
     x[0, -1] = -3.0  # the extreme lies in the last chunk

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels.elements import E2M1, MXINT8
-from kernels.integer import fake_quantize_integer
-from kernels.microscaling import fake_quantize_microscaling
-from tests.kernels.twins import DEVICE
+from kernels.elements.values import E2M1, MXINT8
+from kernels.integer.operation import fake_quantize_integer
+from kernels.microscaling.operation import fake_quantize_microscaling
+from tests.kernels.helpers_twins import DEVICE
 
 
 def gradient(x, quantize):

@@ -10,7 +10,7 @@ from qcore.calibration.capture import capture
 from qcore.calibration.text import read_text, windows
 from qcore.errors import DiskFull, ModelError
 from qcore.formats.format import named
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models import demo
 from qcore.models.demo import artefact_of, demo_source, ensure_dequantized
 from qcore.models.loading import load, resolve

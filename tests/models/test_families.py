@@ -14,7 +14,7 @@ from qcore.models.families import (
     linears,
     sites,
 )
-from tests.models.tiny_models import MAKERS, tiny_model, tiny_windows
+from tests.models.factories import MAKERS, tiny_model, tiny_windows
 
 
 @pytest.mark.parametrize("name", MAKERS)

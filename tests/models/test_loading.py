@@ -13,7 +13,7 @@ from qcore.models import source as source_module
 from qcore.models.folder import check_safetensors
 from qcore.models.loading import load, resolve
 from qcore.recipe import ModelRef
-from tests.models.tiny_models import MAKERS, tiny_model, tiny_tokenizer, tiny_windows
+from tests.models.factories import MAKERS, tiny_model, tiny_tokenizer, tiny_windows
 
 
 @pytest.fixture(scope="module")

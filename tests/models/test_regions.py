@@ -5,7 +5,7 @@ import pytest
 from qcore.models.families import linears
 from qcore.models.folding import norms
 from qcore.models.regions import dimensions, regions
-from tests.models.tiny_models import MAKERS, tiny_model
+from tests.models.factories import MAKERS, tiny_model
 
 
 @pytest.mark.parametrize("family", MAKERS)

@@ -3,7 +3,7 @@ import torch
 
 from qcore.models.families import linear_module, linears, sites
 from qcore.models.surgery import Surgery, changed
-from tests.models.tiny_models import MAKERS, tiny_model, tiny_windows
+from tests.models.factories import MAKERS, tiny_model, tiny_windows
 
 
 def logits(model):

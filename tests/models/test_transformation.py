@@ -10,7 +10,7 @@ import torch
 from qcore.calibration.capture import capture
 from qcore.calibration.sequential import capture_sequential
 from qcore.errors import BrokenCheckpoint, InvalidRecipe, UnsupportedModel
-from qcore.home import home
+from qcore.machine.home import home
 from qcore.models.families import linear_module, linears, sites
 from qcore.models.loading import load, resolve
 from qcore.models.plan import BlockPlan, Plan
@@ -20,7 +20,8 @@ from qcore.models.transformation import transform
 from qcore.recipe import ModelRef
 from qcore.transforms.algebra import Transform, head_transforms
 from qcore.transforms.hadamard import block_rotation, full_rotation
-from tests.models.plans import (
+from tests.models.factories import MAKERS, tiny_model, tiny_windows
+from tests.models.helpers_plans import (
     ATTENTION_OUTPUT,
     MLP_HIDDEN,
     RESIDUAL,
@@ -30,7 +31,6 @@ from tests.models.plans import (
     plan_for,
 )
 from tests.models.test_demo import needs_assets
-from tests.models.tiny_models import MAKERS, tiny_model, tiny_windows
 
 VARIANTS = {
     f"{family}, {'tied' if tied else 'untied'}": (family, {"tie_word_embeddings": tied})

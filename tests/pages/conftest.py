@@ -11,11 +11,11 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-from pages._ui import services
-from qcore.event import Event
+from pages._ui import engine
 from qcore.jobs.protocol import Job, JobState
-from qcore.library import Library
+from qcore.progress import Event
 from qcore.recipe import Recipe
+from qcore.report.library import Library
 
 _APP = Path(__file__).resolve().parents[2] / "app.py"
 
@@ -98,10 +98,10 @@ def bench(tmp_path, monkeypatch) -> Bench:
     monkeypatch.setenv("QUANTSCOPE_HOME", str(tmp_path))
     monkeypatch.setattr(PagesManager, "__init__", _as_after_the_first_visit)
     queue = Queue()
-    monkeypatch.setattr(services, "backend", lambda: queue)
-    monkeypatch.setattr(services, "cache", lambda: SimpleNamespace(size=lambda: 12_300_000))
+    monkeypatch.setattr(engine, "backend", lambda: queue)
+    monkeypatch.setattr(engine, "cache", lambda: SimpleNamespace(size=lambda: 12_300_000))
     monkeypatch.setattr(
-        services,
+        engine,
         "preview",
         lambda recipes: SimpleNamespace(
             runs=len(recipes),

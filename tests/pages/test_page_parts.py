@@ -8,17 +8,22 @@ import math
 import numpy as np
 import pytest
 
-from pages._ui import charts, frames, palette, timeline, wording
-from pages._ui.catalogue import Catalogue
-from pages._ui.knobs import Knobs
-from pages._ui.presets import PRESETS
+from pages._ui import palette, wording
+from pages._ui.charts import WEBGL_FROM, log_ticks
+from pages._ui.form.knobs import Knobs
+from pages._ui.form.presets import PRESETS
+from pages._ui.jobs import timeline
+from pages._ui.runs import charts, tables
+from pages._ui.runs.catalogue import Catalogue
 from qcore.errors import InvalidRecipe
-from qcore.event import Event
+from qcore.explore.front import front as front_of
 from qcore.jobs.protocol import Job, JobState
-from qcore.library import Library
+from qcore.progress import Event
 from qcore.recipe import Recipe
-from qcore.sweep import expand
-from tests.made_reports import report_of
+from qcore.recipe.sweep import expand
+from qcore.report import metrics
+from qcore.report.library import Library
+from tests.report.factories import report_of
 
 
 def digests(recipes):
@@ -70,8 +75,8 @@ def test_a_knob_without_a_value_is_refused_by_name():
 def test_the_front_has_the_runs_that_no_smaller_run_beats():
     size = np.array([4.0, 3.0, 8.0, 4.0, 2.0, np.nan])
     score = np.array([40.0, 60.0, 31.0, 45.0, 60.0, 1.0])
-    assert frames.front(size, score).tolist() == [4, 0, 2]
-    assert frames.front(size, score, higher_is_better=True).tolist() == [4]
+    assert front_of(size, score).tolist() == [4, 0, 2]
+    assert front_of(size, score, higher_is_better=True).tolist() == [4]
 
 
 def test_the_front_agrees_with_comparing_every_pair():
@@ -89,20 +94,20 @@ def test_the_front_agrees_with_comparing_every_pair():
         for i in range(60)
     ]
     best = {(size[i], score[i]) for i in range(60) if not beaten[i]}
-    assert {(size[i], score[i]) for i in frames.front(size, score)} == best
+    assert {(size[i], score[i]) for i in front_of(size, score)} == best
 
 
 def table_of(count: int):
     rows = []
     for number in range(count):
         recipe = Recipe.from_dict({"seed": number})
-        rows.append(frames.summary(report_of(recipe, perplexity=31.0 + number)))
-    return frames.runs(rows)
+        rows.append(tables.summary(report_of(recipe, perplexity=31.0 + number)))
+    return tables.runs(rows)
 
 
 def test_points_carry_their_run_in_customdata_and_intervals_become_bars():
     table = table_of(3)
-    figure = charts.pareto(table, frames.SIZES["bits"], frames.quality("perplexity"))
+    figure = charts.pareto(table, metrics.SIZES["bits"], metrics.quality("perplexity"))
     points = next(trace for trace in figure.data if trace.customdata is not None)
     assert set(points.customdata) == set(table["id"])
     assert points.error_y.arrayminus == pytest.approx(np.asarray(points.y) * 0.1, rel=1e-5)
@@ -110,14 +115,14 @@ def test_points_carry_their_run_in_customdata_and_intervals_become_bars():
 
 
 def test_runs_of_one_size_do_not_stand_in_an_axis_of_decades():
-    axes = frames.SIZES["bits"], frames.quality("perplexity")
+    axes = metrics.SIZES["bits"], metrics.quality("perplexity")
     low, high = charts.pareto(table_of(3), *axes).layout.xaxis.range
     assert 10**high / 10**low < 2
     rows = [
-        frames.summary(report_of(Recipe.from_dict({"weights": {"format": name}})))
+        tables.summary(report_of(Recipe.from_dict({"weights": {"format": name}})))
         for name in ("int4", "int8")
     ]
-    assert charts.pareto(frames.runs(rows), *axes).layout.xaxis.range is None
+    assert charts.pareto(tables.runs(rows), *axes).layout.xaxis.range is None
 
 
 def test_labels_on_the_front_name_transforms_and_scales_and_stay_inside():
@@ -126,8 +131,8 @@ def test_labels_on_the_front_name_transforms_and_scales_and_stay_inside():
         {"weights": {"format": "int8"}, "rounding": {"method": "gptq"}},
     ]
     made = [Recipe.from_dict(data) for data in recipes]
-    rows = [frames.summary(report_of(r, perplexity=90 - 50 * i)) for i, r in enumerate(made)]
-    figure = charts.pareto(frames.runs(rows), frames.SIZES["bits"], frames.quality("perplexity"))
+    rows = [tables.summary(report_of(r, perplexity=90 - 50 * i)) for i, r in enumerate(made)]
+    figure = charts.pareto(tables.runs(rows), metrics.SIZES["bits"], metrics.quality("perplexity"))
     front = next(trace for trace in figure.data if trace.name == "front")
     words = [label.replace("\u00a0", " ").split() for label in front.text]
     assert words == [["INT2", "R", "b32", "RTN", "PiSO"], ["INT8", "GPTQ"]]
@@ -135,13 +140,13 @@ def test_labels_on_the_front_name_transforms_and_scales_and_stay_inside():
 
 
 def test_many_points_go_to_webgl_without_bars():
-    table = frames.runs(
+    table = tables.runs(
         [
-            {**frames.summary(report_of(Recipe())), "id": f"{i:016x}", "bits": 2 + i / 1000}
-            for i in range(charts.WEBGL_FROM + 1)
+            {**tables.summary(report_of(Recipe())), "id": f"{i:016x}", "bits": 2 + i / 1000}
+            for i in range(WEBGL_FROM + 1)
         ]
     )
-    figure = charts.pareto(table, frames.SIZES["bits"], frames.quality("perplexity"))
+    figure = charts.pareto(table, metrics.SIZES["bits"], metrics.quality("perplexity"))
     points = next(trace for trace in figure.data if trace.customdata is not None)
     assert points.type == "scattergl"
     assert points.error_y.array is None
@@ -150,8 +155,8 @@ def test_many_points_go_to_webgl_without_bars():
 def test_the_float_line_stands_at_its_value_on_a_logarithmic_axis():
     figure = charts.pareto(
         table_of(2),
-        frames.SIZES["bits"],
-        frames.quality("perplexity"),
+        metrics.SIZES["bits"],
+        metrics.quality("perplexity"),
         reference=30.0,
         logarithmic=True,
     )
@@ -161,14 +166,14 @@ def test_the_float_line_stands_at_its_value_on_a_logarithmic_axis():
 
 def test_a_float_perplexity_on_which_runs_disagree_is_not_drawn():
     table = table_of(2)
-    axis = frames.quality("perplexity")
-    assert frames.reference(table, axis) == pytest.approx(30.0)
-    assert math.isnan(frames.reference(table.assign(float_perplexity=[30.0, 35.0]), axis))
+    axis = metrics.quality("perplexity")
+    assert tables.reference(table, axis) == pytest.approx(30.0)
+    assert math.isnan(tables.reference(table.assign(float_perplexity=[30.0, 35.0]), axis))
 
 
 @pytest.mark.parametrize(("low", "high"), [(30, 35), (30, 200), (1e-4, 3), (30, 1e5), (7, 7)])
 def test_logarithmic_ticks_are_few_and_round(low, high):
-    ticks = charts.log_ticks(low, high)
+    ticks = log_ticks(low, high)
     assert 1 <= len(ticks) <= 9
     assert all(low * 0.79 <= tick <= high * 1.26 for tick in ticks)
 
@@ -281,12 +286,12 @@ def test_numbers_are_written_as_people_read_them(said, meant):
 
 
 def test_runs_in_pieces_are_told_from_those_that_lost_something():
-    table = frames.runs(
+    table = tables.runs(
         [
-            frames.summary(report_of(Recipe(seed=seed), perplexity=perplexity))
+            tables.summary(report_of(Recipe(seed=seed), perplexity=perplexity))
             for seed, perplexity in enumerate((31.0, 90.0, 1e7))
         ]
     )
-    assert frames.broken(table, frames.quality("perplexity")).tolist() == [False, False, True]
-    assert not frames.broken(table.iloc[2:], frames.quality("perplexity")).any()
-    assert not frames.broken(table, frames.quality("top1_agreement")).any()
+    assert tables.broken(table, metrics.quality("perplexity")).tolist() == [False, False, True]
+    assert not tables.broken(table.iloc[2:], metrics.quality("perplexity")).any()
+    assert not tables.broken(table, metrics.quality("top1_agreement")).any()

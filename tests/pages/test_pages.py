@@ -6,13 +6,14 @@ import json
 
 import pytest
 
-from pages._ui import services
-from pages._ui.presets import FOUNDATIONS
+from pages._ui import engine
+from pages._ui.form.presets import FOUNDATIONS
 from qcore.errors import DataError
-from qcore.event import Event
 from qcore.jobs.protocol import JobState
+from qcore.progress import Event
 from qcore.recipe import Recipe
-from tests.made_reports import report_of
+from qcore.recipe.titles import title_of
+from tests.report.factories import report_of
 
 
 def texts(app) -> str:
@@ -85,7 +86,7 @@ def test_what_the_preview_refuses_cannot_be_submitted(bench, monkeypatch):
     def refuse(recipes):
         raise DataError("text file a.txt is empty", remedy="name another")
 
-    monkeypatch.setattr(services, "preview", refuse)
+    monkeypatch.setattr(engine, "preview", refuse)
     app = bench.open("new_run")
     assert app.get_by_key("submit").disabled
     assert "Name another." in texts(app)
@@ -164,7 +165,7 @@ def test_a_link_reopens_pareto_with_its_runs_and_shows_the_report(bench):
     app = bench.open("pareto", runs=f"{first.id},{second.id}")
     rings = next(trace for trace in spec(app)["data"] if trace.get("name") == "selected")
     assert rings["mode"] == "markers"
-    assert first.recipe.title in texts(app)
+    assert title_of(first.recipe) in texts(app)
     assert "the baseline is dequantized" in " ".join(item.value for item in app.info).replace(
         "\\", ""
     )

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from kernels.paths import SWITCH, Service, served
-from kernels.rotate_quantize import APART
+from kernels.dispatch import SWITCH, Service, served
+from kernels.rotate_quantize.operation import APART
 from qcore.errors import InvalidRecipe
 from qcore.formats.coding import fake_quantize
 from qcore.formats.format import named
@@ -13,8 +13,8 @@ from qcore.models.transformation import transform
 from qcore.pipeline.activations import quantize_inputs, rounding_to
 from qcore.transforms.algebra import Transform
 from qcore.transforms.hadamard import block_rotation
-from tests.models.plans import plan_for
-from tests.models.tiny_models import MAKERS, tiny_model, tiny_windows
+from tests.models.factories import MAKERS, tiny_model, tiny_windows
+from tests.models.helpers_plans import plan_for
 
 FORMATS = ("int4_asym", "int8", "mxfp4")
 ROTATED = Plan(

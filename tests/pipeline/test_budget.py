@@ -9,12 +9,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qcore.errors import InvalidRecipe
-from qcore.event import Event
 from qcore.formats.format import FORMATS
-from qcore.pipeline import sensitivities
-from qcore.pipeline.sensitivities import cached
-from tests.models.tiny_models import SIZES, tiny_tokenizer
-from tests.pipeline.workshop import BLOCKS, PARAMETERS, Workshop, numbers, stages, value
+from qcore.pipeline.stages import sensitivity
+from qcore.pipeline.stages.sensitivity import cached
+from qcore.progress import Event
+from tests.models.factories import SIZES, tiny_tokenizer
+from tests.pipeline.factories import BLOCKS, PARAMETERS, Workshop, numbers, stages, value
 
 INT = {"formats": ["int4", "int6", "int8"], "budget": 5.5, "probe": {"windows": 2, "length": 16}}
 WEIGHTS = {"format": "int4"}
@@ -92,7 +92,7 @@ def test_a_new_budget_measures_no_sensitivity_again(
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(sensitivities, "measure", forbidden)
+    monkeypatch.setattr(sensitivity, "measure", forbidden)
     other = spend(shop, method="kl", budget=7)
     assert stages(other)["sensitivity"]
     assert not stages(other)["assign"]

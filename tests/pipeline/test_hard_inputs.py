@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from qcore.errors import InvalidRecipe, NotPositiveDefinite, NumericalError, UnsupportedModel
-from qcore.report import Report
-from tests.pipeline.workshop import Workshop, numbers, stages
+from qcore.report.report import Report
+from tests.pipeline.factories import Workshop, numbers, stages
 
 METHODS = ("rtn", "gptq", "gpfq", "qronos")
 ZERO, EQUAL = 3, 5

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from qcore.pipeline import calibrate, measure, solve, workbench
+from qcore.pipeline import methods, session
+from qcore.pipeline.stages import capture, evaluate
 from qcore.recipe import Recipe
 from qcore.rounding.gptq import gptq
-from tests.pipeline.workshop import BLOCKS, PARAMETERS, Workshop, numbers, stages, value
+from tests.pipeline.factories import BLOCKS, PARAMETERS, Workshop, numbers, stages, value
 
 GPTQ = {"method": "gptq"}
 INT3 = {"format": "int3"}
@@ -40,8 +41,8 @@ def test_a_repeat_after_losing_its_report_finds_the_same_numbers_without_the_net
 ) -> None:
     first = shop.run(shop.recipe())
     (shop.root / "reports" / f"{first.id}.json").unlink()
-    shop.bench = workbench.Workbench(shop.root)
-    loads = Calls(monkeypatch, workbench, "load")
+    shop.bench = session.Workbench(shop.root)
+    loads = Calls(monkeypatch, session, "load")
     again = shop.run(shop.recipe())
     assert numbers(again) == numbers(first)
     assert all(stages(again).values())
@@ -61,9 +62,9 @@ def test_a_run_in_another_home_finds_the_same_numbers(
 def test_recipes_that_differ_in_rounding_share_load_reference_and_capture(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    captures = Calls(monkeypatch, calibrate, "capture")
-    references = Calls(monkeypatch, measure, "take_reference")
-    loads = Calls(monkeypatch, workbench, "load")
+    captures = Calls(monkeypatch, capture, "capture")
+    references = Calls(monkeypatch, evaluate, "take_reference")
+    loads = Calls(monkeypatch, session, "load")
     shop.run(shop.recipe())
     assert (captures.count, references.count, loads.count) == (1, 3, 1)
     report = shop.run(shop.recipe(rounding=GPTQ))
@@ -82,8 +83,8 @@ def test_more_evaluation_windows_compute_only_the_new_ones(
 ) -> None:
     text = f"file:{shop.text}"
     few = shop.run(shop.recipe())
-    scored = Calls(monkeypatch, measure, "score_window")
-    taken = Calls(monkeypatch, measure, "take_reference")
+    scored = Calls(monkeypatch, evaluate, "score_window")
+    taken = Calls(monkeypatch, evaluate, "take_reference")
     many = shop.run(shop.recipe(evaluation={"text": text, "windows": 5, "length": 24}))
     assert (scored.count, taken.count) == (2, 2)
     assert many.window_losses[:3] == few.window_losses
@@ -134,7 +135,7 @@ def test_output_errors_are_those_of_the_calibration_text(shop: Workshop) -> None
     (row,) = [row for row in report.layers if row.name == "0.self_attn.q_proj"]
     keys = shop.keys(report.recipe)
     model = shop.bench.network(keys, lambda *_: None).model
-    tokens = calibrate.Calibrator(keys, shop.cache, shop.bench).windows()
+    tokens = capture.Calibrator(keys, shop.cache, shop.bench).windows()
     seen: list[torch.Tensor] = []
     layer = model.model.layers[0].self_attn.q_proj
     handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(0, 1)))
@@ -197,7 +198,7 @@ def test_sequential_calibration_resumes_from_a_finished_prefix_with_identical_co
     files[2].unlink()
     (shop.root / "reports" / f"{whole.id}.json").unlink()
     kept_since = files[0].stat().st_mtime_ns
-    rounds = Calls(monkeypatch, solve, "gptq")
+    rounds = Calls(monkeypatch, methods, "gptq")
     assert numbers(shop.run(recipe)) == numbers(whole)
     assert rounds.count == 2 * 4, "four sites in each of the two lost blocks"
     assert files[0].stat().st_mtime_ns == kept_since
@@ -272,7 +273,7 @@ def test_a_hessian_that_needed_more_damping_is_told(
     def with_more_damping(*given, damping, **named):
         return gptq(*given, damping=4 * damping, **named)
 
-    monkeypatch.setattr(solve, "gptq", with_more_damping)
+    monkeypatch.setattr(methods, "gptq", with_more_damping)
     report = shop.run(shop.recipe(rounding=GPTQ))
     (note,) = report.notes
     assert note.startswith("21 of 21 layers needed more damping than 0.01")

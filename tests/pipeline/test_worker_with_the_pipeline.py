@@ -15,19 +15,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from qcore.jobs.local import LocalBackend
+from qcore.jobs.local.backend import LocalBackend
 from qcore.jobs.protocol import Job, JobState
-from qcore.library import Library
 from qcore.recipe import Recipe
-from tests.pipeline.workshop import BLOCKS, Workshop, numbers
+from qcore.report.library import Library
+from tests.pipeline.factories import BLOCKS, Workshop, numbers
 
 ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, str(Path(__file__).with_name("slow_worker.py")))
+COMMAND = (sys.executable, str(Path(__file__).with_name("helpers_slow_worker.py")))
 SITES = 4
 SUBMITTER = """
 import sys, time
 from pathlib import Path
-from qcore.jobs.local import LocalBackend
+from qcore.jobs.local.backend import LocalBackend
 from qcore.recipe import Recipe
 backend = LocalBackend(Path(sys.argv[1]), command=sys.argv[3:], devices=["cpu"])
 backend.submit([Recipe.from_json(sys.argv[2])])

@@ -10,7 +10,7 @@ from qcore.errors import InvalidRecipe
 from qcore.precision.budget import Assigner, assign, require_solvable
 from qcore.precision.counting import average_bits
 from qcore.recipe.precision import Pin, Precision, Probe
-from tests.precision.made_layers import DEMO, made_layers, made_table
+from tests.precision.factories import DEMO, made_layers, made_table
 
 MX = ("mxfp4", "mxfp6_e2m3", "mxfp8_e4m3")
 LAYERS = made_layers(**DEMO)

@@ -3,8 +3,8 @@ import pytest
 from qcore.precision.counting import average_bits, layer_shares
 from qcore.precision.layers import layer_sizes
 from qcore.recipe.precision import Precision
-from tests.models.tiny_models import MAKERS, tiny_model
-from tests.precision.made_layers import made_layers
+from tests.models.factories import MAKERS, tiny_model
+from tests.precision.factories import made_layers
 
 LAYERS = made_layers(blocks=1, hidden=64, keys=32, ffn=96)
 # q 4096, k 2048, v 2048, o 4096, gate 6144, up 6144, down 6144: 30720 weights.

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kernels.continuous import Widths
+from kernels.continuous.values import Widths
 from qcore.errors import InvalidRecipe, NumericalError
 from qcore.formats.coding import dequantize, fake_quantize
 from qcore.formats.format import named
@@ -11,7 +11,6 @@ from qcore.models.families import linear_module, linears
 from qcore.models.plan import BlockPlan, Plan
 from qcore.models.surgery import changed
 from qcore.models.transformation import transform
-from qcore.plain import from_plain, to_plain
 from qcore.precision.budget import assign
 from qcore.precision.counting import average_bits
 from qcore.precision.dmx import State, Trained, train
@@ -20,9 +19,10 @@ from qcore.precision.layers import layer_sizes
 from qcore.recipe.precision import Pin, Precision, Training
 from qcore.rounding.rtn import rtn
 from qcore.scales.absmax import absmax
+from qcore.serialization import from_plain, to_plain
 from qcore.transforms.algebra import Transform
 from qcore.transforms.hadamard import full_rotation
-from tests.evaluation.tiny import WORDS, tiny_llama
+from tests.evaluation.factories import WORDS, tiny_llama
 
 BENT = ("mxfp4", "mxfp6_e2m3", "mxfp8_e4m3")
 TWO = ("mxfp4", "mxfp8_e4m3")

@@ -9,7 +9,7 @@ from qcore.formats.format import named
 from qcore.precision.budget import assign
 from qcore.precision.continuous import format_path, temperature
 from qcore.recipe.precision import Precision
-from tests.precision.made_layers import made_layers
+from tests.precision.factories import made_layers
 
 TWO = ("mxfp4", "mxfp8_e4m3")
 NARROW = ("mxfp4", "mxfp6_e2m3")

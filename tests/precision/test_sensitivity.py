@@ -12,8 +12,8 @@ from qcore.precision.sensitivity import measure
 from qcore.precision.table import BlockSensitivity, SensitivityTable
 from qcore.rounding.rtn import rtn
 from qcore.scales.absmax import absmax
-from tests.models.plans import everything
-from tests.models.tiny_models import VARIANTS, tiny_model, tiny_windows
+from tests.models.factories import VARIANTS, tiny_model, tiny_windows
+from tests.models.helpers_plans import everything
 
 FORMATS = ("int3", "int4", "int8")
 

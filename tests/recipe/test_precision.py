@@ -4,7 +4,7 @@ import pytest
 
 from qcore.errors import InvalidRecipe
 from qcore.recipe import Recipe
-from qcore.sweep import expand
+from qcore.recipe.sweep import expand
 
 
 def recipe(**precision):

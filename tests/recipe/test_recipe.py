@@ -20,7 +20,7 @@ from qcore.recipe import (
     Scales,
     Weights,
 )
-from qcore.titles import short_title_of
+from qcore.recipe.titles import short_title_of, title_of
 
 groups = st.sampled_from([None, 32, 64])
 formats = st.sampled_from([name for name, fmt in FORMATS.items() if fmt.kind == "int"])
@@ -140,11 +140,13 @@ def test_broken_json_is_refused_with_its_place():
 
 
 def test_titles_name_what_differs():
-    assert Recipe(weights=None).title == "float"
-    assert "INT3 g64" in Recipe(weights=Weights("int3", 64)).title
-    assert "float32" in Recipe(scales=Scales("absmax", storage="float32")).title
-    assert "float32" not in Recipe(weights=Weights("mxfp4"), scales=Scales(storage="float32")).title
-    assert "A INT8 asym" in Recipe(activations=Activations()).title
+    assert title_of(Recipe(weights=None)) == "float"
+    assert "INT3 g64" in title_of(Recipe(weights=Weights("int3", 64)))
+    assert "float32" in title_of(Recipe(scales=Scales("absmax", storage="float32")))
+    assert "float32" not in title_of(
+        Recipe(weights=Weights("mxfp4"), scales=Scales(storage="float32"))
+    )
+    assert "A INT8 asym" in title_of(Recipe(activations=Activations()))
     assert ModelRef().source == "demo"
 
 

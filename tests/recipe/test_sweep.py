@@ -4,7 +4,7 @@ import pytest
 
 from qcore.errors import InvalidRecipe
 from qcore.recipe import Recipe
-from qcore.sweep import MAX_RUNS, expand
+from qcore.recipe.sweep import MAX_RUNS, expand
 
 
 def test_lists_multiply_in_the_order_written():

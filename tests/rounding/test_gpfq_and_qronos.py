@@ -7,7 +7,7 @@ from qcore.errors import InvalidRecipe, NotPositiveDefinite, NumericalError
 from qcore.formats.coding import dequantize
 from qcore.formats.format import named
 from qcore.formats.quantized import Scales
-from qcore.moments import correlation
+from qcore.numerics.moments import correlation
 from qcore.rounding.gpfq import gpfq
 from qcore.rounding.gptq import gptq
 from qcore.rounding.qronos import largest_eigenvalue, qronos

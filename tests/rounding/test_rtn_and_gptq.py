@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels.elements import nearest
+from kernels.elements.values import nearest
 from qcore.errors import InvalidRecipe, NotPositiveDefinite, NumericalError
 from qcore.formats.coding import dequantize, element_of, grid
 from qcore.formats.format import Format, named

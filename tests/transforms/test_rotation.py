@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from kernels.elements import E2M1
-from kernels.rotate_quantize import Integer, Microscaling
+from kernels.elements.values import E2M1
+from kernels.rotate_quantize.values import Integer, Microscaling
 from qcore.errors import InvalidRecipe
 from qcore.transforms.hadamard import (
     Order,

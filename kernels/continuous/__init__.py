@@ -1,0 +1,1 @@
+"""Minifloats of continuous width, for dMX."""

@@ -1,0 +1,1 @@
+"""Elements of number formats: their values, codes, and how they are rounded."""

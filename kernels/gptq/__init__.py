@@ -1,0 +1,1 @@
+"""GPTQ's update inside a block of columns."""

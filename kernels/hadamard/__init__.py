@@ -1,0 +1,1 @@
+"""Hadamard transforms, whole or in blocks."""

@@ -1,0 +1,1 @@
+"""The search for the scale of least squared weight error."""

@@ -1,0 +1,1 @@
+"""PiSO: the exact search for the scale of least output error."""

@@ -1,0 +1,1 @@
+"""A block Hadamard rotation fused with the rounding behind it."""

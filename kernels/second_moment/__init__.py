@@ -1,0 +1,1 @@
+"""Second moments XᵀX, accumulated in float32."""

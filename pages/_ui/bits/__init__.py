@@ -1,0 +1,1 @@
+"""The Bits page's parts."""

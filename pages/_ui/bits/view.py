@@ -1,0 +1,289 @@
+"""The Bits page's sections: figures and tables, each with what to notice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages._ui import charts, downloads, engine, state, wording
+from pages._ui.bits import controls, maps, pins, words
+from pages._ui.bits.charts import trajectory
+from pages._ui.bits.tables import projection_table, trajectory_table, values_of
+from pages._ui.form import summary
+from pages._ui.runs import tables
+from qcore.explore.allocation import measuring_recipe
+from qcore.explore.contests import Contest
+from qcore.precision.table import Costs
+from qcore.recipe import Precision, Recipe
+from qcore.report.metrics import Axis, is_share, metric_label
+from qcore.report.report import Report
+
+if TYPE_CHECKING:
+    from qcore.precision.layers import LayerSize
+
+
+def headline(numbers: Sequence[tuple[str, str, str, str]]) -> None:
+    """A row of numbers: label, value, what stands under it, meaning."""
+    with st.container(horizontal=True):
+        for label, value, under, meaning in numbers:
+            st.metric(
+                label,
+                value,
+                under or None,
+                help=meaning,
+                border=True,
+                delta_color="off",
+                delta_arrow="off",
+            )
+
+
+def race(figure: go.Figure, score: Axis, runs: int, hollow: str = "") -> None:
+    """Quality against average bits; a click on a run shows its assignment."""
+
+    def follow() -> None:
+        for run in state.clicked(st.session_state["bits.race"]):
+            controls.show(run)
+
+    st.plotly_chart(
+        figure,
+        key="bits.race",
+        on_select=follow,
+        selection_mode="points",
+        config=charts.config("bits"),
+        alt=f"{wording.count(runs, 'measured run')}, average bits against {score.label}",
+    )
+    told = f"Hollow: predicted, one per method at this budget. {hollow} " if hollow else ""
+    st.caption(
+        f"Filled: measured, with 95 % intervals. {told}What to notice: how far the methods lie "
+        "apart at the same bits. Click a filled point to see its assignment."
+    )
+
+
+def shares(
+    layers: Sequence[LayerSize],
+    formats: Mapping[str, str],
+    costs: Costs,
+    allowed: Sequence[str],
+) -> None:
+    """Which projections are kept wide; `allowed` formats go from narrow to wide."""
+    table = projection_table(layers, formats, costs, allowed[0])
+    st.plotly_chart(
+        maps.shares(table, allowed),
+        key="bits.shares",
+        config=charts.config("projections"),
+        alt="Formats by projection",
+    )
+    st.caption(f"{words.kept_wide(table)} In the dMX paper down and v are.")
+    downloads.as_csv(st.container(), table, "bits-projections")
+
+
+def draw_maps(
+    contest: Contest,
+    layers: Sequence[LayerSize],
+    formats: Mapping[str, str],
+    part: Precision,
+    costs: Costs,
+    after: Mapping[str, str] | None,
+    pinned: Collection[str],
+) -> None:
+    """The assignment and the sensitivities side by side.
+
+    Args:
+        contest: whose assignments can be shown.
+        layers: all of the network.
+        formats: by layer, of the assignment shown.
+        part: its formats and its measure.
+        costs: of every layer in every format.
+        after: what the next larger budget gives; None where none is solved.
+        pinned: layers whose format is given.
+    """
+    left, right = st.columns(2, gap="large")
+    with left:
+        controls.choose_shown(contest)
+    with right:
+        shown = controls.choose_colour(part)
+    chosen = pins.framed(layers)
+    with left:
+        _figure(
+            "bits.map",
+            maps.format_map(
+                layers, formats, part.narrow_to_wide, after=after, pinned=pinned, chosen=chosen
+            ),
+            f"Formats of {len(layers)} layers: {words.counts(formats)}",
+        )
+        arrows = f" An arrow: the layer changes when the budget grows by {words.STEP:g} bits."
+        st.caption(
+            f"{words.counts(formats)}.{arrows if after is not None else ''} What to notice: wide "
+            "formats go where the right map is bright, and to small layers before large ones. "
+            "Click a cell to see or pin its layer."
+        )
+    with right:
+        values = values_of(costs, shown, layers)
+        label = words.colour_label(part.probe.measure, shown)
+        _figure(
+            "bits.sensitivity",
+            maps.sensitivity_map(layers, values, label, chosen),
+            f"{label} of {len(layers)} layers",
+        )
+        blank = sum(not value > 0 for value in values.values())
+        st.caption(
+            f"{label[:1].upper()}{label[1:]}; each layer quantized alone, colours on a log scale."
+            + (f" {wording.count(blank, 'blank cell')}: nothing is lost there." if blank else "")
+            + " What to notice: a few layers lose far more than all others."
+        )
+
+
+def _figure(key: str, chart: go.Figure, alt: str) -> None:
+    st.plotly_chart(
+        chart,
+        key=key,
+        on_select=lambda: pins.pick(key),
+        selection_mode="points",
+        config=charts.config(key.replace(".", "-")),
+        alt=alt,
+    )
+
+
+def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
+    """Which layers change, and what that saves."""
+    name, unit = words.MEASURES[measure]
+    st.markdown(sentence)
+    if table.empty:
+        return
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=min(38 + 35 * len(table), 320),
+        key="bits.moves.table",
+        column_order=["layer", "from", "to", "saved", "weights"],
+        column_config={
+            "layer": "Layer",
+            "from": "From",
+            "to": "To",
+            "weights": number("Weights", format="localized"),
+            "saved": number(f"{name} saved ({unit})".replace(" ()", ""), format="%.3g"),
+        },
+    )
+    downloads.as_csv(st.container(), table, "bits-moves")
+
+
+def training(reports: Sequence[Report], shown: str) -> None:
+    """Offsets over dMX's steps, of the run that is shown or of the newest."""
+    learned = {r.id: r for r in reports if r.precision and r.precision.trajectory}
+    if not learned:
+        return
+    st.subheader("How did dMX decide?", anchor=False)
+    run = shown if shown in learned else next(iter(learned))
+    if len(learned) > 1:
+        run = st.selectbox(
+            "Training of",
+            list(learned),
+            index=list(learned).index(run),
+            format_func=lambda name: controls.run_label(learned[name]),
+            key="bits.training.run",
+        )
+    precision, part = learned[run].precision, learned[run].recipe.precision
+    if precision is None or precision.trajectory is None or part is None:
+        return
+    budget = math.nan if part.budget is None else part.budget
+    st.plotly_chart(
+        trajectory(precision.trajectory, budget, len(part.formats)),
+        key="bits.training",
+        config=charts.config("dmx"),
+        alt=f"dMX's training of {len(precision.trajectory.offsets)} offsets",
+    )
+    st.caption(
+        "Loss and average bits above, every layer's offset below, coloured by projection. What to "
+        "notice: which projections rise first. Where an offset ends between the dotted lines "
+        "decides the layer's format, the widest above them all; as the gate's temperature rises, "
+        "each falls to one side."
+    )
+    downloads.as_csv(st.container(), trajectory_table(learned[run]), "bits-training")
+
+
+def run_table(measured: pd.DataFrame) -> None:
+    """The measured runs as rows."""
+    if measured.empty:
+        return
+    number = st.column_config.NumberColumn
+    metrics = tables.metrics(measured)
+    st.dataframe(
+        measured,
+        hide_index=True,
+        height=min(38 + 35 * len(measured), 320),
+        key="bits.runs.table",
+        column_order=["method", "budget", "bits", "predicted", *metrics, "seconds", "title", "id"],
+        column_config={
+            "method": "Method",
+            "budget": number("Budget", format="%.2f", help="As asked"),
+            "bits": number("Bits", format="%.3f", help="Reached, as counted on this page"),
+            "predicted": number("Predicted", format="%.4g", help="From its sensitivities"),
+            "seconds": number("Time", format="%.1f s"),
+            "title": "Run",
+            "id": "Id",
+            **{
+                name: number(
+                    metric_label(name),
+                    format="percent" if is_share(name) else "%.4g",
+                )
+                for name in metrics
+            },
+        },
+    )
+    downloads.as_csv(st.container(), measured, "bits-runs")
+
+
+def demo_recipe() -> Recipe:
+    """What the empty page offers: sensitivities of the demo model, and the best of 5 bits."""
+    return Recipe.from_dict(
+        {
+            "weights": {"format": "mxfp4"},
+            "activations": {"format": "mxfp4"},
+            "precision": {},
+            "scales": {"method": "absmax"},
+        }
+    )
+
+
+def invite() -> None:
+    """No run has spent a bit budget yet: what does, and the button."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.space("small")
+        st.subheader("No bit budget was spent yet", anchor=False, text_alignment="center")
+        st.markdown(
+            "One run measures what every layer loses in MXFP4, MXFP6 and MXFP8 and spends 5 bits "
+            "where they help most. After that, any budget is solved here in milliseconds.",
+            text_alignment="center",
+        )
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            if st.button(
+                "Measure sensitivities",
+                type="primary",
+                icon=":material/play_arrow:",
+                key="bits.measuring",
+                help="Queues one run of the demo model and shows its progress: some minutes on a "
+                "laptop CPU.",
+            ):
+                summary.submit([demo_recipe()])
+            if st.button("Choose my own", icon=":material/tune:", key="bits.own"):
+                st.switch_page("pages/new_run.py")
+        st.space("small")
+
+
+def offer_measuring(contest: Contest) -> None:
+    """These runs have no sensitivities in the cache: say so, and offer the run that makes them."""
+    st.info(
+        "The cache holds no sensitivities for these runs, so no other budget can be solved here. "
+        "One knapsack run measures them.",
+        icon=":material/info:",
+    )
+    if st.button(
+        "Measure sensitivities", type="primary", icon=":material/play_arrow:", key="bits.measuring"
+    ):
+        summary.submit([measuring_recipe(contest, engine.library())])

@@ -1,0 +1,1 @@
+"""Captures, which Outliers and Scales look at."""

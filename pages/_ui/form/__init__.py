@@ -1,0 +1,1 @@
+"""The form of New run: widgets to knobs, knobs to sweep."""

@@ -1,0 +1,110 @@
+"""The card beside the form: what the sweep would do and cost, and the button that submits it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui import engine, messages, wording
+from qcore.errors import QuantscopeError
+from qcore.machine.devices import devices
+from qcore.recipe import Recipe
+from qcore.recipe.titles import title_of
+
+
+def draw(recipes: Sequence[Recipe], refusal: str) -> None:
+    """Counts, time, and the button; or the sentence that says why there is none to press."""
+    st.metric("Runs in this sweep", f"{len(recipes):,}" if not refusal else "–")
+    if not refusal:
+        refusal = _price(recipes)
+    pressed = st.button(
+        f"Run all {len(recipes)}" if len(recipes) > 1 else "Run it",
+        type="primary",
+        icon=":material/play_arrow:",
+        disabled=bool(refusal),
+        width="stretch",
+        key="submit",
+    )
+    if refusal:
+        st.error(refusal, icon=":material/block:")
+    if pressed:
+        submit(recipes)
+    if len(recipes) > 1:
+        with st.expander("Which runs", type="compact"):
+            st.dataframe(
+                pd.DataFrame({"Run": [title_of(recipe) for recipe in recipes]}),
+                hide_index=True,
+                height=min(38 + 35 * len(recipes), 420),
+            )
+
+
+def submit(recipes: Sequence[Recipe]) -> None:
+    """Queue the recipes and go to where they can be watched."""
+    with messages.guard():
+        engine.backend().submit(recipes)
+        st.switch_page("pages/jobs.py")
+
+
+def keep_in_view(key: str) -> None:
+    """Let the card stay in view while the form beside it scrolls."""
+    st.html(
+        f"<style>@media (min-width: 760px) {{"
+        f" [data-testid=stLayoutWrapper]:has(> .st-key-{key})"
+        " { position: sticky; top: 4rem; } }</style>"
+    )
+
+
+def _price(recipes: Sequence[Recipe]) -> str:
+    """Draw what is finished, cached and still to be paid; return why it cannot be run, or ''."""
+    try:
+        with st.spinner("Looking into the cache …"):
+            cost = engine.preview(recipes)
+    except QuantscopeError as error:
+        return messages.sentence(error)
+    lines = [f":material/schedule: Takes **{estimate(cost.seconds, cost.runs - cost.finished)}**"]
+    if cost.memory:
+        lines.append(f":material/memory: Needs about **{wording.memory(cost.memory)}** of memory")
+    if cost.disk:
+        lines.append(
+            f":material/hard_drive: Writes about **{wording.size(cost.disk)}** to the cache"
+        )
+    if cost.unseen:
+        names = messages.escape(", ".join(cost.unseen))
+        lines.append(f":material/cloud_download: Not looked at yet: **{names}**")
+    if cost.finished:
+        lines.append(f":material/check: **{cost.finished} of {cost.runs}** finished already")
+    if cost.stages:
+        stages = wording.count(cost.stages, "stage")
+        lines.append(f":material/bolt: **{cost.cached} of {stages}** in the cache")
+    if cost.shared:
+        lines.append(f":material/share: **{wording.count(cost.shared, 'stage')}** shared by runs")
+    st.markdown("  \n".join(lines), help=_HELP)
+    room = min(device.memory_bytes for device in devices() if device.name == "cpu")
+    if cost.memory and cost.memory > room:
+        st.warning(
+            f"This machine has {wording.memory(room)} of memory: the run may be ended by the "
+            "system. Choose bfloat16, shorter calibration, or a smaller model.",
+            icon=":material/memory:",
+        )
+    return ""
+
+
+_HELP = (
+    "Finished: exact repeats, whose report is returned at once. A stage – loading, capturing, "
+    "quantizing, evaluating – is computed once and kept, whichever run needs it. The time is "
+    "learned from past runs on this machine. Memory is that of the hungriest run: the network, its "
+    "changed weights, and the largest of capture, rounding and evaluation, corrected by what past "
+    "runs of the same model really took. Disk is what new cache entries add. A Hub model that is "
+    "not on this machine is looked at when the run downloads it."
+)
+
+
+def estimate(seconds: float | None, left: int) -> str:
+    """`about 6 min`, or that nothing is known yet."""
+    if not left:
+        return "a moment: nothing is left to compute"
+    if seconds is None:
+        return "an unknown time: nothing like it ran here yet"
+    return "a few seconds" if seconds < 5 else f"about {wording.duration(seconds)}"

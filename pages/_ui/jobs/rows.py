@@ -1,0 +1,163 @@
+"""How one job looks: a row with its stages, its numbers, and what can be done with it."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import streamlit as st
+
+from pages._ui import messages, palette, wording
+from pages._ui.jobs import timeline
+from pages._ui.jobs.timeline import Step
+from qcore.jobs.protocol import Backend, Job, JobState
+from qcore.recipe.titles import title_of
+
+_MARKS = {"waiting": "○", "running": "●", "done": "✓", "cached": "✓", "stopped": "✕"}
+_COLOURS = {
+    "waiting": palette.NEUTRAL,
+    "running": palette.colour("GPTQ"),
+    "done": palette.colour("Qronos"),
+    "cached": palette.colour("Qronos"),
+    "stopped": palette.colour("RTN"),
+}
+
+
+def draw(job: Job, queue: Backend) -> None:
+    """One job as a row: state and name, stages and time, buttons; its log under it on demand."""
+    now = time.time()
+    stages = _stages(job, queue, now)
+    with st.container(border=True, key=f"job-{job.id}", gap="xsmall"):
+        name, progress, buttons = st.columns([4, 6, 4], vertical_alignment="center")
+        with name:
+            colour, icon = palette.STATE_BADGES[job.state]
+            st.badge(job.state, color=colour, icon=icon)
+            st.markdown(f"**{messages.escape(title_of(job.recipe))}**")
+        with progress:
+            st.html(strip(stages, job))
+            if job.state is JobState.RUNNING:
+                st.progress(timeline.fraction(job, stages))
+            st.caption(facts(job, stages, now))
+        with buttons.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
+            _buttons(job, queue)
+        if job.state is JobState.FAILED and job.message:
+            st.error(messages.escape(job.message), icon=":material/error:")
+        if st.session_state.get(_log_key(job)):
+            _log(job, queue)
+
+
+def strip(stages: Sequence[Step], job: Job) -> str:
+    """The stages as a line of chips, readable without colour: mark, name, counts."""
+    if job.state is JobState.FINISHED and all(step.state == "waiting" for step in stages):
+        stages = [Step("exact repeat of a finished run", "cached")]
+    chips = []
+    for step in stages:
+        count = f" {step.done:,}/{step.total:,}" if step.state == "running" and step.total else ""
+        tail = " · cached" if step.state == "cached" else count
+        weight = 600 if step.state == "running" else 400
+        opacity = 0.55 if step.state == "waiting" else 1
+        colour = _COLOURS[step.state]
+        chips.append(
+            f'<span role="listitem" aria-label="{html.escape(step.name)}: {step.state}{count}"'
+            f' style="border:1px solid {colour};border-radius:1rem;padding:.05rem .55rem;'
+            f"margin:0 .3rem .25rem 0;display:inline-block;font-weight:{weight};"
+            f'opacity:{opacity};font-size:.8rem;white-space:nowrap">'
+            f'<span style="color:{colour}">{_MARKS[step.state]}</span> '
+            f"{html.escape(step.name)}{html.escape(tail)}</span>"
+        )
+    return f'<div role="list" aria-label="Stages of job {job.id}">{"".join(chips)}</div>'
+
+
+def facts(job: Job, stages: Sequence[Step], now: float) -> str:
+    """Device, time and what is going on, in one line."""
+    if job.state is JobState.QUEUED:
+        return f"waiting for a free device · submitted {wording.ago(job.created, now)}"
+    parts = [job.device or "no device"]
+    spent = timeline.elapsed(job, now)
+    if spent is not None:
+        parts.append(f"{'ran' if job.state.ended else 'for'} {wording.duration(spent)}")
+    rest = timeline.left(job, stages)
+    if rest is not None:
+        parts.append(f"**{wording.duration(rest)} left** in this stage")
+    if job.attempt > 1:
+        parts.append(f"attempt {job.attempt}")
+    if job.state.ended and job.ended:
+        parts.append(wording.ago(job.ended, now))
+    if job.state is JobState.RUNNING and job.message:
+        parts.append(messages.escape(job.message))
+    return " · ".join(parts)
+
+
+def _buttons(job: Job, queue: Backend) -> None:
+    if not job.state.ended:
+        _action(job, "Cancel", ":material/stop_circle:", queue.cancel)
+    elif job.state is JobState.FAILED:
+        _action(job, "Retry", ":material/replay:", queue.resume)
+    elif job.state is JobState.CANCELLED:
+        _action(job, "Resume", ":material/play_arrow:", queue.resume)
+    elif job.report:
+        _link("pages/pareto.py", "Result", ":material/scatter_plot:", {"runs": job.report})
+        _link("pages/new_run.py", "Clone", ":material/content_copy:", {"clone": job.report})
+    if job.state is not JobState.QUEUED:
+        st.button(
+            "Log",
+            icon=":material/terminal:",
+            key=f"toggle-{job.id}",
+            type="tertiary",
+            on_click=partial(_toggle, _log_key(job)),
+            help="What the worker printed, and its warnings.",
+        )
+
+
+def _action(job: Job, label: str, icon: str, act: Callable[[str], Job]) -> None:
+    """A button that acts on the job; stages that are finished stay in the cache."""
+    if st.button(label, icon=icon, key=f"{label}-{job.id}", help=_HELP[label]):
+        with messages.guard():
+            act(job.id)
+            st.rerun()
+
+
+_HELP = {
+    "Cancel": "Stops within seconds; finished stages stay in the cache.",
+    "Retry": "Queues it again; it goes on from its last cached stage.",
+    "Resume": "Queues it again; it goes on from its last cached stage.",
+}
+
+
+def _link(page: str, label: str, icon: str, query: dict[str, str]) -> None:
+    st.page_link(page, label=label, icon=icon, query_params=query)
+
+
+def _log_key(job: Job) -> str:
+    return f"log.open.{job.id}"
+
+
+def _toggle(key: str) -> None:
+    st.session_state[key] = not st.session_state.get(key)
+
+
+def _stages(job: Job, queue: Backend, now: float) -> list[Step]:
+    """The job's stages; those of an ended job are read once, not at every tick of the clock."""
+    if job.state is JobState.QUEUED:
+        return timeline.steps(job, [], now)
+    if job.state.ended:
+        return _ended_stages(job.id, job.attempt, job.ended, job, queue)
+    return timeline.steps(job, queue.events(job.id), now)
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _ended_stages(
+    job_id: str, attempt: int, ended: float | None, _job: Job, _queue: Backend
+) -> list[Step]:
+    del attempt  # with the id and the end it names one outcome
+    return timeline.steps(_job, _queue.events(job_id), ended or 0.0)
+
+
+def _log(job: Job, queue: Backend) -> None:
+    """Warnings first, then the end of what the worker printed."""
+    for event in queue.events(job.id):
+        if event.kind == "warning":
+            st.warning(messages.escape(event.message), icon=":material/warning:")
+    st.code(queue.logs(job.id) or "Nothing printed yet.", language=None, height=240)

@@ -1,0 +1,118 @@
+"""A job's events to what a person wants to know: which stage, how far, how long still. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from qcore.jobs.protocol import Job, JobState
+from qcore.pipeline.stage import stage_names
+from qcore.progress import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage of a job.
+
+    Attributes:
+        name: the stage.
+        state: `waiting`, `running`, `done`, `cached` or `stopped`.
+        done: units finished, of `total`; 0 of 0 when not known.
+        seconds: time spent in it so far.
+        left: seconds to its end at the pace so far; None when not known.
+        message: its newest sentence.
+    """
+
+    name: str
+    state: str = "waiting"
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    left: float | None = None
+    message: str = ""
+
+
+def steps(job: Job, events: Iterable[Event], now: float) -> list[Step]:
+    """The stages of a job in order, from its events since its newest start.
+
+    Args:
+        job: for its recipe and state.
+        events: oldest first.
+        now: seconds since the epoch, for the stage that is running.
+    """
+    begun: dict[str, float] = {}
+    found: dict[str, Step] = {name: Step(name) for name in stage_names(job.recipe)}
+    current = ""
+    for event in events:
+        if event.stage == "job":
+            if event.kind == "state" and event.message.startswith("starting"):
+                begun, current = {}, ""
+                found = {name: Step(name) for name in stage_names(job.recipe)}
+            continue
+        if event.stage not in found:
+            found = _insert(found, event.stage)
+        start = begun.setdefault(event.stage, event.time)
+        step = found[event.stage]
+        ended = event.kind == "stage" and event.done >= event.total > 0
+        found[event.stage] = replace(
+            step,
+            state=("cached" if event.cached else "done") if ended else "running",
+            done=max(event.done, 0) if event.kind != "warning" else step.done,
+            total=event.total if event.kind != "warning" else step.total,
+            seconds=max(event.time - start, 0.0),
+            message=event.message or step.message,
+        )
+        current = "" if ended else event.stage
+    if current:
+        found[current] = _extrapolated(found[current], job, begun[current], now)
+    return list(found.values())
+
+
+def left(job: Job, stages: Sequence[Step]) -> float | None:
+    """Seconds to the end of the stage that runs; None when not known."""
+    running = [step for step in stages if step.state == "running"]
+    return running[-1].left if job.state is JobState.RUNNING and running else None
+
+
+def fraction(job: Job, stages: Sequence[Step]) -> float:
+    """How much of a job is done, 0 to 1, every stage counted alike."""
+    if job.state is JobState.FINISHED:
+        return 1.0
+    if not stages:
+        return 0.0
+    parts = [
+        1.0 if step.state in ("done", "cached") else min(step.done / step.total, 1.0)
+        for step in stages
+        if step.total or step.state in ("done", "cached")
+    ]
+    return sum(parts) / len(stages)
+
+
+def elapsed(job: Job, now: float) -> float | None:
+    """Seconds since the job's newest start; None before it."""
+    if job.started is None:
+        return None
+    return max((job.ended if job.state.ended and job.ended else now) - job.started, 0.0)
+
+
+def _extrapolated(step: Step, job: Job, begun: float, now: float) -> Step:
+    if job.state is not JobState.RUNNING:
+        return replace(step, state="stopped")
+    pace = step.seconds / step.done if step.done and step.seconds > 0 else None
+    spent = max(now - begun, step.seconds)
+    rest = None
+    if pace is not None and step.total > step.done:
+        rest = max(pace * step.total - spent, 0.0)
+    return replace(step, seconds=spent, left=rest)
+
+
+def _insert(found: dict[str, Step], name: str) -> dict[str, Step]:
+    """A stage that was not expected goes before the first that has not begun."""
+    waiting = next((key for key, step in found.items() if step.state == "waiting"), None)
+    result: dict[str, Step] = {}
+    for key, step in found.items():
+        if key == waiting:
+            result[name] = Step(name)
+        result[key] = step
+    result.setdefault(name, Step(name))
+    return result

@@ -1,0 +1,310 @@
+"""A site under the microscope to plotly figures, pure. Everything arrives binned.
+
+Colours stand for what was done to the input: grey for as it is, violet for rotated with the
+channels in their own order, teal for permuted and rotated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from pages._ui import palette, wording
+from pages._ui.charts import log_ticks
+from pages._ui.outliers.words import KEPT, MEASURES, PERMUTED, outcomes, site_labels
+
+if TYPE_CHECKING:
+    from qcore.analysis.captures import Place, Stage, View
+
+COLOURS = {"all": palette.NEUTRAL, "sample": palette.NEUTRAL, KEPT: "#8A63D2", PERMUTED: "#12889A"}
+HEAT = "Viridis"
+"""Even in lightness, and told apart with every common colour blindness."""
+
+BARS_UP_TO = 128
+_HEIGHT = 340
+_CHOSEN = "#E0A100"
+
+
+def site_map(places: Sequence[Place], measure: str, chosen: tuple[int, str]) -> go.Figure:
+    """Layers × sites coloured by a measure on a log scale; each cell's click carries its place.
+
+    Args:
+        places: at least one.
+        measure: which of `outlier_frames.MEASURES` colours.
+        chosen: layer and site that get a frame.
+    """
+    labels = site_labels()
+    rows = [name for name in labels if any(place.site == name for place in places)]
+    depth = 1 + max(place.block for place in places)
+    values = np.full((len(rows), depth), np.nan, dtype=np.float32)
+    for place in places:
+        values[rows.index(place.site), place.block] = getattr(place.measures, measure)
+    positive = values[np.isfinite(values) & (values > 0)]
+    ticks = log_ticks(float(positive.min()), float(positive.max())) if len(positive) else []
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.log10(np.where(values > 0, values, np.nan)),
+            y=[labels[name] for name in rows],
+            colorscale=HEAT,
+            xgap=1,
+            ygap=1,
+            hoverinfo="skip",
+            colorbar=_colour_bar("", [math.log10(tick) for tick in ticks], ticks),
+        )
+    )
+    figure.add_trace(  # a heatmap cannot be selected from: invisible points lie over its cells
+        go.Scatter(
+            x=[place.block for place in places],
+            y=[labels[place.site] for place in places],
+            mode="markers",
+            marker={"size": 22, "symbol": "square", "opacity": 0},
+            selected={"marker": {"opacity": 0}},
+            unselected={"marker": {"opacity": 0}},
+            customdata=[[f"{place.block}/{place.site}"] for place in places],
+            text=[wording.significant(getattr(place.measures, measure)) for place in places],
+            hovertemplate="Layer %{x} · %{y}<br>"
+            + MEASURES[measure].label
+            + ": <b>%{text}</b><extra></extra>",
+            showlegend=False,
+        )
+    )
+    layer, site = chosen
+    if site in rows:
+        row = rows.index(site)
+        figure.add_shape(
+            type="rect",
+            x0=layer - 0.5,
+            x1=layer + 0.5,
+            y0=row - 0.5,
+            y1=row + 0.5,
+            line={"color": _CHOSEN, "width": 3},
+        )
+    figure.update_layout(
+        height=90 + 42 * len(rows),
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        clickmode="event+select",
+        dragmode=False,
+        uirevision="keep",
+    )
+    figure.update_xaxes(
+        title="layer",
+        showgrid=False,
+        zeroline=False,
+        automargin=True,
+        dtick=1 if depth <= 40 else 5,
+        range=[-0.5, depth - 0.5],
+    )
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    return figure
+
+
+def distributions(view: View) -> go.Figure:
+    """How |x| is distributed before and after, on log axes."""
+    figure = go.Figure()
+    names = {
+        "all": (f"before, all {view.tokens:,} tokens", "all", "solid"),
+        "sample": ("before, sampled tokens", "sample", "dot"),
+        "kept": (f"rotated, {KEPT}, sampled tokens", KEPT, "solid"),
+        "permuted": ("permuted and rotated, sampled tokens", PERMUTED, "solid"),
+    }
+    for key, curve in view.curves.items():
+        name, colour, dash = names[key]
+        figure.add_trace(
+            go.Scatter(
+                x=curve.magnitude,
+                y=np.where(curve.density > 0, curve.density, np.nan),
+                mode="lines",
+                name=name,
+                line={"color": COLOURS[colour], "dash": dash, "width": 2, "shape": "hvh"},
+                fill="tozeroy" if key == "all" else None,
+                fillcolor=palette.translucent(COLOURS["all"], 0.15),
+                hovertemplate="|x| ≈ %{x:.3g}: %{y:.2%} per octave<extra>%{fullData.name}</extra>",
+            )
+        )
+    _lay_out(figure)
+    figure.update_layout(hovermode="closest")
+    every = np.concatenate([curve.magnitude for curve in view.curves.values()])
+    if len(every):
+        # What lies four decades below the largest value is rounded to zero in any format.
+        high = float(every.max())
+        low = max(float(every.min()), high * 1e-4)
+        figure.update_xaxes(range=[math.log10(low), math.log10(high * 1.2)])
+    figure.update_xaxes(
+        type="log", title="magnitude |x|, log scale", exponentformat="power", dtick=1
+    )
+    figure.update_yaxes(
+        type="log", title="share per octave, log scale", exponentformat="power", dtick=1
+    )
+    return figure
+
+
+def bounds(view: View) -> go.Figure:
+    """Each sampled token: the bound against the actual peak, both over the peak before."""
+    figure = go.Figure()
+    ends = [1.0]
+    before = np.where(view.before.peak > 0, view.before.peak, np.nan)
+    for name, outcome in outcomes(view):
+        bound, actual = outcome.bound / before, outcome.rotated.peak / before
+        ends += [float(f(values)) for values in (bound, actual) for f in (np.nanmin, np.nanmax)]
+        figure.add_trace(
+            go.Scatter(
+                x=bound,
+                y=actual,
+                mode="markers",
+                name=name,
+                marker={"color": COLOURS[name], "size": 7, "opacity": 0.8},
+                customdata=np.arange(len(bound)),
+                hovertemplate="sampled token %{customdata}<br>bound %{x:.2f} × the peak before<br>"
+                "actual %{y:.2f} × the peak before<extra>%{fullData.name}</extra>",
+            )
+        )
+    low, high = min(ends) / 1.15, max(ends) * 1.15
+    for x, y, dash, name in (
+        ([low, high], [low, high], "dash", "the bound is reached"),
+        ([low, high], [1, 1], "dot", "no gain"),
+    ):
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=y,
+                mode="lines",
+                name=name,
+                hoverinfo="skip",
+                line={"color": palette.NEUTRAL, "dash": dash, "width": 1.5},
+            )
+        )
+    _lay_out(figure)
+    ticks = log_ticks(low, high)
+    axis = {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+    }
+    figure.update_xaxes(title="bound max‖x₍ⱼ₎‖₁/√b, over ‖x‖∞", **axis)
+    figure.update_yaxes(title="actual ‖xR‖∞, over ‖x‖∞", **axis)
+    return figure
+
+
+def pictures(stages: Sequence[tuple[str, Stage]]) -> go.Figure:
+    """Channel × token pictures side by side on one colour scale."""
+    figure = make_subplots(
+        rows=1,
+        cols=len(stages),
+        subplot_titles=[title for title, _ in stages],
+        horizontal_spacing=0.06,
+    )
+    high = max(float(stage.picture.max(initial=1.0)) for _, stage in stages)
+    for column, (_, stage) in enumerate(stages, start=1):
+        figure.add_trace(
+            go.Heatmap(
+                z=np.log2(np.maximum(stage.picture, _FLOOR)),
+                y=stage.channels * np.arange(len(stage.picture), dtype=np.int32),
+                coloraxis="coloraxis",
+                hovertemplate="from channel %{y}, token %{x}<br>peak 2<sup>%{z:.1f}</sup> × RMS"
+                "<extra></extra>",
+            ),
+            row=1,
+            col=column,
+        )
+    octaves = list(range(round(math.log2(_FLOOR)), math.ceil(math.log2(high)) + 1))
+    figure.update_layout(
+        height=430,
+        margin={"l": 8, "r": 8, "t": 34, "b": 8},
+        coloraxis={
+            "colorscale": HEAT,
+            "cmin": math.log2(_FLOOR),
+            "cmax": math.log2(high),
+            "colorbar": _colour_bar("× RMS", octaves, [2.0**octave for octave in octaves]),
+        },
+    )
+    figure.update_xaxes(title="sampled token", showgrid=False, zeroline=False, automargin=True)
+    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, automargin=True)
+    figure.update_yaxes(title="channel", row=1, col=1)
+    return figure
+
+
+_FLOOR = 0.5
+"""Half the RMS: what lies below is no outlier, and is drawn alike."""
+
+
+def masses(view: View) -> go.Figure:
+    """Every block's ℓ1 mass under each order, and the mass that all would have if equal."""
+    figure = go.Figure()
+    ideal, last = 0.0, 0
+    for name, outcome in outcomes(view):
+        blocks = np.arange(len(outcome.mass), dtype=np.int32)
+        ideal, last = float(outcome.mass.mean()), len(blocks) - 1
+        hover = "block %{x}: %{y:.4g}<extra>" + name + "</extra>"
+        if len(blocks) <= BARS_UP_TO:
+            bars = go.Bar(
+                x=blocks,
+                y=outcome.mass,
+                name=name,
+                marker={
+                    "color": COLOURS[name],
+                    "line": {"width": 0},
+                    "pattern": {
+                        "shape": [
+                            "/" if worse else "" for worse in np.isin(blocks, outcome.flagged)
+                        ],
+                        "solidity": 0.35,
+                    },
+                },
+                hovertemplate=hover,
+            )
+            figure.add_trace(bars)
+        else:
+            line = {"color": COLOURS[name], "width": 1.5, "shape": "hvh"}
+            figure.add_trace(
+                go.Scatter(
+                    x=blocks,
+                    y=outcome.mass,
+                    mode="lines",
+                    name=name,
+                    line=line,
+                    hovertemplate=hover,
+                )
+            )
+    figure.add_trace(
+        go.Scatter(
+            x=[-0.5, last + 0.5],
+            y=[ideal, ideal],
+            mode="lines",
+            name=f"ideal, {wording.significant(ideal, 3)}",
+            line={"color": palette.NEUTRAL, "dash": "dash", "width": 2},
+            hoverinfo="skip",
+        )
+    )
+    _lay_out(figure)
+    figure.update_layout(bargap=0.15, bargroupgap=0.0)
+    figure.update_xaxes(title="block of the rotation")
+    figure.update_yaxes(title="mean ℓ1 mass", rangemode="tozero")
+    return figure
+
+
+def _lay_out(figure: go.Figure) -> None:
+    figure.update_layout(
+        height=_HEIGHT,
+        margin={"l": 8, "r": 8, "t": 56, "b": 8},
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
+        hoverlabel={"align": "left"},
+        dragmode="zoom",
+        uirevision="keep",
+    )
+    figure.update_xaxes(zeroline=False, automargin=True)
+    figure.update_yaxes(zeroline=False, automargin=True)
+
+
+def _colour_bar(title: str, places: Sequence[float], values: Sequence[float]) -> dict:
+    return {
+        "title": {"text": title},
+        "thickness": 12,
+        "tickvals": list(places),
+        "ticktext": [f"{value:g}" for value in values],
+    }

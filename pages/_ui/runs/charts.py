@@ -1,0 +1,197 @@
+"""The Pareto figure: runs as points between size and quality, and the front through them."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from pages._ui import columns, palette, wording
+from pages._ui.charts import (
+    _LABEL_LETTERS,
+    _LETTER_WIDTH,
+    _LINE_HEIGHT,
+    _PLAIN_TEMPLATE,
+    _TEMPLATE,
+    ERROR_BARS_UP_TO,
+    FULL_HOVER_UP_TO,
+    LABELS_UP_TO,
+    WEBGL_FROM,
+    _draw_rings,
+    _drawable,
+    _groups,
+    _label_places,
+    _lay_out,
+    _set_ticks,
+    error_bars,
+)
+from qcore.explore import front
+from qcore.report.metrics import Axis
+
+
+def pareto(
+    table: pd.DataFrame,
+    size: Axis,
+    score: Axis,
+    *,
+    reference: float = math.nan,
+    logarithmic: bool = False,
+    selected: Collection[str] = (),
+    small: bool = False,
+) -> go.Figure:
+    """Runs by size and score, the front through the best of them, and the float model as a line.
+
+    Args:
+        table: rows of `frames.runs` that were scored on the same tokens.
+        size: what runs along x.
+        score: what runs along y; its interval, where there is one, becomes the error bar.
+        reference: the float model's score; NaN draws no line.
+        logarithmic: a logarithmic y axis.
+        selected: ids that get a ring.
+        small: for a corner of a page: no legend, no labels.
+    """
+    figure = go.Figure()
+    table = _drawable(table, score, logarithmic=logarithmic)
+    x, y = columns.numbers(table, size.column), columns.numbers(table, score.column)
+    groups = _groups(table)
+    shapes = palette.symbols([model for _, model in groups])
+    _draw_front(figure, table, x, y, score, labels=not small)
+    # As arrays of characters: plotly copies every object of an array of them, for each figure.
+    ids, titles = (columns.words(table, name).astype(str) for name in ("id", "title"))
+    many, full = len(table) > WEBGL_FROM, len(table) <= FULL_HOVER_UP_TO
+    trace = go.Scattergl if many else go.Scatter
+    barred = len(table) <= ERROR_BARS_UP_TO
+    for (method, model), part in groups.items():
+        group = table.iloc[part] if full or barred else table
+        figure.add_trace(
+            trace(
+                x=x[part].astype(np.float32),
+                y=y[part].astype(np.float32),
+                error_y=error_bars(group, score, palette.colour(method)) if barred else None,
+                mode="markers",
+                name=method if len(shapes) == 1 else f"{method} · {model}",
+                customdata=ids[part],
+                text=np.asarray(_hover(group, score), dtype=object) if full else titles[part],
+                marker={
+                    "color": palette.colour(method),
+                    "symbol": shapes[model],
+                    "size": 8 if small or not barred else 11,
+                    "opacity": 0.55 if many else 0.9,
+                },
+                hovertemplate=_TEMPLATE if full else _PLAIN_TEMPLATE,
+                selected={"marker": {"opacity": 1, "size": 20}},
+                unselected={"marker": {"opacity": 0.35}},
+            )
+        )
+    ringed = np.isin(ids, list(selected)) if selected else np.zeros(len(ids), dtype=bool)
+    if ringed.any():
+        _draw_rings(figure, x[ringed], y[ringed])
+    line = [reference] if math.isfinite(reference) and (reference > 0 or not logarithmic) else []
+    if line:
+        _draw_reference(figure, reference, logarithmic=logarithmic)
+    _lay_out(figure, size, score, logarithmic=logarithmic, small=small)
+    if len(table):
+        _set_ticks(figure, size, x, [*y.tolist(), *line], logarithmic=logarithmic)
+    return figure
+
+
+def _draw_front(
+    figure: go.Figure,
+    table: pd.DataFrame,
+    x: np.ndarray,
+    y: np.ndarray,
+    score: Axis,
+    *,
+    labels: bool,
+) -> None:
+    best = front.front(x, y, higher_is_better=score.higher_is_better)
+    if not len(best):
+        return
+    labelled = labels and len(best) <= LABELS_UP_TO
+    text = _labels(table.iloc[best], x[best], y[best]) if labelled else []
+    figure.add_trace(
+        go.Scatter(
+            x=x[best].astype(np.float32),
+            y=y[best].astype(np.float32),
+            mode="lines+text" if labelled else "lines",
+            text=text or None,
+            textposition=_label_places(x[best], text, score) if labelled else None,
+            textfont={"size": 11},
+            unselected={"textfont": {"color": palette.NEUTRAL}} if labelled else None,
+            line={"color": palette.NEUTRAL, "width": 2, "shape": "hv"},
+            name="front",
+            hoverinfo="skip",
+            cliponaxis=False,
+        )
+    )
+
+
+def _labels(points: pd.DataFrame, x: np.ndarray, y: np.ndarray) -> list[str]:
+    """Titles for the points of a front, left out where they would cover the one before."""
+    across, up = np.log(x), np.log(np.maximum(np.abs(y), 1e-12))
+    labels, at = [], -1
+    for place, short in enumerate(columns.words(points, "short")):
+        lines = textwrap.wrap(short, _LABEL_LETTERS, break_long_words=False)
+        width = _LETTER_WIDTH * max(map(len, lines))
+        near = at >= 0 and (
+            across[place] - across[at] < width * max(np.ptp(across), 1e-9)
+            and abs(up[place] - up[at]) < _LINE_HEIGHT * len(lines) * max(np.ptp(up), 1e-9)
+        )
+        # A no-break space on either side keeps the text clear of the marker.
+        padded = (f"\u00a0\u00a0{line}\u00a0\u00a0\u00a0" for line in lines)
+        labels.append("" if near else "<br>".join(padded))
+        at = at if near else place
+    return labels
+
+
+def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> None:
+    """A dotted line across; an annotation on a logarithmic axis stands at the logarithm."""
+    figure.add_shape(
+        type="line",
+        xref="paper",
+        x0=0,
+        x1=1,
+        y0=value,
+        y1=value,
+        line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"},
+    )
+    figure.add_annotation(
+        xref="paper",
+        x=0,
+        xanchor="left",
+        y=math.log10(value) if logarithmic else value,
+        yanchor="bottom",
+        showarrow=False,
+        text=f"float model {wording.significant(value)}",
+        font={"color": palette.NEUTRAL, "size": 12},
+    )
+
+
+def _hover(group: pd.DataFrame, score: Axis) -> list[str]:
+    """Everything about a point, in a few short lines."""
+    low, high = f"{score.column}/low", f"{score.column}/high"
+    lines = []
+    for row in group.to_dict("records"):
+        span = wording.interval(row.get(low), row.get(high))
+        others = [
+            f"{axis} {wording.significant(row[key])}"
+            for key, axis in (
+                ("perplexity", "perplexity"),
+                ("kl", "KL"),
+                ("top1_agreement", "top-1 agreement"),
+            )
+            if key != score.column and key in row and math.isfinite(row[key])
+        ]
+        lines.append(
+            f"<b>{row['title']}</b><br>{row['model']}<br>"
+            f"{score.label}: <b>{wording.significant(row[score.column])}</b>"
+            f"{'' if span == '–' else ' ' + span}<br>"
+            f"{row['bits']:.3f} bits per weight · {wording.size(row['bytes'])}<br>"
+            + (" · ".join(others) + "<br>" if others else "")
+            + f"{row['device']} · {wording.duration(row['seconds'])} · {row['id']}"
+        )
+    return lines

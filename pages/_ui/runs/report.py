@@ -1,0 +1,155 @@
+"""One Report on a page: numbers with their meaning, what to know about them, and what they cost."""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+from pages._ui import messages, wording
+from pages._ui.runs import tables, words
+from qcore.recipe.titles import title_of
+from qcore.report import metrics
+from qcore.report.report import Report
+
+
+def draw(report: Report) -> None:
+    """The whole Report under a heading."""
+    st.subheader(title_of(report.recipe), anchor=False)
+    st.caption(
+        f"Run `{report.id}` · {messages.escape(report.environment.model)} · "
+        f"{wording.clock(report.created)} · {messages.escape(report.environment.device)}"
+    )
+    _headline(report)
+    for note in report.notes:
+        st.info(messages.escape(note), icon=":material/info:")
+    _links(report)
+    measured, layers, stages, environment = st.tabs(
+        ["Measured", f"Layers ({len(report.layers)})", "Stages and time", "Environment"]
+    )
+    with measured:
+        st.dataframe(
+            tables.metric_table(report),
+            hide_index=True,
+            height="content",
+            column_config={"Definition": st.column_config.TextColumn(width="large")},
+        )
+        st.caption(
+            "Intervals resample the windows (perplexity, KL) or the questions (tasks): they say "
+            "how far another text of the same kind could move the number."
+        )
+    with layers:
+        _layers(report)
+    with stages:
+        st.dataframe(tables.stage_table(report), hide_index=True, height="content")
+        st.caption("A stage from the cache shows the time that reading it took.")
+        if report.kernels:
+            st.dataframe(tables.kernel_table(report), hide_index=True, height="content")
+            st.caption(
+                "Which implementation of each operation served the stages that were computed: "
+                "triton on a GPU, compiled on the CPU, or the torch reference, and why."
+            )
+    with environment:
+        st.dataframe(tables.environment_table(report), hide_index=True, height="content")
+
+
+def _headline(report: Report) -> None:
+    volume = report.volume
+    with st.container(horizontal=True):
+        for metric in report.metrics[:4]:
+            st.metric(
+                metrics.metric_label(metric.name),
+                words.metric_value(metric),
+                help=metric.definition,
+                border=True,
+                delta=words.metric_interval(metric) if metric.low is not None else None,
+                delta_color="off",
+                delta_arrow="off",
+            )
+        st.metric(
+            "Bits per weight",
+            f"{volume.bits_per_weight:.3f}",
+            help="Codes, scales and zero points of the quantized layers, per weight.",
+            border=True,
+            delta=wording.count(volume.quantized_parameters, "weight"),
+            delta_color="off",
+            delta_arrow="off",
+        )
+        st.metric(
+            "Size",
+            wording.size(volume.total_bytes),
+            help=(
+                f"codes {wording.size(volume.element_bytes)}, "
+                f"scales {wording.size(volume.scale_bytes)}, "
+                f"16-bit rest (embeddings, norms, head) {wording.size(volume.float_bytes)}"
+            ),
+            border=True,
+            delta=f"{wording.size(volume.scale_bytes)} of scales",
+            delta_color="off",
+            delta_arrow="off",
+        )
+
+
+def _links(report: Report) -> None:
+    with st.container(horizontal=True):
+        st.page_link(
+            "pages/new_run.py",
+            label="Clone",
+            icon=":material/content_copy:",
+            query_params={"clone": report.id},
+            help="Open New run with this recipe's knobs.",
+        )
+        if report.recipe.precision is not None:
+            st.page_link(
+                "pages/bits.py",
+                label="Bits",
+                icon=":material/equalizer:",
+                query_params={"run": report.id},
+                help="Which layer got which format, and why.",
+            )
+        st.download_button(
+            "Recipe JSON",
+            json.dumps(report.recipe.to_dict(), indent=2, ensure_ascii=False) + "\n",
+            file_name=f"recipe-{report.id}.json",
+            mime="application/json",
+            icon=":material/download:",
+            on_click="ignore",
+            key=f"recipe-{report.id}",
+        )
+        st.download_button(
+            "Report JSON",
+            report.to_json,
+            file_name=f"report-{report.id}.json",
+            mime="application/json",
+            icon=":material/download:",
+            on_click="ignore",
+            key=f"report-{report.id}",
+        )
+
+
+def _layers(report: Report) -> None:
+    table = tables.layer_table(report)
+    if table.empty:
+        st.info("No layer was quantized: this is a float network.", icon=":material/info:")
+        return
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=420,
+        key=f"layers-{report.id}",
+        column_config={
+            "Parameters": st.column_config.NumberColumn(format="localized"),
+            "Bits per weight": st.column_config.NumberColumn(format="%.3f"),
+            "Weight error": st.column_config.NumberColumn(
+                format="scientific", help="‖W − Ŵ‖² / ‖W‖²"
+            ),
+            "Output error": st.column_config.NumberColumn(
+                format="scientific", help="‖X(W − Ŵ)ᵀ‖² / ‖XWᵀ‖² on the calibration text"
+            ),
+            "Damping": st.column_config.NumberColumn(
+                format="%.3f", help="Fraction of the Hessian's mean diagonal that was added."
+            ),
+            "Seconds": st.column_config.NumberColumn(format="%.2f s"),
+        },
+    )
+    st.caption("What to notice: sort by output error; the layers on top are worth more bits.")

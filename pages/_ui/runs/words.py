@@ -1,0 +1,21 @@
+"""Metrics of a run as people read them."""
+
+from __future__ import annotations
+
+from pages._ui import wording
+from qcore.report.metrics import is_share
+from qcore.report.report import Metric
+
+
+def metric_value(metric: Metric) -> str:
+    """The number with its unit: `34.23`, `0.0016 nats/token`, `97.4 %`."""
+    if is_share(metric.name):
+        return f"{100 * metric.value:.1f} %"
+    return f"{wording.significant(metric.value)} {metric.unit}".strip()
+
+
+def metric_interval(metric: Metric) -> str:
+    """Its 95 % interval in the same unit, or a dash."""
+    if is_share(metric.name) and metric.low is not None and metric.high is not None:
+        return f"[{100 * metric.low:.1f}, {100 * metric.high:.1f}] %"
+    return wording.interval(metric.low, metric.high)

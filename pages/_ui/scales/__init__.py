@@ -1,0 +1,1 @@
+"""The Scales page's parts."""

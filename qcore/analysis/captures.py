@@ -1,0 +1,339 @@
+"""What captures there are, and what they show: the outlier microscope's way into the cache.
+
+A finished Report names its capture stage by key, so nothing is resolved and no model is loaded:
+the statistics of a network whose folder is gone can still be looked at. A capture may be partly
+evicted; `Capture.blocks` says which decoder blocks are left.
+
+The map of all layers and sites needs five numbers of every site. Reading a whole capture for them
+takes about 30 ms per block of the demo model, so they are kept as one record per block.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cache.digest import digest
+from cache.store import Cache
+from qcore.analysis.microscope import (
+    Curve,
+    Measures,
+    Outcome,
+    Stage,
+    compare,
+    density,
+    look,
+    measure,
+)
+from qcore.calibration.sketch import BINS, bin_edges, bins_of
+from qcore.calibration.statistics import BlockStatistics, SiteStatistics
+from qcore.errors import CorruptEntry, QuantscopeError
+from qcore.models.families import SITES
+from qcore.pipeline.keys import block_key
+from qcore.progress import Progress, silent
+from qcore.recipe import Calibration, ModelRef
+from qcore.report.library import Library
+from qcore.report.report import Report
+from qcore.transforms.algebra import Transform, site_transform
+from qcore.transforms.expansion import admissible_sizes
+from qcore.transforms.hadamard import power_of_two_blocks
+from qcore.transforms.permutation import METHODS as METHODS
+from qcore.transforms.permutation import Method
+
+_OVERVIEW_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One float capture in the cache.
+
+    Attributes:
+        key: of the capture stage.
+        model: what the Report calls the network.
+        dtype: what it computed in.
+        calibration: the text that it read.
+        depth: decoder blocks of the network.
+        parameters: of the network, tied ones once.
+        blocks: decoder blocks whose statistics are in the cache.
+        source: where the network came from.
+        model_digest: of its files when it was captured.
+    """
+
+    key: str
+    model: str
+    dtype: str
+    calibration: Calibration
+    depth: int
+    parameters: int
+    blocks: tuple[int, ...]
+    source: ModelRef
+    model_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """What the input goes through before it is looked at.
+
+    Attributes:
+        rotation: `none`, `full`, or features to a block of a Hadamard rotation.
+        permutation: how channels are shared over the blocks; without effect elsewhere.
+        size: features after expansion; None leaves the width.
+        seed: of a random permutation.
+    """
+
+    rotation: Literal["none", "full"] | int = "none"
+    permutation: Method = "identity"
+    size: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """A site through a lens.
+
+    Attributes:
+        width: channels of the input.
+        order: features after the transform.
+        block: features that one Hadamard matrix mixes; 0 without a rotation.
+        rotation: the rotation's title, empty without one.
+        note: why the rotation is not what was asked; empty where it is.
+        tokens: tokens behind masses and the first curve.
+        before: the sampled tokens as they are.
+        kept: what the rotation makes of the channels in their own order; None without a rotation.
+        permuted: and in the permutation's order; None where the lens permutes nothing.
+        curves: `all` (before, every token), then of the sampled tokens `sample` (before, and after
+            permuting, which changes no magnitude), `kept` and `permuted` (rotated).
+    """
+
+    width: int
+    order: int
+    block: int
+    rotation: str
+    note: str
+    tokens: int
+    before: Stage
+    kept: Outcome | None
+    permuted: Outcome | None
+    curves: dict[str, Curve]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One site of one decoder block on the map: its width and its measures."""
+
+    block: int
+    site: str
+    width: int
+    measures: Measures
+
+
+class Shelf:
+    """The captures behind a library's Reports. Reads every Report once; threads may share it."""
+
+    def __init__(self, library: Library):
+        self._library = library
+        self._lock = threading.Lock()
+        self._found: dict[str, Capture | None] = {}
+
+    def captures(self, cache: Cache) -> list[Capture]:
+        """Captures of which a block or more is in the cache, the newest Report's first."""
+        with self._lock:
+            known = self._found
+            new = [self._report(name) for name in self._library.ids() if name not in known]
+            newest_first = sorted((r for r in new if r), key=lambda r: r.created, reverse=True)
+            fresh = {report.id: _described(report) for report in newest_first}
+            self._found = {**fresh, **known}
+            return _in_cache(self._found.values(), cache)
+
+    def _report(self, name: str) -> Report | None:
+        try:
+            return self._library.get(name)
+        except QuantscopeError:
+            return None
+
+
+def captures(reports: Iterable[Report], cache: Cache) -> list[Capture]:
+    """The distinct captures of these Reports of which a block or more is in the cache."""
+    return _in_cache((_described(report) for report in reports), cache)
+
+
+def site_statistics(capture: Capture, cache: Cache, block: int, site: str) -> SiteStatistics:
+    """One site's statistics.
+
+    Raises:
+        CorruptEntry: the cache has lost the block, or it has no such site.
+    """
+    found = _block(capture, cache, block)
+    if site not in found.sites:
+        raise CorruptEntry(
+            f"block {block} has no site {site[:40]!r}",
+            remedy=f"choose {', '.join(found.sites)}",
+        )
+    return found.sites[site]
+
+
+def overview(capture: Capture, cache: Cache, progress: Progress = silent) -> list[Place]:
+    """The measures of every site that is in the cache, in execution order.
+
+    Blocks that were lost since `capture` was listed are left out.
+    """
+    places: list[Place] = []
+    for done, block in enumerate(capture.blocks):
+        progress(done, len(capture.blocks), f"block {block + 1} of {capture.depth}")
+        key = digest(["outlier measures", _OVERVIEW_VERSION, block_key(capture.key, block)])
+        record = cache.record(key)
+        if record is None:
+            try:
+                statistics = _block(capture, cache, block)
+            except CorruptEntry:
+                continue
+            record = {
+                name: {"width": site.width, **asdict(_measured(site))}
+                for name, site in statistics.sites.items()
+            }
+            cache.put_record(key, record)
+        for name in sorted(record, key=SITES.index):
+            values = dict(record[name])
+            places.append(Place(block, name, values.pop("width"), Measures(**values)))
+    return places
+
+
+def view(statistics: SiteStatistics, lens: Lens) -> View:
+    """A site through a lens: a few milliseconds, whatever the number of calibration tokens.
+
+    The Hadamard matrix carries no random signs, so that what is shown depends on nothing else.
+
+    Raises:
+        InvalidRecipe: a block that does not divide, or a size below the width.
+    """
+    sample = statistics.sample
+    curves = {
+        "all": density(statistics.histogram, bin_edges()),
+        "sample": _curve(sample),
+    }
+    kept = permuted = None
+    straight = Transform(statistics.width)
+    if lens.rotation != "none":
+        straight = _transform(statistics, lens, "identity")
+        kept = _outcome(statistics, straight)
+        curves["kept"] = _curve(straight.apply(sample))
+        changed = _transform(statistics, lens, lens.permutation)
+        if changed.permutation is not None:
+            permuted = _outcome(statistics, changed)
+            curves["permuted"] = _curve(changed.apply(sample))
+    rotation = straight.rotation
+    return View(
+        width=statistics.width,
+        order=straight.transformed_width,
+        block=rotation.block if rotation else 0,
+        rotation=rotation.title if rotation else "",
+        note=rotation.note if rotation else "",
+        tokens=statistics.tokens,
+        before=look(sample),
+        kept=kept,
+        permuted=permuted,
+        curves=curves,
+    )
+
+
+def rotations(width: int) -> list[Literal["none", "full"] | int]:
+    """Rotations to offer for an input of `width`: none, full, and blocks that divide it."""
+    blocks = [block for block in power_of_two_blocks(width) if block < width]
+    return ["none", "full", *([block for block in blocks if block >= 16] or blocks)]
+
+
+def sizes(width: int, rotation: Literal["none", "full"] | int) -> list[int]:
+    """Sizes to expand an input of `width` to, itself first, up to twice the width.
+
+    Without a rotation there is nothing to expand for.
+    """
+    if rotation == "none":
+        return [width]
+    block = 1 if rotation == "full" else rotation
+    larger = []
+    for size in admissible_sizes(width, block=block):
+        if size > 2 * width:
+            break
+        larger.append(size)
+    return [width, *larger]
+
+
+def _transform(statistics: SiteStatistics, lens: Lens, method: Method) -> Transform:
+    return site_transform(
+        statistics.width,
+        block=lens.rotation if isinstance(lens.rotation, int) else None,
+        size=lens.size,
+        method=method,
+        mean=statistics.mean_abs,
+        absmax=statistics.max_abs,
+        order_seed=lens.seed,
+    )
+
+
+def _outcome(statistics: SiteStatistics, transform: Transform) -> Outcome:
+    assert transform.rotation is not None
+    ordered = Transform(transform.width, transform.permutation)
+    return compare(
+        ordered.apply(statistics.sample),
+        transform.apply(statistics.sample),
+        ordered.apply_mean(statistics.mean_abs),
+        transform.rotation.block,
+    )
+
+
+def _curve(x: Float[Tensor, "tokens d"]) -> Curve:
+    return density(torch.bincount(bins_of(x).flatten(), minlength=BINS), bin_edges())
+
+
+def _measured(site: SiteStatistics) -> Measures:
+    square = site.hessian.diagonal().clamp_min(0)
+    return measure(site.sample, site.mean_abs, site.max_abs, square, site.mean_fourth)
+
+
+def _block(capture: Capture, cache: Cache, block: int) -> BlockStatistics:
+    kept = cache.artifact(block_key(capture.key, block))
+    if kept is None:
+        raise CorruptEntry(
+            f"the cache no longer has block {block} of this capture",
+            remedy="choose another block, or capture again",
+        )
+    return BlockStatistics.from_tensors(block, kept.tensors)
+
+
+def _described(report: Report) -> Capture | None:
+    """The capture behind a Report, before the cache is asked what is left of it."""
+    key = next((stage.key for stage in report.stages if stage.name == "capture"), "")
+    calibration = report.recipe.calibration
+    if not key or calibration is None or not report.layers:
+        return None
+    depth = 1 + max(layer.block for layer in report.layers)
+    return Capture(
+        key=key,
+        model=report.environment.model,
+        dtype=report.recipe.model.dtype,
+        calibration=calibration,
+        depth=depth,
+        parameters=report.volume.total_parameters,
+        blocks=tuple(range(depth)),
+        source=report.recipe.model,
+        model_digest=report.environment.model_digest,
+    )
+
+
+def _in_cache(described: Iterable[Capture | None], cache: Cache) -> list[Capture]:
+    distinct: dict[str, Capture] = {}
+    for capture in described:
+        if capture is not None:
+            distinct.setdefault(capture.key, capture)
+    found = []
+    for capture in distinct.values():
+        left = tuple(b for b in capture.blocks if cache.has(block_key(capture.key, b)))
+        if left:
+            found.append(replace(capture, blocks=left))
+    return found

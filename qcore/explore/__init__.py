@@ -1,0 +1,1 @@
+"""Questions over many runs: the front, comparable runs, how a budget is spent."""

@@ -1,0 +1,207 @@
+"""The embedded job engine: a table, and one process per running job.
+
+Nobody is in charge. Whoever calls `tick` (a page, the command line, a worker that has just ended)
+does what is due: notices workers that died, kills those that outstay a cancel, starts queued jobs
+on free devices. All of it goes through transactions on one table, so any number of dispatchers may
+tick at once and any of them may be killed at any moment:
+
+- A job is started *inside* the transaction that takes its lease. If the dispatcher dies before the
+  commit, the row is still queued, and the newborn worker finds that the job is not its own and
+  leaves.
+- A worker is known by PID and birth, so a new dispatcher adopts the ones that run and tells a
+  reused PID from the real thing.
+
+    root/jobs/queue.sqlite          the table
+    root/jobs/ID/events.jsonl       what the job says about itself
+    root/jobs/ID/log.txt            what its worker printed
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from qcore.errors import JobError
+from qcore.jobs import events, outcomes
+from qcore.jobs.local import device_lock, leases, process
+from qcore.jobs.local.table import Run, Table
+from qcore.jobs.protocol import Job, JobState
+from qcore.progress import Event
+from qcore.recipe import Recipe
+
+GRACE_SECONDS = 3.0
+"""From SIGTERM to SIGKILL."""
+SILENCE_SECONDS = 60.0
+"""How long a worker whose PID we cannot see may go without a heartbeat."""
+CHECKOUT = Path(__file__).resolve().parents[3]
+_ID = re.compile(r"[0-9a-f]{12}")
+
+
+class LocalBackend:
+    """A queue of jobs on this machine; implements `qcore.jobs.protocol.Backend`.
+
+    Args:
+        root: Quantscope's home.
+        command: what starts a worker; `root` and a job's id are appended.
+        devices: the leases; found when not given.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        command: Sequence[str] | None = None,
+        devices: Sequence[str] | None = None,
+    ):
+        self.root = root.resolve()
+        self._given = tuple(devices or ())
+        self.table = Table(self.root / "jobs" / "queue.sqlite")
+        self._command = tuple(command or (sys.executable, "-m", "qcore.jobs.worker"))
+
+    @functools.cached_property
+    def devices(self) -> tuple[str, ...]:
+        """The leases; looked up when the first job waits, for asking about GPUs takes seconds."""
+        return self._given or leases.leases()
+
+    def submit(self, recipes: Sequence[Recipe]) -> list[Job]:
+        """Queue recipes, in order, and start what can start.
+
+        A recipe that is already queued or running is not queued twice: its job is returned.
+
+        Raises:
+            DiskFull: nothing was queued.
+        """
+        ids = self.table.add(recipes)
+        self.tick()
+        return [self.table.job(job) for job in ids]
+
+    def jobs(self, limit: int = 200) -> list[Job]:
+        """The newest jobs, newest first; rows of another version are left out."""
+        return self.table.jobs(limit)
+
+    def status(self, job: str) -> Job:
+        """One job. Raises JobError when there is none of that id."""
+        return self.table.job(job)
+
+    def cancel(self, job: str) -> Job:
+        """Ask a job to stop; returns at once, and the device is free within seconds.
+
+        An ended job stays as it is. A worker that ignores SIGTERM is killed after `GRACE_SECONDS`,
+        by itself or by the next tick.
+        """
+        self.table.job(job)
+        self.table.ask_cancel(job)
+        for run in self.running():
+            if run.id == job and run.place == process.here():
+                process.signal_group(run.worker, signal.SIGTERM)
+        self.tick()
+        return self.table.job(job)
+
+    def resume(self, job: str) -> Job:
+        """Queue an ended job again; it continues from its last cached stage.
+
+        Raises:
+            JobError: it has not ended, or its recipe is live as another job.
+        """
+        self.table.job(job)
+        self.table.requeue(job)
+        self.tick()
+        return self.table.job(job)
+
+    def events(self, job: str, after: int = 0) -> list[Event]:
+        """The job's events from the `after`-th on, oldest first."""
+        return events.read(self.event_file(job), after)
+
+    def logs(self, job: str, tail: int = 200) -> str:
+        """The last lines that the worker printed."""
+        return events.tail(self.log_file(job), tail)
+
+    def tick(self) -> None:
+        """Notice dead workers and start queued jobs on free devices; cheap, call it often."""
+        running = self.running()
+        for run in running:
+            self._judge(run)
+        process.reap({run.worker.pid for run in running})
+        while self.table.waiting() and self._start_next():
+            pass
+
+    def close(self) -> None:
+        """Close the table; running jobs go on."""
+        self.table.close()
+
+    def event_file(self, job: str) -> Path:
+        """Where the job's events are."""
+        return self._folder(job) / "events.jsonl"
+
+    def log_file(self, job: str) -> Path:
+        """Where its worker's output is."""
+        return self._folder(job) / "log.txt"
+
+    def _folder(self, job: str) -> Path:
+        if not _ID.fullmatch(job):
+            raise JobError(f"{job[:40]!r} is no job id", remedy="see the Jobs page for ids")
+        return self.root / "jobs" / job
+
+    def running(self) -> list[Run]:
+        """Every running job, as those who must keep out of its way see it."""
+        return self.table.running()
+
+    def _judge(self, run: Run) -> None:
+        """End a job whose worker is dead; kill a worker that outstays its cancel."""
+        if run.place != process.here():
+            silence = time.time() - run.heartbeat
+            if silence > SILENCE_SECONDS:
+                self._end(run, outcomes.of_silence(silence))
+        elif not process.alive(run.worker):
+            code = process.exit_code(run.worker)
+            process.kill_leftovers(run.worker)
+            self._end(run, outcomes.of_death(code))
+        elif run.cancel is not None and time.time() - run.cancel > GRACE_SECONDS:
+            process.signal_group(run.worker, signal.SIGKILL)
+
+    def _end(self, run: Run, sentence: str) -> None:
+        state = JobState.FAILED if run.cancel is None else JobState.CANCELLED
+        message = sentence if run.cancel is None else outcomes.CANCELLED
+        if self.table.end(run.id, run.worker.pid, state, message):
+            kind = "error" if state is JobState.FAILED else "state"
+            events.append(self.event_file(run.id), Event("job", 0, 0, message, kind, job=run.id))
+
+    def _start_next(self) -> bool:
+        """Start the first queued job on the first free device; False when nothing can start."""
+        devices = self.devices  # before the transaction: nobody should wait for the look-up
+        with self.table.transaction():
+            taken = {run.device for run in self.running()}
+            free = [
+                device
+                for device in devices
+                if device not in taken and not device_lock.is_held(self.root, device)
+            ]
+            job = self.table.next_queued() if free else None
+            if job is None:
+                return False
+            try:
+                worker = process.spawn(
+                    [*self._command, str(self.root), job.id],
+                    cwd=CHECKOUT,
+                    log=self.log_file(job.id),
+                    environment=self._environment(),
+                )
+            except OSError as error:
+                self.table.fail_queued(job.id, outcomes.of_refusal(error))
+                return True
+            self.table.start(job.id, free[0], worker, process.here())
+        return True
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "QUANTSCOPE_HOME": str(self.root),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves its stack in the log
+            "TOKENIZERS_PARALLELISM": "false",
+            **leases.environment(self.devices),
+        }

@@ -1,0 +1,1 @@
+"""What a run would cost and whether it fits, told before it starts."""

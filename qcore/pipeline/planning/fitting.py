@@ -1,0 +1,146 @@
+"""Whether a recipe fits a network: known from the network's sizes, before anything is loaded.
+
+Nothing here needs torch: New run asks while the form is filled in, a run asks before it captures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from qcore.errors import InvalidRecipe
+from qcore.models.families import BLOCK_SITES
+from qcore.models.regions import Dimensions
+from qcore.pipeline.planning.sizes import Facts
+from qcore.precision.budget import require_solvable
+from qcore.precision.layers import LayerSize
+from qcore.recipe import Recipe
+from qcore.recipe.formats import formats_of
+from qcore.transforms.expansion import Expansion, Site, solve
+
+
+def require_fits(recipe: Recipe, facts: Facts) -> None:
+    """Refuse what the network's sizes do not allow.
+
+    Raises:
+        InvalidRecipe: a rotation's block, or a format's group or block, does not divide the width
+            of a layer's input; an expansion that no size can give; pins that fit no layer or a
+            budget that they leave no room for.
+    """
+    _require_block(recipe, facts)
+    _require_groups(recipe, widths_of(recipe, facts))
+    if recipe.precision is not None and recipe.weights is not None:
+        layers = planned_sizes(facts, grown_widths(recipe, facts))
+        require_solvable(layers, recipe.precision, group=recipe.weights.group)
+
+
+def expansion_of(recipe: Recipe, size: Dimensions, parameters: int) -> Expansion | None:
+    """The sizes that come closest to the percentage asked for; None where nothing grows.
+
+    Args:
+        recipe: its rotation says which inputs may grow.
+        size: of the untouched network.
+        parameters: of the untouched network, tied ones once.
+
+    Raises:
+        InvalidRecipe: a percentage out of range.
+    """
+    rotation = recipe.rotation
+    if recipe.expansion is None or rotation is None:
+        return None
+    sites = [
+        Site(name, width, size.hidden, size.blocks)
+        for name, width in online_widths(recipe, size).items()
+    ]
+    return solve(sites, parameters, recipe.expansion.percent, block=rotation.block or 1)
+
+
+def widths_of(recipe: Recipe, facts: Facts) -> set[int]:
+    """Widths of the linears' inputs once the recipe's expansion is in place.
+
+    Raises:
+        InvalidRecipe: a percentage out of range.
+    """
+    size, grown = facts.size, grown_widths(recipe, facts)
+    down, output = grown.get("down_proj", size.intermediate), grown.get("o_proj", size.attention)
+    return {size.hidden, output, down}
+
+
+def grown_widths(recipe: Recipe, facts: Facts) -> dict[str, int]:
+    """Projection → width of its input, where the recipe's expansion changes it.
+
+    Raises:
+        InvalidRecipe: a percentage out of range.
+    """
+    grown = expansion_of(recipe, facts.size, facts.parameters)
+    return {} if grown is None else dict(grown.sizes)
+
+
+def online_widths(recipe: Recipe, size: Dimensions) -> dict[str, int]:
+    """Widths of the inputs that are rotated at run time, before expansion, by projection."""
+    rotation = recipe.rotation
+    found = {}
+    if rotation is not None and rotation.r4:
+        found["down_proj"] = size.intermediate
+    if rotation is not None and rotation.o_proj:
+        found["o_proj"] = size.attention
+    return found
+
+
+def planned_sizes(facts: Facts, widths: Mapping[str, int]) -> tuple[LayerSize, ...]:
+    """Every linear of the network in execution order, from its sizes alone.
+
+    Args:
+        facts: of the untouched network.
+        widths: projection → width of its input, where expansion changed it.
+    """
+    size = facts.size
+    values = size.kv_heads * size.head_dim
+    shapes = {
+        "q_proj": (size.hidden, size.attention),
+        "k_proj": (size.hidden, values),
+        "v_proj": (size.hidden, values),
+        "o_proj": (size.attention, size.hidden),
+        "gate_proj": (size.hidden, size.intermediate),
+        "up_proj": (size.hidden, size.intermediate),
+        "down_proj": (size.intermediate, size.hidden),
+    }
+    found = []
+    for block in range(size.blocks):
+        for path in (path for site in BLOCK_SITES for path in site.linears):
+            projection = path.rsplit(".", 1)[1]
+            inputs, outputs = shapes[projection]
+            inputs = widths.get(projection, inputs)
+            found.append(LayerSize(f"{block}.{path}", block, projection, inputs, outputs))
+    return tuple(found)
+
+
+def _require_block(recipe: Recipe, facts: Facts) -> None:
+    """The block of the online rotations, against the inputs that do not grow.
+
+    Those that grow take a size that the block divides.
+    """
+    block = recipe.rotation.block if recipe.rotation is not None else None
+    if block is None:
+        return
+    widths = online_widths(recipe, facts.size)
+    grown = expansion_of(recipe, facts.size, facts.parameters)
+    sizes = widths if grown is None else {name: grown.sizes[name] for name in widths}
+    for name, width in sizes.items():
+        if width % block:
+            fits = [1 << k for k in range(1, 14) if all(w % (1 << k) == 0 for w in widths.values())]
+            offered = ", ".join(map(str, [b for b in fits if b >= 16] or fits))
+            raise InvalidRecipe(
+                f"block {block} does not divide {width}, the width of {name}'s input",
+                remedy=(f"choose {offered}, or " if offered else "")
+                + "leave the block out for a full rotation",
+            )
+
+
+def _require_groups(recipe: Recipe, widths: Iterable[int]) -> None:
+    """Formats, against the widths of the layers' inputs."""
+    for what, fmt in formats_of(recipe):
+        for width in widths:
+            try:
+                fmt.groups(width)
+            except InvalidRecipe as error:
+                raise InvalidRecipe(f"{what}: {error.fact}", remedy=error.remedy) from error

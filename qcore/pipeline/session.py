@@ -1,0 +1,63 @@
+"""What one process keeps between runs: the loaded network, and its sizes in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cache.store import Cache
+from qcore.models.families import linear_module, linears
+from qcore.models.loading import Network, load
+from qcore.models.regions import dimensions
+from qcore.pipeline.keys import Keys
+from qcore.pipeline.planning.sizes import Facts
+from qcore.progress import Progress, silent
+from qcore.serialization import from_plain, to_plain
+
+
+class Workbench:
+    """Holds at most one float network, loaded when first needed.
+
+    Whoever changes the network puts it back before the next stage asks for it.
+    """
+
+    def __init__(self, root: Path, device: str = "cpu"):
+        self.root = root
+        self.device = device
+        self._network: Network | None = None
+        self._key = ""
+
+    def network(self, keys: Keys, progress: Progress) -> Network:
+        """The float network that `keys.load` names."""
+        if self._network is None or self._key != keys.load:
+            self._network = None  # two networks at once may not fit
+            self._network = load(
+                keys.inputs.source,
+                self.root,
+                dtype=keys.recipe.model.dtype,
+                device=self.device,
+                progress=progress,
+            )
+            self._key = keys.load
+        return self._network
+
+    def facts(self, keys: Keys, cache: Cache, progress: Progress = silent) -> Facts:
+        """The network's sizes, from the cache where it has them."""
+        kept = cache.record(keys.load)
+        if kept is None:
+            model = self.network(keys, progress).model
+            kept = to_plain(_facts(model))
+            cache.put_record(keys.load, kept)
+        return from_plain(Facts, kept, "facts")
+
+
+def _facts(model: Any) -> Facts:
+    size = dimensions(model)
+    head = model.get_output_embeddings().weight
+    tied = head is model.get_input_embeddings().weight
+    return Facts(
+        size=size,
+        parameters=sum(item.numel() for item in model.parameters()),
+        linear_parameters=sum(linear_module(model, item).weight.numel() for item in linears(model)),
+        tied_parameters=head.numel() if tied else 0,
+    )

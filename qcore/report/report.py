@@ -1,0 +1,242 @@
+"""A Report is all that a finished run leaves behind: what was asked, what came out, how sure it is.
+
+Reports are JSON. Pages and the command line only draw Reports; nothing in them needs the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cache.digest import canonical_json
+from qcore.recipe import Recipe
+from qcore.serialization import from_plain, parse_json, to_plain
+
+REPORT_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number with its meaning and how far it may be trusted.
+
+    Attributes:
+        name: `perplexity`, `kl`, `top1_agreement`, or `accuracy/TASK`.
+        value: in `unit`.
+        low: lower end of the 95 % confidence interval, where there is one.
+        high: upper end.
+        unit: "", "nats/token", "%", …
+        definition: one sentence that another program could follow to the same number.
+        count: scored tokens, or questions.
+    """
+
+    name: str
+    value: float
+    unit: str
+    definition: str
+    count: int
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One linear layer.
+
+    Attributes:
+        name: `3.self_attn.q_proj`: decoder block, then the module's path in it.
+        block: decoder block, from 0.
+        projection: `q_proj`, `down_proj`, …
+        format: the Format's name.
+        parameters: weights in the layer.
+        element_bits: bits per code, scales not counted.
+        bits_per_weight: scales and zero points included.
+        weight_error: ‖W − Ŵ‖² / ‖W‖².
+        output_error: ‖X(W − Ŵ)ᵀ‖² / ‖XWᵀ‖² on the calibration text; None without a capture.
+        damping: fraction of the mean diagonal that the Cholesky factor needed; None for RTN.
+        seconds: wall time of scaling and rounding.
+    """
+
+    name: str
+    block: int
+    projection: str
+    format: str
+    parameters: int
+    element_bits: int
+    bits_per_weight: float
+    weight_error: float
+    output_error: float | None = None
+    damping: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Bytes the model would occupy in storage.
+
+    Attributes:
+        element_bytes: codes of the quantized layers.
+        scale_bytes: their scales and zero points.
+        float_bytes: everything that stays in 16-bit float: embeddings, norms, head.
+        bits_per_weight: (element + scale bits) per quantized weight; 16 for the float network.
+        quantized_parameters: weights in quantized layers.
+        total_parameters: all parameters, tied ones once.
+    """
+
+    element_bytes: int
+    scale_bytes: int
+    float_bytes: int
+    bits_per_weight: float
+    quantized_parameters: int
+    total_parameters: int
+
+    @property
+    def total_bytes(self) -> int:
+        """All of it."""
+        return self.element_bytes + self.scale_bytes + self.float_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """How dMX's offsets were learned, thinned to what a curve needs.
+
+    Attributes:
+        steps: optimiser steps, from 0; every other field has a value for each.
+        loss: cross-entropy of the step's batch, nats/token, penalty left out.
+        bits: average bits that the gates of that step stand for.
+        temperature: effective T of the logistic gate.
+        offsets: layer → β̂ before the gate.
+    """
+
+    steps: tuple[int, ...]
+    loss: tuple[float, ...]
+    bits: tuple[float, ...]
+    temperature: tuple[float, ...]
+    offsets: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionReport:
+    """What became of a bit budget.
+
+    Attributes:
+        bits: average bits reached, counted as the recipe's precision part says.
+        cost: sum of the chosen sensitivities in the unit of the probe's measure; None where no
+            sensitivity was asked for.
+        note: a sentence on how the assignment came about; may be empty.
+        trajectory: of dMX.
+    """
+
+    bits: float
+    cost: float | None = None
+    note: str = ""
+    trajectory: Trajectory | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """One stage of the run: its content key, wall seconds, and whether the cache had it."""
+
+    name: str
+    key: str
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KernelReport:
+    """Which implementation of an operation served the run's uncached stages, and why.
+
+    Attributes:
+        operation: its public name in `kernels`.
+        path: `torch`, `compiled` or `triton`.
+        why: in a few words.
+        count: calls.
+    """
+
+    operation: str
+    path: str
+    why: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where and on what a run was made.
+
+    Attributes:
+        device: `cpu` or the GPU's name.
+        model: what to call the model, the baseline's caveat included.
+        model_digest: SHA-256 over its files.
+        family: architecture family.
+        data: digest by text or task name.
+        versions: package → version.
+        revision: the Hub's commit, where there is one.
+        peak_bytes: the most memory that the process ever held until the run ended; estimates for
+            later runs learn from it. None where it was not measured.
+    """
+
+    device: str
+    model: str
+    model_digest: str
+    family: str
+    data: dict[str, str]
+    versions: dict[str, str]
+    revision: str | None = None
+    peak_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of one recipe.
+
+    Attributes:
+        id: first 16 hexadecimal digits of the run's key (recipe, model and data contents, stages).
+        recipe: what was asked.
+        created: seconds since the epoch.
+        assignment: layer → Format name.
+        layers: one row per quantized layer.
+        metrics: the numbers.
+        window_losses: mean loss of every evaluation window, nats/token, in order; what paired
+            comparisons resample.
+        float_window_losses: the same windows on the float network.
+        window_divergences: mean KL of every window, nats/token; empty where not asked.
+        volume: storage.
+        stages: in order.
+        environment: versions, device, contents.
+        notes: sentences that the reader must know (caveats, dampings raised, fallbacks).
+        precision: what became of a bit budget; None without one.
+        kernels: what served; empty where everything came from the cache.
+    """
+
+    id: str
+    recipe: Recipe
+    created: float
+    assignment: dict[str, str]
+    layers: tuple[LayerReport, ...]
+    metrics: tuple[Metric, ...]
+    window_losses: tuple[float, ...]
+    float_window_losses: tuple[float, ...]
+    window_divergences: tuple[float, ...]
+    volume: Volume
+    stages: tuple[StageReport, ...]
+    environment: Environment
+    notes: tuple[str, ...] = ()
+    precision: PrecisionReport | None = None
+    kernels: tuple[KernelReport, ...] = ()
+    schema: int = field(default=REPORT_SCHEMA)
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric of that name, or None."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def to_json(self) -> str:
+        """The canonical JSON text; `from_json` gives back an equal Report."""
+        return canonical_json(to_plain(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """A Report from its JSON text.
+
+        Raises:
+            InvalidRecipe: not a Report of a schema that this version reads.
+        """
+        return from_plain(cls, parse_json(text), "report")
