@@ -23,6 +23,7 @@ from qcore.models.prequantized import explain_missing, refuse_by_tensors
 
 ONE = "use weights and config.json of one checkpoint"
 
+_MOST = 1 << 31
 _COMPUTED = ("rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached")
 _WHOLE = (
     "hidden_size",
@@ -37,17 +38,17 @@ def sizes_of(config: Mapping[str, Any]) -> dict[str, int] | None:
     """The sizes that config.json names; None where it leaves one out.
 
     Raises:
-        BrokenCheckpoint: one of them is no whole number above 0, or the heads do not fit.
+        BrokenCheckpoint: one of them is no whole number from 1, or the heads do not fit.
     """
     found: dict[str, int] = {}
     for key in (*_WHOLE, "num_key_value_heads", "head_dim", "max_position_embeddings"):
         value = config.get(key)
         if value is None:
             continue
-        if type(value) is not int or value < 1:
-            shown = printable(repr(value) if not isinstance(value, int) else str(value)[:40], 40)
+        if type(value) is not int or not 1 <= value < _MOST:
             raise BrokenCheckpoint(
-                f"config.json: {key} is {shown}, not a whole number above 0",
+                f"config.json: {key} is {printable(repr(value), 40)}, not a whole number from 1 to "
+                f"{_MOST - 1}",
                 remedy="write it as a number, or download config.json again",
             )
         found[key] = value
