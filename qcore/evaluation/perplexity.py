@@ -30,7 +30,7 @@ from qcore.distributions import log_probabilities, row_chunks, token_divergence
 from qcore.errors import DataError, NumericalError
 from qcore.evaluation.confidence import MAX_LOSS
 from qcore.evaluation.divergence import Head, Reference, token_agreement
-from qcore.evaluation.logits import final_hidden, head_of
+from qcore.evaluation.logits import final_hidden, head_of, require_words
 from qcore.event import Progress, silent
 
 
@@ -176,13 +176,9 @@ def _check(model: PreTrainedModel, windows: Tensor) -> None:
             f"windows of shape {tuple(windows.shape)} cannot be scored",
             remedy="give at least 1 window of at least 2 tokens",
         )
-    words = model.config.get_text_config().vocab_size
-    low, high = int(windows.min()), int(windows.max())
-    if low < 0 or high >= words:
-        raise DataError(
-            f"token {low if low < 0 else high} is outside the model's vocabulary of {words} words",
-            remedy="tokenize the text with the model's own tokenizer",
-        )
+    require_words(
+        [int(windows.min()), int(windows.max())], model.config.get_text_config().vocab_size
+    )
 
 
 @torch.no_grad()

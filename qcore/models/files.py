@@ -8,9 +8,11 @@ read than the caller's limit: some files of /proc are regular, claim 0 bytes and
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from qcore.errors import BrokenCheckpoint, QuantscopeError
 
@@ -88,6 +90,7 @@ def read_regular(
     Raises:
         QuantscopeError: of the type `error`: it is not there, no regular file, larger, unreadable.
     """
+    check_regular(path, limit, error=error, remedy=remedy)  # opening a device may already act
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
@@ -98,6 +101,32 @@ def read_regular(
     if len(data) > limit:
         raise _too_large(path, f"more than {limit}", limit, error)
     return data
+
+
+def read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:
+    """The object in a JSON file; an empty one if the file may be left out and is.
+
+    Raises:
+        BrokenCheckpoint: it cannot be read, or holds something else.
+    """
+    if not path.exists() and not path.is_symlink():
+        if optional:
+            return {}
+        raise BrokenCheckpoint(
+            f"{printable(str(path.parent))} has no {path.name}",
+            remedy="name a folder in Hugging Face layout",
+        )
+    data = read_regular(path, LARGEST_JSON, remedy="download it again")
+    try:
+        content = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise BrokenCheckpoint(
+            f"{path.name} in {printable(str(path.parent))} cannot be read: {str(error)[:200]}",
+            remedy="download it again",
+        ) from error
+    if not isinstance(content, dict):
+        raise BrokenCheckpoint(f"{path.name} is not an object", remedy="download it again")
+    return content
 
 
 def _check(

@@ -9,7 +9,6 @@ digest is its name. What an examination returns is what is hashed, and all that 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,15 +19,15 @@ from qcore.errors import BrokenCheckpoint, QuantscopeError, UnsafeWeights
 from qcore.models.expected import check_tensors
 from qcore.models.families import Family, family_of_config
 from qcore.models.files import (
-    LARGEST_JSON,
     LARGEST_TOKENIZER,
     check_regular,
     printable,
-    read_regular,
+    read_json,
 )
 from qcore.models.headers import AGAIN, read_headers
 from qcore.models.headers import check_safetensors as check_safetensors
 from qcore.models.source import CONFIG, INDEX, TOKENIZER_FILES
+from qcore.models.tokenizers import TOKENIZER_CONFIG, check_tokenizer
 
 if TYPE_CHECKING:  # examining a folder needs no torch
     from torch import Tensor
@@ -36,7 +35,6 @@ if TYPE_CHECKING:  # examining a folder needs no torch
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 SINGLE = "model.safetensors"
 
-TOKENIZER_CONFIG = "tokenizer_config.json"
 _ADAPTER = "adapter_model.safetensors"
 _MOST_FILES = 10_000
 
@@ -84,12 +82,7 @@ def examine(folder: Path) -> Checkpoint:
         tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).exists()]
         for path in tokenizer:
             check_regular(path, LARGEST_TOKENIZER, remedy=AGAIN)
-        own = {path.name for path in tokenizer}
-        if not {"tokenizer.json", "tokenizer.model", "vocab.json"} & own:
-            raise BrokenCheckpoint(
-                f"{printable(str(folder))} has no tokenizer",
-                remedy="add tokenizer.json from where the model came",
-            )
+        check_tokenizer(folder, {path.name for path in tokenizer})
         index = [folder / INDEX] if (folder / INDEX).is_file() else []
         beside = _beside(names, weights)
         return Checkpoint(
@@ -262,29 +255,3 @@ def _beside(names: list[str], weights: list[Path]) -> list[str]:
 def _counted(names: list[str]) -> str:
     shown = ", ".join(printable(name, 80) for name in names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:
-    """The object in a JSON file; an empty one if the file may be left out and is.
-
-    Raises:
-        BrokenCheckpoint: it cannot be read, or holds something else.
-    """
-    if not path.exists() and not path.is_symlink():
-        if optional:
-            return {}
-        raise BrokenCheckpoint(
-            f"{printable(str(path.parent))} has no {path.name}",
-            remedy="name a folder in Hugging Face layout",
-        )
-    data = read_regular(path, LARGEST_JSON, remedy="download it again")
-    try:
-        content = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise BrokenCheckpoint(
-            f"{path.name} in {printable(str(path.parent))} cannot be read: {str(error)[:200]}",
-            remedy="download it again",
-        ) from error
-    if not isinstance(content, dict):
-        raise BrokenCheckpoint(f"{path.name} is not an object", remedy="download it again")
-    return content

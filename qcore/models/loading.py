@@ -55,6 +55,11 @@ class Network:
     files: tuple[Path, ...] = ()
     seen: tuple[tuple[int, ...], ...] = ()
 
+    @property
+    def words(self) -> int:
+        """Tokens that the network has an embedding for."""
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
     def require_unchanged(self) -> None:
         """Refuse to go on when a file was written to since the network was loaded.
 

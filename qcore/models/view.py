@@ -15,19 +15,10 @@ from pathlib import Path
 
 from qcore.errors import DiskFull
 from qcore.models.config import plain_config
-from qcore.models.folder import SINGLE, TOKENIZER_CONFIG, Checkpoint, read_json
+from qcore.models.folder import SINGLE, Checkpoint
 from qcore.models.headers import read_headers
 from qcore.models.source import CONFIG, INDEX, TOKENIZER_FILES
-
-_PATHS = (
-    "fast_tokenizer_files",
-    "tokenizer_file",
-    "vocab_file",
-    "merges_file",
-    "added_tokens_file",
-    "special_tokens_map_file",
-    "name_or_path",
-)
+from qcore.models.tokenizers import TOKENIZER_CONFIG, tokenizer_settings
 
 
 @contextmanager
@@ -44,12 +35,12 @@ def view(checkpoint: Checkpoint) -> Iterator[Path]:
             folder = Path(place)
             config = plain_config(checkpoint.config)
             (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
-            for path in checkpoint.files:
-                if path.name == TOKENIZER_CONFIG:
-                    settings = {k: v for k, v in read_json(path).items() if k not in _PATHS}
-                    (folder / path.name).write_text(json.dumps(settings), encoding="utf-8")
-                elif path.name in TOKENIZER_FILES:
-                    (folder / path.name).symlink_to(path.resolve())
+            tokenizer = {p.name: p for p in checkpoint.files if p.name in TOKENIZER_FILES}
+            settings = tokenizer_settings(checkpoint.config, tokenizer)
+            if settings:
+                (folder / TOKENIZER_CONFIG).write_text(json.dumps(settings), encoding="utf-8")
+            for name in tokenizer.keys() - {TOKENIZER_CONFIG}:
+                (folder / name).symlink_to(tokenizer[name].resolve())
             _link_weights(folder, checkpoint.weights)
             yield folder
     except OSError as error:
