@@ -79,7 +79,7 @@ def examine(folder: Path) -> Checkpoint:
         family = family_of_config(config)
         weights = _weights(folder, names)
         left_out = check_tensors(config, family, read_headers(weights), names)
-        tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).exists()]
+        tokenizer = [folder / name for name in TOKENIZER_FILES if _is_there(folder / name)]
         for path in tokenizer:
             check_regular(path, LARGEST_TOKENIZER, remedy=AGAIN)
         check_tokenizer(folder, {path.name for path in tokenizer})
@@ -158,6 +158,11 @@ def _first_line(error: Exception) -> str:
     return printable(f"{type(error).__name__}: {said}", 200)
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is something of that name, be it a link that leads nowhere."""
+    return path.exists() or path.is_symlink()
+
+
 def _names(folder: Path) -> list[str]:
     """Names of the files in a folder, sorted."""
     found = []
@@ -173,7 +178,7 @@ def _names(folder: Path) -> list[str]:
 
 def _weights(folder: Path, names: list[str]) -> list[Path]:
     """The safetensors files to load, every shard of the index among them."""
-    if (folder / INDEX).exists():
+    if _is_there(folder / INDEX):
         shards = _indexed(folder, names)
         if SINGLE in names and SINGLE not in shards:
             raise BrokenCheckpoint(
@@ -184,7 +189,7 @@ def _weights(folder: Path, names: list[str]) -> list[Path]:
         return [folder / name for name in shards]
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
-    if (folder / SINGLE).exists() or (folder / SINGLE).is_symlink():
+    if _is_there(folder / SINGLE):
         check_regular(folder / SINGLE, remedy="download it again")
     raise _without_weights(folder, names)
 

@@ -6,14 +6,19 @@ used; if there is none it fails at once.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from qcore.errors import DiskFull, ModelError, NotDownloaded
+from qcore.models.files import printable
 from qcore.models.source import CONFIG, INDEX, TOKENIZER_FILES
 
 ALLOWED = (CONFIG, INDEX, "generation_config.json", "*.safetensors", *TOKENIZER_FILES)
 
 _SECONDS = 5.0
+
+_REVISION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_./+-]{0,199}")
+"""What names a revision; it becomes a part of paths in the Hub's cache."""
 
 
 def snapshot(
@@ -34,6 +39,10 @@ def snapshot(
     """
     from huggingface_hub import errors, snapshot_download
 
+    if revision is not None and (".." in revision or not _REVISION.fullmatch(revision)):
+        raise ModelError(
+            f"{printable(revision, 80)!r} is no revision", remedy="name a branch, a tag or a commit"
+        )
     at = f"{name}@{revision}" if revision else name
     try:
         folder = snapshot_download(
@@ -46,7 +55,7 @@ def snapshot(
         )
     except errors.HFValidationError as error:
         raise ModelError(
-            f"{name[:80]!r} is no Hub id", remedy="write it as in Qwen/Qwen3-0.6B"
+            f"{printable(name, 80)!r} is no Hub id", remedy="write it as in Qwen/Qwen3-0.6B"
         ) from error
     except errors.GatedRepoError as error:
         raise ModelError(

@@ -166,12 +166,12 @@ def _require_groups(recipe: Recipe, widths: Iterable[int]) -> None:
         every = f"the layers' inputs are {_and(widths)} wide"
         if fmt.kind == "mx":
             raise InvalidRecipe(
-                f"{what}: block {fmt.group} of {fmt.name} does not divide {narrow}; {every}",
+                f"{what}: block {fmt.group} of {fmt.name} does not divide {narrow} ({every})",
                 remedy="choose an INT format, whose group may be left out",
             )
         offered = [size for size in GROUPS if not any(width % size for width in widths)]
         raise InvalidRecipe(
-            f"{what}: group {fmt.group} of {fmt.name} does not divide {narrow}; {every}",
+            f"{what}: group {fmt.group} of {fmt.name} does not divide {narrow} ({every})",
             remedy=f"choose {_or(offered)}, or leave the group out"
             if offered
             else "leave the group out",
