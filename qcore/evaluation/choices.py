@@ -234,7 +234,8 @@ def _present(token: int | None) -> int:
         raise DataError(
             "the tokenizer names no token that begins or ends a text, and a question of the task "
             "is empty",
-            remedy="leave the task out, or name an eos_token in tokenizer_config.json",
+            remedy="leave the task out, or name a word of the vocabulary as eos_token in "
+            "tokenizer_config.json",
         )
     return token
 

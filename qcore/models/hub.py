@@ -6,6 +6,7 @@ used; if there is none it fails at once.
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -78,6 +79,11 @@ def snapshot(
     except (errors.EntryNotFoundError, errors.HfHubHTTPError, ConnectionError) as error:
         raise _unreachable(at) from error
     except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise ModelError(
+                f"{at} could not be downloaded: {error.strerror or type(error).__name__}",
+                remedy="set HF_HUB_CACHE to a folder that you may write to",
+            ) from error
         raise DiskFull(
             f"{at} could not be downloaded: {error.strerror or error}",
             remedy="free some disk space, or set HF_HUB_CACHE to another disk",

@@ -318,5 +318,5 @@ class Evaluation:
         require(
             self.limit is None or self.limit >= 1,
             f"a limit of {self.limit} questions is none",
-            "ask for at least 1, or leave the limit out for all",
+            "ask for at least 1, or set the limit to null for all",
         )
