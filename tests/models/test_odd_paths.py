@@ -3,12 +3,17 @@
 import os
 import shutil
 import socket
+from pathlib import Path
 
+import huggingface_hub
 import huggingface_hub.constants
 import pytest
 
+from qcore.calibration.text import LARGEST_TEXT
+from qcore.cli import LARGEST_RECIPE
 from qcore.errors import BrokenCheckpoint, InvalidRecipe, ModelError
-from qcore.models import files
+from qcore.models import files, headers
+from qcore.models import folder as folder_module
 from qcore.models.loading import load, resolve
 from qcore.recipe import ModelRef
 from tests.models.folders import ref, write_folder
@@ -137,10 +142,30 @@ def test_a_file_that_may_not_be_read_says_so(folder, tmp_path, name):
 
 
 def test_a_folder_of_more_files_than_any_checkpoint_has_is_refused(folder, tmp_path, monkeypatch):
-    from qcore.models import folder as module
-
-    monkeypatch.setattr(module, "_MOST_FILES", 5)
+    monkeypatch.setattr(folder_module, "_MOST_FILES", 5)
     for number in range(6):
         (folder / str(number)).touch()
     with pytest.raises(BrokenCheckpoint, match="has more than 5 files"):
         resolve(ref(folder), tmp_path)
+
+
+def test_a_hub_cache_that_may_not_be_written_is_not_called_a_full_disk(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(ModelError, match=r"Permission denied; set HF_HUB_CACHE to a folder that"):
+        resolve(ModelRef("hub", "someone/tiny"), tmp_path)
+
+
+def test_the_limits_that_are_promised_are_those_that_hold():
+    promised = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
+    for limit in (
+        LARGEST_TEXT,
+        files.LARGEST_JSON,
+        files.LARGEST_TOKENIZER,
+        headers._LARGEST_HEADER,
+        LARGEST_RECIPE,
+        folder_module._MOST_FILES,
+    ):
+        assert f"{limit:,}" in promised

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from qcore.errors import BrokenCheckpoint, UnsupportedModel
 from qcore.models.expected import expected_shapes, sizes_of
 from qcore.models.families import FAMILIES
+from qcore.models.headers import check_safetensors
 from qcore.models.loading import load, resolve
 from tests.models.folders import change_weights, edit, ref, write_folder
 from tests.models.tiny_models import VARIANTS, tiny_model, tiny_windows
@@ -144,6 +145,17 @@ def test_blocks_beyond_a_lowered_number_are_left_out_and_named(folder, tmp_path)
     assert "more decoder blocks than the 2" in note
     assert "model.layers.2." in note
     assert len(load(source, tmp_path).model.model.layers) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_a_bias_is_zero_in_every_type_when_its_values_are(tmp_path, dtype):
+    least = torch.zeros(9, dtype=dtype)
+    least[4] = torch.finfo(dtype).smallest_normal
+    cases = {"zero": torch.zeros(9), "minus": -torch.zeros(9), "least": least, "one": torch.ones(9)}
+    path = tmp_path / "a.safetensors"
+    save_file({name: value.to(dtype) for name, value in cases.items()}, path)
+    found = {stored.name: stored.is_zero() for stored in check_safetensors(path)}
+    assert found == {"zero": True, "minus": True, "least": False, "one": False}
 
 
 CHANGING = {
