@@ -8,9 +8,10 @@ came before: every use begins with the module as it was made.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:  # `resolve` imports this module's user, and needs no torch
+    from torch import nn
 
 
 def forget_between_calls(model: nn.Module) -> int:
