@@ -117,7 +117,10 @@ class Widths:
         """What added to a float32's bits makes its mantissa carry where the rule rounds up."""
         if rule == "floor":
             return 0
-        return math.ceil(2.0 ** (FLOAT32_MANTISSA - 1 - self.mantissa)) - 1
+        if not self.capped:
+            return math.ceil(2.0 ** (FLOAT32_MANTISSA - 1 - self.mantissa)) - 1
+        middle = LARGEST / 2.0**self.max_exponent + self.unit / 2
+        return math.ceil((2 - middle) * (1 << FLOAT32_MANTISSA)) - 1
 
 
 class Slopes(NamedTuple):
@@ -160,8 +163,8 @@ def quantize_continuous(
         x: float32, bfloat16 or float16; a block with NaN or an infinity becomes NaN.
         bits: E and M.
         widths: the same as plain numbers; spares a GPU the wait for them.
-        rule: how the shared exponent is chosen; `midmax` at fractional M rounds up above
-            2 − 2^(−M−1), as at whole ones.
+        rule: how the shared exponent is chosen; `midmax` at fractional M rounds up half a step
+            above the largest value, as at whole ones: 2 − 2^(−M−1), or less where 448 caps it.
         path: which implementation; None leaves it to `kernels.paths`.
 
     Raises:

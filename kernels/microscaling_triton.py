@@ -17,7 +17,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.elements import FLOAT32_BIAS, FLOAT32_MANTISSA, Element, Minifloat, code_dtype
+from kernels.elements import (
+    FLOAT32_BIAS,
+    FLOAT32_MANTISSA,
+    Element,
+    Minifloat,
+    code_dtype,
+    midmax_carry,
+)
 from kernels.elements_triton import (
     EXPONENT_MASK,
     magnitude_bits,
@@ -40,10 +47,9 @@ def constants(element: Element, rule: str) -> dict[str, float | int | bool]:
 
     MAX_EXPONENT: of the element; CARRY: what makes a mantissa above the rule's threshold carry.
     """
-    carry = (1 << (FLOAT32_MANTISSA - 1 - element.precision)) - 1 if rule == "midmax" else 0
     return {
         "MAX_EXPONENT": element.max_exponent,
-        "CARRY": carry,
+        "CARRY": midmax_carry(element) if rule == "midmax" else 0,
         **element_constants(element),
     }
 
