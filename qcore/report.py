@@ -53,6 +53,8 @@ class LayerReport:
         output_error: ‖X(W − Ŵ)ᵀ‖² / ‖XWᵀ‖² on the calibration text; None without a capture.
         damping: fraction of the mean diagonal that the Cholesky factor needed; None for RTN.
         seconds: wall time of scaling and rounding.
+        asked: the damping asked for, where it was not enough; None where it was, and in Reports
+            written before this was kept.
     """
 
     name: str
@@ -66,6 +68,7 @@ class LayerReport:
     output_error: float | None = None
     damping: float | None = None
     seconds: float = 0.0
+    asked: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

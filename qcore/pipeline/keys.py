@@ -137,7 +137,7 @@ class Keys:
     def report(self) -> str:
         """The Report's id: 16 digits over the recipe, the contents it names, and the stages."""
         inputs = [self.inputs.source.digest, self.inputs.data]
-        changed = revisions.of_any(self.recipe)
+        changed = revisions.of_any(self.recipe, self.inputs.source)
         return digest(["report", VERSIONS, self.recipe.digest, inputs, *changed])[:16]
 
     @property
@@ -169,7 +169,9 @@ class Keys:
         parts.append(to_plain(recipe.expansion))
         draws = recipe.rotation.signs or (self.permutes and recipe.permutation is not None)
         seed = recipe.seed if draws else None
-        return self._key("transform", self.load, self.capture if self.permutes else "", parts, seed)
+        seen = self.capture if self.permutes else ""
+        changed = revisions.of_rotation(recipe, self.inputs.source)
+        return self._key("transform", self.load, seen, parts, seed, *changed)
 
     @property
     def scales(self) -> str:

@@ -75,7 +75,7 @@ def _split(stacked: Quantized, heights: Sequence[int]) -> list[Quantized]:
     zeros = stacked.scales.zero
     zero = [None] * len(sizes) if zeros is None else zeros.split(sizes)
     return [
-        Quantized(part, Scales(s, z), stacked.format, stacked.damping)
+        Quantized(part, Scales(s, z), stacked.format, stacked.damping, stacked.asked)
         for part, s, z in zip(codes, scale, zero, strict=True)
     ]
 
@@ -95,6 +95,7 @@ def _row(
         weight_error=_ratio(error.square().sum(), weight.square().sum()),
         output_error=None if hessian is None else _output_error(error, weight, hessian),
         damping=quantized.damping,
+        asked=quantized.asked,
         seconds=round(seconds, 4),
     )
 
@@ -136,6 +137,7 @@ def unpack(artifact: Artifact, format_of: Callable[[str], Format]) -> dict[str, 
             Scales(tensors[f"{row.name}.scale"], tensors.get(f"{row.name}.zero")),
             format_of(row.name),
             row.damping,
+            row.asked,
         )
         for row in rows(artifact)
     }

@@ -49,7 +49,7 @@ def damping_notes(recipe: Recipe, layers: Sequence[LayerReport]) -> list[str]:
     asked = recipe.rounding.damping or DAMPING[recipe.rounding.method]
     if recipe.rounding.method == "qronos":
         # Its unit is the largest eigenvalue: each layer's own fraction is in its row.
-        return _few_tokens(recipe, asked)
+        return _raised(layers) + _few_tokens(recipe, asked)
     raised = [row for row in layers if (row.damping or 0) > asked]
     if not raised:
         return []
@@ -57,6 +57,19 @@ def damping_notes(recipe: Recipe, layers: Sequence[LayerReport]) -> list[str]:
     return [
         f"{len(raised)} of {len(layers)} layers needed more damping than {asked:g} for a Cholesky "
         f"factor: {worst.name} took {worst.damping:g}"
+    ]
+
+
+def _raised(layers: Sequence[LayerReport]) -> list[str]:
+    """Where the moments have so little rank that their own rounding is more than the damping."""
+    raised = [row for row in layers if row.asked is not None]
+    if not raised:
+        return []
+    worst = max(raised, key=lambda row: row.damping or 0)
+    return [
+        f"{len(raised)} of {len(layers)} layers needed more damping than was asked for: the inputs "
+        "of all tokens are so much alike that float32's rounding outweighs it. At most, "
+        f"{worst.name} took {worst.damping:.2g} of the mean diagonal in place of {worst.asked:.2g}"
     ]
 
 

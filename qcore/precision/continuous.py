@@ -106,8 +106,10 @@ def format_path(formats: Sequence[str]) -> FormatPath:
 
 
 def temperature(step: int, steps: int) -> float:
-    """T at a step, counted from 0; the last one of several has 400."""
+    """T at a step, counted from 0; the last one of several has 400, one step alone 8."""
     held = math.ceil(HELD * steps)
+    if steps > 1:
+        held = min(held, steps - 1)  # of two steps three fifths are both
     if step < held:
         return FIRST
     return FIRST * (LAST / FIRST) ** ((step + 1 - held) / (steps - held))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qcore.models.source import ModelSource
 from qcore.pipeline import revisions
 from qcore.recipe import Recipe
 from tests.house.recipes_pinned import keys_of
 
+DEMO = ModelSource("demo", "0" * 64, Path("demo"), "demo", "llama")
 MIDMAX = {"format": "mxfp8_e4m3", "scale_rounding": "midmax"}
 FLOOR = {"format": "mxfp8_e4m3"}
 NARROW = {"format": "mxfp4", "scale_rounding": "midmax"}
@@ -58,7 +62,7 @@ def test_only_stages_whose_outcome_changed_have_new_keys(
     recipe = Recipe.from_dict(parts)
     now = keys_of(recipe)
     for name in ("of_weights", "of_inputs", "of_training", "of_any"):
-        monkeypatch.setattr(revisions, name, lambda recipe: [])
+        monkeypatch.setattr(revisions, name, lambda *_: [])
     before = keys_of(recipe)
     assert {stage for stage in now if now[stage] != before[stage]} == expected
 
@@ -68,6 +72,33 @@ def test_dmx_learns_anew_where_its_widest_format_is_e4m3_by_midmax() -> None:
     recipe = Recipe.from_dict({**data, "scales": PISO})
     assert revisions.of_training(recipe)
     assert not revisions.of_weights(recipe)
-    assert revisions.of_any(recipe)
+    assert revisions.of_any(recipe, DEMO)
     six = {**data["precision"], "formats": ["mxfp4", "mxfp6_e2m3"]}
-    assert not revisions.of_any(Recipe.from_dict({**data, "precision": six}))
+    assert not revisions.of_any(Recipe.from_dict({**data, "precision": six}), DEMO)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 20])
+def test_dmx_of_two_steps_is_trained_anew(steps: int) -> None:
+    part = {"method": "dmx", "budget": 5.0, "training": {"steps": steps}}
+    recipe = Recipe.from_dict({"weights": {"format": "mxfp4"}, "precision": part})
+    assert bool(revisions.of_training(recipe)) == (steps == 2)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "inner", "expected"),
+    [
+        ({"r1": False, "r2": False}, 12096, True),
+        ({"r1": False, "r2": False, "block": 32}, 12096, False),
+        ({"r1": False, "r4": False}, 12096, False),
+        ({}, 1536, False),
+        ({}, 13696, False),
+    ],
+)
+def test_only_networks_with_a_width_of_two_cores_are_rotated_anew(
+    tmp_path: Path, rotation: dict[str, Any], inner: int, expected: bool
+) -> None:
+    sizes = {"hidden_size": 576, "num_attention_heads": 9, "intermediate_size": inner}
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    source = ModelSource("folder", "1" * 64, tmp_path, "folder", "llama")
+    recipe = Recipe.from_dict({"rotation": rotation})
+    assert bool(revisions.of_rotation(recipe, source)) == expected
