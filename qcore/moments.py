@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from qcore.errors import InvalidRecipe, NotPositiveDefinite, NumericalError
-from qcore.formats.coding import require_finite
+from qcore.formats.coding import LOOK_AWAY, require_finite
 
 INDEFINITE = 2.0**-10
 """Negative eigenvalues down to this fraction of the trace are taken for float32's rounding.
@@ -98,7 +98,7 @@ def require_semidefinite(hessian: Float[Tensor, "in in"]) -> None:
         raise NotPositiveDefinite(
             f"the Hessian has the eigenvalue {least:.3g} at a trace of "
             f"{float(double.trace()):.3g}, so it is no XᵀX",
-            remedy="compute the calibration pass in float32 and accumulate without subtraction",
+            remedy=LOOK_AWAY,
         )
 
 

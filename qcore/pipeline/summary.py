@@ -73,6 +73,32 @@ def _raised(layers: Sequence[LayerReport]) -> list[str]:
     ]
 
 
+def limit_notes(layers: Sequence[LayerReport], *, captured: bool) -> list[str]:
+    """A sentence for each type that could not hold what was to be stored in it.
+
+    Args:
+        layers: rows of the quantized layers.
+        captured: there are second moments to measure output errors with.
+    """
+    notes = []
+    for what in sorted({what for row in layers for what in row.beyond or ()}):
+        counts = {row.name: (row.beyond or {}).get(what, 0) for row in layers}
+        worst = max(counts, key=lambda name: counts[name])
+        total, where = sum(counts.values()), sum(count > 0 for count in counts.values())
+        advice = "" if "E8M0" in what else ': storage "float32" holds them'
+        notes.append(
+            f"{total:,} {what} were held at the nearest that it has, in {where} of {len(layers)} "
+            f"layers, {counts[worst]:,} of them in {worst}{advice}"
+        )
+    unknown = [row.name for row in layers if captured and row.output_error is None]
+    if unknown:
+        notes.append(
+            f"{len(unknown)} of {len(layers)} layers have no output error, {unknown[0]} first: the "
+            "second moments of their inputs are beyond float32"
+        )
+    return notes
+
+
 def _few_tokens(recipe: Recipe, damping: float) -> list[str]:
     """Qronos solves a regression on every input: undamped, it fits few tokens too well."""
     if recipe.calibration is None or recipe.rounding.inputs == "float":

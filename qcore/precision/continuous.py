@@ -100,7 +100,7 @@ def format_path(formats: Sequence[str]) -> FormatPath:
         if wide.exponent < narrow.exponent or wide.mantissa < narrow.mantissa:
             raise InvalidRecipe(
                 f"{wide.name} is not {narrow.name} widened: one of E and M shrinks between them",
-                remedy="leave one of the two out",
+                remedy="leave one of the two out and allow another, or choose the method knapsack",
             )
     return FormatPath(tuple(known))
 

@@ -104,7 +104,7 @@ def feedback_factor(
             raise NotPositiveDefinite(
                 f"the Hessian has no Cholesky factor at damping {damping:g} of its mean diagonal "
                 f"{mean:.3g}; its smallest diagonal entry is {float(diagonal.min()):.3g}",
-                remedy="calibrate on more tokens, or compute the calibration pass in float32",
+                remedy="calibrate on another text, or choose rounding rtn, which needs no factor",
             )
         damping *= DAMPING_STEP
     roots = lower.diagonal().clone()

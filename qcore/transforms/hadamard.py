@@ -184,13 +184,12 @@ def block_rotation(width: int, block: int, *, seed: int | None = None) -> Rotati
         InvalidRecipe: the block does not divide the width, or has no Hadamard matrix.
     """
     _check_width(width)
-    offered = ", ".join(map(str, power_of_two_blocks(width))) or "1 (no rotation)"
+    offered = ", ".join(map(str, power_of_two_blocks(width)))
+    remedy = f"choose {offered}" if offered else "leave this rotation out: the width is odd"
     if block < 1 or width % block:
-        raise InvalidRecipe(f"block {block} does not divide {width}", remedy=f"choose {offered}")
+        raise InvalidRecipe(f"block {block} does not divide {width}", remedy=remedy)
     if order_for(block) is None:
-        raise InvalidRecipe(
-            f"no Hadamard matrix of order {block} is known", remedy=f"choose {offered}"
-        )
+        raise InvalidRecipe(f"no Hadamard matrix of order {block} is known", remedy=remedy)
     return Rotation("hadamard", width, block, seed)
 
 
