@@ -126,7 +126,9 @@ def _build(cls: type, data: Any, where: str) -> Any:
     if not data.keys() >= needed:
         missing = [name for name in known if name in needed and name not in data]
         raise InvalidRecipe(f"{where} lacks {', '.join(missing)}", remedy="add it")
-    return cls(**{key: _value(known[key], value, f"{where}.{key}") for key, value in data.items()})
+    return cls(
+        **{key: from_hint(known[key], value, f"{where}.{key}") for key, value in data.items()}
+    )
 
 
 @functools.cache
@@ -141,15 +143,19 @@ def _fields(cls: type) -> tuple[dict[str, Any], set[str]]:
     return {item.name: hints(cls)[item.name] for item in fields}, needed
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """`value` checked against a type hint: Literal, bool, int, float, str, tuple, dataclass."""
+def from_hint(hint: Any, value: Any, where: str) -> Any:
+    """`value` checked against a type hint: Literal, bool, int, float, str, tuple, dataclass.
+
+    Raises:
+        InvalidRecipe: a value of another type; `where` is its path.
+    """
     if type(value) is hint:
         return value
     kind, inner = _kind(hint)
     if kind == "optional":
         if value is None:
             return None
-        return _value(inner, value, where)
+        return from_hint(inner, value, where)
     if kind == "dataclass":
         return _build(hint, value, where)
     if kind == "literal":
@@ -160,9 +166,9 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if kind == "tuple" and isinstance(value, list | tuple):
         if inner in _NOUNS and all(type(item) is inner for item in value):
             return tuple(value)
-        return tuple(_value(inner, item, where) for item in value)
+        return tuple(from_hint(inner, item, where) for item in value)
     if kind == "dict" and isinstance(value, dict):
-        return {key: _value(inner, item, f"{where}.{key}") for key, item in value.items()}
+        return {key: from_hint(inner, item, f"{where}.{key}") for key, item in value.items()}
     if hint is Any:
         return value
     if hint is float and type(value) is int:
