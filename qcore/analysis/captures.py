@@ -133,16 +133,19 @@ class Place:
 
 def captures(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
     """The distinct captures of these runs of which a block or more is in the cache, in order."""
-    distinct: dict[str, Summary] = {}
+    distinct: dict[str, tuple[Summary, Calibration]] = {}
     for run in runs:
+        calibration = run.recipe.calibration
+        if calibration is None or not run.depth:
+            continue
         for stage in run.stages:
             if stage.name == "capture" and stage.key:
-                distinct.setdefault(stage.key, run)
+                distinct.setdefault(stage.key, (run, calibration))
     found = []
-    for key, run in distinct.items():
+    for key, (run, calibration) in distinct.items():
         left = tuple(b for b in range(run.depth) if cache.has(block_key(key, b)))
-        if left and run.recipe.calibration is not None:
-            found.append(_described(run, key, run.recipe.calibration, left))
+        if left:
+            found.append(_described(run, key, calibration, left))
     return found
 
 

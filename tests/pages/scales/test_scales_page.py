@@ -18,6 +18,7 @@ from qcore.errors import BrokenCheckpoint
 from qcore.formats.format import named
 from qcore.report.index import Index
 from qcore.report.library import Library
+from qcore.report.summary import Summary
 from tests.pages.outliers.test_outliers_page import Queue
 from tests.pages.test_page_parts import luminance
 from tests.pipeline.factories import Workshop, write_checkpoint, write_text
@@ -68,7 +69,7 @@ def address(app: AppTest) -> dict[str, str]:
 
 
 def layer_of(shop: Workshop, projection: str = "down_proj", block: int = 1) -> channels.Layer:
-    (capture,) = captures.captures([shop.run(shop.recipe())], shop.cache)
+    (capture,) = captures.captures([Summary.of(shop.run(shop.recipe()))], shop.cache)
     return channels.layer_of(capture, shop.cache, shop.root, block, projection)
 
 
