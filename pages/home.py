@@ -137,7 +137,7 @@ def draw_machine(runs: int) -> None:
 entry.through_app()
 st.title("What do I have, what should I look at?")
 with messages.guard():
-    table = engine.catalogue().table()
+    table = engine.runs()
     if table.empty:
         st.caption(
             "Quantscope quantizes language models after training, measures what that costs, and "

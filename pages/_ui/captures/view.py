@@ -31,7 +31,7 @@ def invite() -> None:
                 icon=":material/play_arrow:",
                 key="outliers.demo",
             ):
-                finished = {report.recipe.digest for report in engine.library().reports()}
+                finished = {run.recipe.digest for run in engine.index().summaries()}
                 summary.submit([demo_recipe(finished)])
             if st.button("Choose my own", icon=":material/tune:", key="outliers.own"):
                 st.switch_page("pages/new_run.py")
