@@ -15,7 +15,7 @@ from qcore.precision.budget import require_solvable
 from qcore.precision.layers import LayerSize
 from qcore.recipe import Recipe
 from qcore.recipe.formats import formats_of
-from qcore.transforms.expansion import Expansion, Site, solve
+from qcore.transforms.expansion import ExpandableSite, Expansion, solve
 
 
 def require_fits(recipe: Recipe, facts: Facts) -> None:
@@ -48,7 +48,7 @@ def expansion_of(recipe: Recipe, size: Dimensions, parameters: int) -> Expansion
     if recipe.expansion is None or rotation is None:
         return None
     sites = [
-        Site(name, width, size.hidden, size.blocks)
+        ExpandableSite(name, width, size.hidden, size.blocks)
         for name, width in online_widths(recipe, size).items()
     ]
     return solve(sites, parameters, recipe.expansion.percent, block=rotation.block or 1)
