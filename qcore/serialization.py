@@ -157,7 +157,7 @@ def from_hint(hint: Any, value: Any, where: str) -> Any:
         InvalidRecipe: a value of another type; `where` is its path.
     """
     if type(value) is hint:
-        return value
+        return _bounded(value, where) if hint in (int, float) else value
     kind, inner = _kind(hint)
     if kind == "optional":
         if value is None:
