@@ -19,54 +19,26 @@ from qcore.errors import InvalidRecipe
 
 T = TypeVar("T")
 
+LARGEST = 2**53
+"""Beyond it JSON's readers do not agree on what a whole number is."""
+
 
 def parse_json(text: str) -> Any:
-    """Parsed JSON text, whatever it holds.
-
-    Beyond JSON's grammar, numbers fit 64 bits and are finite (`1e999`, `NaN` and integers of 5,000
-    digits are refused), and texts can be written as UTF-8 (half of a surrogate pair is refused).
+    """Parsed JSON text; a byte-order mark in front of it is no part of it.
 
     Raises:
-        InvalidRecipe: not such a text; says where.
+        InvalidRecipe: not JSON; says where. NaN and infinities are no JSON.
     """
     try:
-        data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_no_constant)
-        if "\\u" in text:  # else the text holds no escape, and no surrogate that is half a sign
-            json.dumps(data, ensure_ascii=False).encode()
-        return data
-    except UnicodeEncodeError as error:
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise InvalidRecipe(
-            f"not a text: it holds half of a character, {error.object[error.start]!a}",
-            remedy="write the character itself",
+            f"not JSON: {str(error)[:200]}", remedy="check the file at that place"
         ) from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InvalidRecipe(f"not JSON: {error}", remedy="check the file at that place") from error
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > _DIGITS:
-        raise InvalidRecipe(
-            f"the number {digits[:_DIGITS]}… has {len(digits)} digits",
-            remedy=f"write at most {_DIGITS}",
-        )
-    return int(digits)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise InvalidRecipe(
-            f"the number {digits[:40]} is beyond the largest, 1.8e308", remedy="write a smaller one"
-        )
-    return number
-
-
-def _no_constant(word: str) -> float:
-    raise InvalidRecipe(f"{word} is no number that JSON has a word for", remedy="write a number")
-
-
-_DIGITS = 18
-"""Of the longest whole number: all of them fit 64 bits."""
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON number")
 
 
 def to_plain(value: Any) -> Any:
@@ -120,7 +92,8 @@ def _build(cls: type, data: Any, where: str) -> Any:
     if not data.keys() <= known.keys():
         unknown = sorted(set(data) - set(known))
         raise InvalidRecipe(
-            f"unknown field{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} in {where}",
+            f"unknown field{'s' if len(unknown) > 1 else ''} "
+            f"{', '.join(ascii(name)[1:61].rstrip(chr(39)) for name in unknown[:5])} in {where}",
             remedy=f"known are {', '.join(known)}",
         )
     if not data.keys() >= needed:
@@ -150,6 +123,11 @@ def from_hint(hint: Any, value: Any, where: str) -> Any:
         InvalidRecipe: a value of another type; `where` is its path.
     """
     if type(value) is hint:
+        if hint is int and not -LARGEST <= value <= LARGEST:
+            limit = f"write a number from −{LARGEST} to {LARGEST}"
+            raise InvalidRecipe(f"{where} is {_shown(value)}", remedy=limit)
+        if hint is float and not math.isfinite(value):
+            raise InvalidRecipe(f"{where} is {_shown(value)}", remedy="write a finite number")
         return value
     kind, inner = _kind(hint)
     if kind == "optional":
@@ -164,7 +142,10 @@ def from_hint(hint: Any, value: Any, where: str) -> Any:
             raise InvalidRecipe(f"{where} is {_shown(value)}", remedy=f"choose {choices}")
         return value
     if kind == "tuple" and isinstance(value, list | tuple):
-        if inner in _NOUNS and all(type(item) is inner for item in value):
+        if inner is float and all(type(item) is float for item in value):
+            if all(map(math.isfinite, value)):
+                return tuple(value)
+        elif inner is str and all(type(item) is str for item in value):
             return tuple(value)
         return tuple(from_hint(inner, item, where) for item in value)
     if kind == "dict" and isinstance(value, dict):
@@ -172,7 +153,12 @@ def from_hint(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
     if hint is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise InvalidRecipe(
+                f"{where} is {_shown(value)}", remedy="write a smaller number"
+            ) from error
     if value is None:
         raise InvalidRecipe(f"{where} is null", remedy="give it a value")
     nouns = {"tuple": "a list", "dict": "it as {…}"}
@@ -198,9 +184,28 @@ def _kind(hint: Any) -> tuple[str, Any]:
     return "plain", None
 
 
+def require_name(value: str, what: str) -> None:
+    """Refuse a text that can name nothing and cannot be written as UTF-8.
+
+    Raises:
+        InvalidRecipe: it holds a NUL character or half a UTF-16 pair.
+    """
+    odd = [letter for letter in value if letter == "\0" or "\ud800" <= letter <= "\udfff"]
+    require(
+        not odd,
+        f"{what} {_shown(value)} holds {ascii(odd[0])[1:-1] if odd else ''}, which no name has",
+        "write it without",
+    )
+
+
 def _shown(value: Any) -> str:
-    """The beginning of a value, for a sentence."""
-    return json.dumps(value, default=str)[:60]
+    """The beginning of a value, for a message."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"a whole number of {value.bit_length()} bits"
+    try:
+        return json.dumps(value, default=str)[:60]
+    except (ValueError, TypeError, RecursionError):
+        return f"a {type(value).__name__} that JSON has no word for"
 
 
 _NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}

@@ -5,10 +5,12 @@ Reports are JSON. Pages and the command line only draw Reports; nothing in them 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from cache.digest import canonical_json
-from qcore.errors import CorruptEntry
+from qcore.errors import CorruptEntry, InvalidRecipe, NumericalError
 from qcore.recipe import Recipe
 from qcore.serialization import from_plain, parse_json, require, to_plain
 
@@ -54,6 +56,10 @@ class LayerReport:
         output_error: ‖X(W − Ŵ)ᵀ‖² / ‖XWᵀ‖² on the calibration text; None without a capture.
         damping: fraction of the mean diagonal that the Cholesky factor needed; None for RTN.
         seconds: wall time of scaling and rounding.
+        asked: the damping asked for, where it was not enough; None where it was, and in Reports
+            written before this was kept.
+        clipped: weights beyond the last code of their scale; None in Reports written before.
+        beyond: what the types of scales could not hold → how many; None where they held all.
     """
 
     name: str
@@ -67,6 +73,9 @@ class LayerReport:
     output_error: float | None = None
     damping: float | None = None
     seconds: float = 0.0
+    asked: float | None = None
+    clipped: int | None = None
+    beyond: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +239,19 @@ class Report:
         return next((metric for metric in self.metrics if metric.name == name), None)
 
     def to_json(self) -> str:
-        """The canonical JSON text; `from_json` gives back an equal Report."""
-        return canonical_json(to_plain(self))
+        """The canonical JSON text; `from_json` gives back an equal Report.
+
+        Raises:
+            NumericalError: a number is NaN or infinite, which JSON has no word for.
+        """
+        plain = to_plain(self)
+        place = _not_finite(plain, "report")
+        if place is not None:
+            raise NumericalError(
+                f"{place} is not a finite number",
+                remedy="use more bits, or scales that clip less",
+            )
+        return canonical_json(plain)
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -249,8 +269,20 @@ class Report:
                 remedy="open it with the newer Quantscope that made it",
             )
         report = from_plain(cls, data, "report")
+        if "\\u" in text:  # else it holds no escape, and so no half of a surrogate pair
+            _check_texts(data)
         _check(report)
         return report
+
+
+def _check_texts(data: Any) -> None:
+    try:
+        canonical_json(data).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRecipe(
+            f"the report holds half of a character, {error.object[error.start]!a}",
+            remedy="write the character itself",
+        ) from error
 
 
 def _check(report: Report) -> None:
@@ -276,3 +308,16 @@ def _check(report: Report) -> None:
 
 _YEAR_10000 = 253_402_300_800
 _MOST_BLOCKS = 100_000
+
+
+def _not_finite(value: Any, where: str) -> str | None:
+    """Where the first NaN or infinity stands; None where there is none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return where
+    if isinstance(value, dict):
+        parts = ((item, f"{where}.{key}") for key, item in value.items())
+    elif isinstance(value, list):
+        parts = ((item, f"{where}[{at}]") for at, item in enumerate(value))
+    else:
+        return None
+    return next((found for part in parts if (found := _not_finite(*part))), None)
