@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import columns, empty, engine, entry, messages, state, wording
 from pages._ui.charts import ERROR_BARS_UP_TO, config
-from pages._ui.runs import charts, report, tables
+from pages._ui.runs import charts, library, report, tables
 from pages._ui.runs.selection import next_drawn
 from pages._ui.runs.table import choose, draw_runs
 from qcore.errors import QuantscopeError
@@ -173,10 +173,11 @@ st.caption(
     "better."
 )
 with messages.guard():
+    reading = library.draw()
     everything = engine.runs()
-    if everything.empty:
+    if everything.empty and not reading:
         empty.runs()
-    else:
+    elif not everything.empty:
         comparable = choose_measured(everything)
         draw_chart(comparable)
         draw_runs(comparable)

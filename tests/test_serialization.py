@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from qcore.errors import InvalidRecipe
 from qcore.recipe import Recipe
-from qcore.serialization import parse_json
+from qcore.serialization import from_hint, parse_json
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("9" * 5000, "has 5000 digits"),
-        ("[-" + "9" * 400 + "]", "has 401 digits"),
-        ("1e999", "beyond the largest"),
-        ("[NaN]", "NaN is no number"),
-        ("-Infinity", "-Infinity is no number"),
-        ('"\\ud800"', "half of a character"),
-        ('{"\\udfff": 1}', "half of a character"),
-        ("[" * 100_000, "not JSON"),
-        ("", "not JSON"),
-    ],
+    "text", ["9" * 5000, "[NaN]", "-Infinity", "[" * 100_000, "", "{", '{"a": 1,}']
 )
-def test_what_no_file_of_ours_can_hold_is_refused(text, said):
-    with pytest.raises(InvalidRecipe, match=said) as refused:
+def test_what_no_file_of_ours_can_hold_is_refused(text):
+    with pytest.raises(InvalidRecipe, match="not JSON") as refused:
         parse_json(text)
     assert len(str(refused.value)) < 300
 
 
-def test_all_that_json_can_say_well_is_read():
-    text = '{"a": [1, -2, 2.5e-3, true, null, "\\u00e9\\ud83d\\ude00"], "b": 999999999999999999}'
-    assert parse_json(text) == {"a": [1, -2, 0.0025, True, None, "é😀"], "b": 10**18 - 1}
+@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize(("name", "wrong"), [("window_losses", "1e999"), ("steps", "9" * 30)])
+def test_numbers_in_long_lists_are_judged_one_by_one(name, wrong, at):
+    values = ["1.5", "2.5", "3.5"] if name == "window_losses" else ["1", "2", "3"]
+    values[at] = wrong
+
+    @dataclass(frozen=True)
+    class Holder:
+        window_losses: tuple[float, ...] = ()
+        steps: tuple[int, ...] = ()
+
+    with pytest.raises(InvalidRecipe, match=f"holder.{name} is"):
+        from_hint(Holder, parse_json(f'{{"{name}": [{", ".join(values)}]}}'), "holder")
 
 
 @pytest.mark.parametrize(

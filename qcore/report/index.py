@@ -41,7 +41,7 @@ _REFRESHED_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that is left out: its name, and a sentence on why and what to do."""
+    """A file that is left out: its name, and a sentence on why and what to do (`fact; remedy`)."""
 
     name: str
     sentence: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cache.digest import canonical_json
-from qcore.errors import CorruptEntry, NumericalError
+from qcore.errors import CorruptEntry, InvalidRecipe, NumericalError
 from qcore.recipe import Recipe
 from qcore.serialization import from_plain, parse_json, require, to_plain
 
@@ -269,8 +269,20 @@ class Report:
                 remedy="open it with the newer Quantscope that made it",
             )
         report = from_plain(cls, data, "report")
+        if "\\u" in text:  # else it holds no escape, and so no half of a surrogate pair
+            _check_texts(data)
         _check(report)
         return report
+
+
+def _check_texts(data: Any) -> None:
+    try:
+        canonical_json(data).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRecipe(
+            f"the report holds half of a character, {error.object[error.start]!a}",
+            remedy="write the character itself",
+        ) from error
 
 
 def _check(report: Report) -> None:

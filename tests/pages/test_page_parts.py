@@ -16,7 +16,6 @@ from pages._ui.jobs import timeline
 from pages._ui.runs import charts, tables
 from pages._ui.runs.engine import RunTable
 from qcore.errors import InvalidRecipe
-from qcore.explore.front import front as front_of
 from qcore.jobs.protocol import Job, JobState
 from qcore.progress import Event
 from qcore.recipe import Recipe
@@ -71,31 +70,6 @@ def test_a_knob_without_a_value_is_refused_by_name():
     empty = type(knobs)(**{**{f: getattr(knobs, f) for f in knobs.__slots__}, "scales": ()})
     with pytest.raises(InvalidRecipe, match="scales: nothing is chosen"):
         empty.recipes()
-
-
-def test_the_front_has_the_runs_that_no_smaller_run_beats():
-    size = np.array([4.0, 3.0, 8.0, 4.0, 2.0, np.nan])
-    score = np.array([40.0, 60.0, 31.0, 45.0, 60.0, 1.0])
-    assert front_of(size, score).tolist() == [4, 0, 2]
-    assert front_of(size, score, higher_is_better=True).tolist() == [4]
-
-
-def test_the_front_agrees_with_comparing_every_pair():
-    rng = np.random.default_rng(0)
-    size, score = rng.integers(0, 12, 60).astype(float), rng.integers(0, 12, 60).astype(float)
-    beaten = [
-        any(
-            (
-                size[j] <= size[i]
-                and score[j] <= score[i]
-                and (size[j], score[j]) != (size[i], score[i])
-            )
-            for j in range(60)
-        )
-        for i in range(60)
-    ]
-    best = {(size[i], score[i]) for i in range(60) if not beaten[i]}
-    assert {(size[i], score[i]) for i in front_of(size, score)} == best
 
 
 def table_of(count: int):
