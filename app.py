@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import wording
+from pages._ui import messages, wording
 from qcore.machine.devices import devices
 
 st.set_page_config(
@@ -27,5 +27,5 @@ with st.sidebar:
     for device in devices():
         icon = ":material/memory:" if device.name == "cpu" else ":material/developer_board:"
         memory = wording.memory(device.memory_bytes)
-        st.badge(f"{device.name} · {memory}", icon=icon, color="gray", help=device.label)
+        st.badge(f"{device.name} · {memory}", icon=icon, color="gray", help=messages.escape(device.label))
 page.run()

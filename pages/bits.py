@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import downloads, entry, messages
+from pages._ui import downloads, empty, entry, messages
 from pages._ui.bits import charts, controls, engine, forecast, pins, view, words
 from pages._ui.bits.engine import Case
 from pages._ui.bits.tables import assignment_table, formats_of, measured, moves
@@ -101,7 +101,7 @@ st.caption(
 with messages.guard():
     found = engine.desk().contests()
     if not found:
-        view.invite()
+        empty.budgets(engine.demo_recipe)
     else:
         contest, score = controls.choose_contest(found)
         shown = controls.shown_run(contest)

@@ -207,3 +207,15 @@ def _measured(
     rows = tables.measured(_contest.reports, _table.layers, _part, group, _table)
     told = with_predictions(rows, _score, measure)
     return told, forecast_of(rows, _score, measure)
+
+
+def demo_recipe() -> Recipe:
+    """What the empty page offers: sensitivities of the demo model, and the best of 5 bits."""
+    return Recipe.from_dict(
+        {
+            "weights": {"format": "mxfp4"},
+            "activations": {"format": "mxfp4"},
+            "precision": {},
+            "scales": {"method": "absmax"},
+        }
+    )
