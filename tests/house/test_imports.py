@@ -11,7 +11,7 @@ from importlib.metadata import packages_distributions
 
 from tests.house.tree import PRODUCT, ROOT, imports, python_files, trees
 
-OURS = {"app", "pages", "qcore", "kernels", "cache", "benchmarks", "tests"}
+OURS = {"app", "dashboard", "pages", "qcore", "kernels", "cache", "benchmarks", "tests"}
 LINT = "from importlinter.cli import lint_imports_command as run; run(['--no-cache', '--no-logo'])"
 
 
@@ -94,7 +94,7 @@ def test_colours_stand_in_the_palette_alone():
     colour = re.compile(r"""["'\s](#[0-9A-Fa-f]{3,8})\b|\b(?:rgb|hsl)a?\(""")
     coloured = [
         f"{path}: {found.group().strip()}"
-        for path in python_files("app.py", "pages")
+        for path in python_files("app.py", "dashboard.py", "pages")
         if path.name != "palette.py"
         for found in colour.finditer(path.read_text("utf-8"))
     ]

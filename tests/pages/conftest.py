@@ -17,7 +17,7 @@ from qcore.progress import Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
 
-_APP = Path(__file__).resolve().parents[2] / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "dashboard.py"
 
 
 class Queue:

@@ -21,7 +21,7 @@ from qcore.recipe import Recipe
 from qcore.report.library import Library
 from tests.analysis.factories import KEY, fill, home_with, report_of, statistics_of, tokens_of
 
-_APP = Path(__file__).resolve().parents[3] / "app.py"
+_APP = Path(__file__).resolve().parents[3] / "dashboard.py"
 
 
 class Queue:
