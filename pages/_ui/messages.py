@@ -25,7 +25,7 @@ _REWRITTEN = re.compile(r"(?<=:)|(?<=www)(?=\.)|(?=@)|(?<=[-<>=~])(?=[-<>=])", r
 """Where a joiner keeps icons, emoji, links, addresses and arrows from being made."""
 
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#$~|&:]|^[-+=]")
-_NUMBERED = re.compile(r"^(\d+)([.)])")
+_NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
 """What begins markup anywhere, and what begins a list or a heading at the start."""
 
 _LONGEST = 1500
