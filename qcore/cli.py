@@ -117,20 +117,20 @@ def _runner(device: str | None) -> Callable[[Recipe, Callable[[Event], None]], R
     from qcore.jobs.local.backend import LocalBackend
     from qcore.machine.devices import devices
     from qcore.machine.home import cache_limit
-    from qcore.pipeline import Workbench, preview, run
+    from qcore.pipeline import Session, preview, run
 
     known = [item.name for item in devices()]
     if device is not None and device not in known:
         raise InvalidRecipe(f"no device {device!r} here", remedy=f"choose {', '.join(known)}")
     root = home()
     cache = Cache(root / "cache", cache_limit())
-    bench = Workbench(root, device or known[0])
+    session = Session(root, device or known[0])
     queue = LocalBackend(root)
 
     def one(recipe: Recipe, emit: Callable[[Event], None]) -> Report:
         waits = not preview([recipe], cache, root=root).finished  # a repeat needs no device
-        with device_lock.hold(queue, bench.device, _note) if waits else contextlib.nullcontext():
-            return run(recipe, cache=cache, emit=emit, root=root, bench=bench)
+        with device_lock.hold(queue, session.device, _note) if waits else contextlib.nullcontext():
+            return run(recipe, cache=cache, emit=emit, root=root, session=session)
 
     return one
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from qcore.errors import InvalidRecipe
 from qcore.models.families import BLOCK_SITES
 from qcore.models.regions import Dimensions
-from qcore.pipeline.planning.sizes import Facts
+from qcore.pipeline.planning.sizes import Sizes
 from qcore.precision.budget import require_solvable
 from qcore.precision.layers import LayerSize
 from qcore.recipe import Recipe
@@ -18,7 +18,7 @@ from qcore.recipe.formats import formats_of
 from qcore.transforms.expansion import Expansion, Site, solve
 
 
-def require_fits(recipe: Recipe, facts: Facts) -> None:
+def require_fits(recipe: Recipe, sizes: Sizes) -> None:
     """Refuse what the network's sizes do not allow.
 
     Raises:
@@ -26,10 +26,10 @@ def require_fits(recipe: Recipe, facts: Facts) -> None:
             of a layer's input; an expansion that no size can give; pins that fit no layer or a
             budget that they leave no room for.
     """
-    _require_block(recipe, facts)
-    _require_groups(recipe, widths_of(recipe, facts))
+    _require_block(recipe, sizes)
+    _require_groups(recipe, widths_of(recipe, sizes))
     if recipe.precision is not None and recipe.weights is not None:
-        layers = planned_sizes(facts, grown_widths(recipe, facts))
+        layers = planned_sizes(sizes, grown_widths(recipe, sizes))
         require_solvable(layers, recipe.precision, group=recipe.weights.group)
 
 
@@ -54,24 +54,24 @@ def expansion_of(recipe: Recipe, size: Dimensions, parameters: int) -> Expansion
     return solve(sites, parameters, recipe.expansion.percent, block=rotation.block or 1)
 
 
-def widths_of(recipe: Recipe, facts: Facts) -> set[int]:
+def widths_of(recipe: Recipe, sizes: Sizes) -> set[int]:
     """Widths of the linears' inputs once the recipe's expansion is in place.
 
     Raises:
         InvalidRecipe: a percentage out of range.
     """
-    size, grown = facts.size, grown_widths(recipe, facts)
+    size, grown = sizes.size, grown_widths(recipe, sizes)
     down, output = grown.get("down_proj", size.intermediate), grown.get("o_proj", size.attention)
     return {size.hidden, output, down}
 
 
-def grown_widths(recipe: Recipe, facts: Facts) -> dict[str, int]:
+def grown_widths(recipe: Recipe, sizes: Sizes) -> dict[str, int]:
     """Projection → width of its input, where the recipe's expansion changes it.
 
     Raises:
         InvalidRecipe: a percentage out of range.
     """
-    grown = expansion_of(recipe, facts.size, facts.parameters)
+    grown = expansion_of(recipe, sizes.size, sizes.parameters)
     return {} if grown is None else dict(grown.sizes)
 
 
@@ -86,14 +86,14 @@ def online_widths(recipe: Recipe, size: Dimensions) -> dict[str, int]:
     return found
 
 
-def planned_sizes(facts: Facts, widths: Mapping[str, int]) -> tuple[LayerSize, ...]:
+def planned_sizes(sizes: Sizes, widths: Mapping[str, int]) -> tuple[LayerSize, ...]:
     """Every linear of the network in execution order, from its sizes alone.
 
     Args:
-        facts: of the untouched network.
+        sizes: of the untouched network.
         widths: projection → width of its input, where expansion changed it.
     """
-    size = facts.size
+    size = sizes.size
     values = size.kv_heads * size.head_dim
     shapes = {
         "q_proj": (size.hidden, size.attention),
@@ -114,7 +114,7 @@ def planned_sizes(facts: Facts, widths: Mapping[str, int]) -> tuple[LayerSize, .
     return tuple(found)
 
 
-def _require_block(recipe: Recipe, facts: Facts) -> None:
+def _require_block(recipe: Recipe, sizes: Sizes) -> None:
     """The block of the online rotations, against the inputs that do not grow.
 
     Those that grow take a size that the block divides.
@@ -122,10 +122,10 @@ def _require_block(recipe: Recipe, facts: Facts) -> None:
     block = recipe.rotation.block if recipe.rotation is not None else None
     if block is None:
         return
-    widths = online_widths(recipe, facts.size)
-    grown = expansion_of(recipe, facts.size, facts.parameters)
-    sizes = widths if grown is None else {name: grown.sizes[name] for name in widths}
-    for name, width in sizes.items():
+    widths = online_widths(recipe, sizes.size)
+    grown = expansion_of(recipe, sizes.size, sizes.parameters)
+    solved = widths if grown is None else {name: grown.sizes[name] for name in widths}
+    for name, width in solved.items():
         if width % block:
             fits = [1 << k for k in range(1, 14) if all(w % (1 << k) == 0 for w in widths.values())]
             offered = ", ".join(map(str, [b for b in fits if b >= 16] or fits))
