@@ -37,7 +37,7 @@ from qcore.errors import CorruptEntry, QuantscopeError
 from qcore.models.families import SITES
 from qcore.pipeline.keys import block_key
 from qcore.progress import Progress, silent
-from qcore.recipe import Calibration, ModelRef
+from qcore.recipe import Calibration, ModelRef, Recipe
 from qcore.report.library import Library
 from qcore.report.report import Report
 from qcore.transforms.algebra import Transform, site_transform
@@ -63,6 +63,7 @@ class Capture:
         blocks: decoder blocks whose statistics are in the cache.
         source: where the network came from.
         model_digest: of its files when it was captured.
+        recipe: of the newest run that named it; `ensure` makes it whole again.
     """
 
     key: str
@@ -74,6 +75,12 @@ class Capture:
     blocks: tuple[int, ...]
     source: ModelRef
     model_digest: str
+    recipe: Recipe
+
+    @property
+    def lost(self) -> int:
+        """Decoder blocks whose statistics the cache has lost."""
+        return self.depth - len(self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +150,20 @@ class Shelf:
 
     def captures(self, cache: Cache) -> list[Capture]:
         """Captures of which a block or more is in the cache, the newest Report's first."""
+        return _in_cache(self._described(), cache)
+
+    def evicted(self, cache: Cache) -> list[Capture]:
+        """Captures of which nothing is in the cache any more, the newest Report's first."""
+        return _out_of_cache(self._described(), cache)
+
+    def _described(self) -> list[Capture | None]:
         with self._lock:
             known = self._found
             new = [self._report(name) for name in self._library.ids() if name not in known]
             newest_first = sorted((r for r in new if r), key=lambda r: r.created, reverse=True)
             fresh = {report.id: _described(report) for report in newest_first}
             self._found = {**fresh, **known}
-            return _in_cache(self._found.values(), cache)
+            return list(self._found.values())
 
     def _report(self, name: str) -> Report | None:
         try:
@@ -323,17 +337,25 @@ def _described(report: Report) -> Capture | None:
         blocks=tuple(range(depth)),
         source=report.recipe.model,
         model_digest=report.environment.model_digest,
+        recipe=report.recipe,
     )
 
 
 def _in_cache(described: Iterable[Capture | None], cache: Cache) -> list[Capture]:
+    return [capture for capture in _as_left(described, cache) if capture.blocks]
+
+
+def _out_of_cache(described: Iterable[Capture | None], cache: Cache) -> list[Capture]:
+    return [capture for capture in _as_left(described, cache) if not capture.blocks]
+
+
+def _as_left(described: Iterable[Capture | None], cache: Cache) -> list[Capture]:
+    """Distinct captures, with the blocks that are left of each."""
     distinct: dict[str, Capture] = {}
     for capture in described:
         if capture is not None:
             distinct.setdefault(capture.key, capture)
-    found = []
-    for capture in distinct.values():
-        left = tuple(b for b in capture.blocks if cache.has(block_key(capture.key, b)))
-        if left:
-            found.append(replace(capture, blocks=left))
-    return found
+    return [
+        replace(item, blocks=tuple(b for b in item.blocks if cache.has(block_key(item.key, b))))
+        for item in distinct.values()
+    ]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 from qcore.explore.contests import Contest
 from qcore.formats.format import FORMATS
 from qcore.recipe import Pin, Precision, Recipe
-from qcore.report.library import Library
 
 
 def as_recipe(contest: Contest, part: Precision) -> Recipe:
@@ -25,23 +23,17 @@ def as_pins(part: Precision, formats: dict[str, str]) -> Precision:
     return dataclasses.replace(part, method="manual", budget=None, pins=pins)
 
 
-def measuring_recipe(contest: Contest, library: Library) -> Recipe:
-    """A knapsack run of the contest that has not finished, so that its stages run.
+def measuring_recipe(contest: Contest) -> Recipe:
+    """A recipe of the contest that has the sensitivity stage, to make sure of.
 
-    A finished run is never computed again, even when the cache has lost what it measured; a budget
-    that differs by a hundredth makes it another run.
+    The stage looks at the formats and the text, not at the budget nor at how it is spent.
     """
     part = contest.part
-    pins = () if part.method == "manual" else part.pins
+    if part.needs_sensitivity:
+        return contest.recipe
     low, high = (FORMATS[name].bits for name in (part.narrow_to_wide[0], part.narrow_to_wide[-1]))
-    middle = (low + high) / 2
-    first = middle if part.budget is None else part.budget
-    step = 0.01 if first < middle else -0.01
-    done = {report.recipe.digest for report in library.reports()}
-    for number in itertools.count():
-        budget = round(first + number * step, 2)
-        asked = dataclasses.replace(part, method="knapsack", budget=budget, pins=pins)
-        recipe = as_recipe(contest, asked)
-        if recipe.digest not in done:
-            return recipe
-    raise AssertionError("unreachable: there are more budgets than runs")
+    budget = (low + high) / 2 if part.budget is None else part.budget
+    pins = () if part.method == "manual" else part.pins
+    return as_recipe(
+        contest, dataclasses.replace(part, method="knapsack", budget=budget, pins=pins)
+    )

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import charts, downloads, engine, state, wording
+from pages._ui import charts, downloads, state, wording
 from pages._ui.bits import controls, maps, pins, words
 from pages._ui.bits.charts import trajectory
 from pages._ui.bits.tables import projection_table, trajectory_table, values_of
@@ -277,13 +277,13 @@ def invite() -> None:
 
 
 def offer_measuring(contest: Contest) -> None:
-    """These runs have no sensitivities in the cache: say so, and offer the run that makes them."""
+    """These runs have no sensitivities in the cache: say so, and offer to measure them."""
     st.info(
         "The cache holds no sensitivities for these runs, so no other budget can be solved here. "
-        "One knapsack run measures them.",
+        "One job measures them; the runs stay as they are.",
         icon=":material/info:",
     )
     if st.button(
         "Measure sensitivities", type="primary", icon=":material/play_arrow:", key="bits.measuring"
     ):
-        summary.submit([measuring_recipe(contest, engine.library())])
+        summary.submit([measuring_recipe(contest)], ensure="sensitivity")

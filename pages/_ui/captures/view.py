@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from pages._ui import engine
+from pages._ui.captures import again, choice
 from pages._ui.form import summary
 from qcore.recipe import Recipe
 
-if TYPE_CHECKING:
-    pass
-
 
 def invite() -> None:
-    """No capture is in the cache: what makes one, and the button that does."""
+    """No capture is in the cache: those that were lost, or what makes a first one."""
+    if lost := choice.evicted():
+        for capture in lost[:_LISTED]:
+            again.offer_evicted(capture)
+        return
     with st.container(border=True, horizontal_alignment="center"):
         st.space("small")
         st.subheader("No captures yet", anchor=False, text_alignment="center")
@@ -31,20 +30,11 @@ def invite() -> None:
                 icon=":material/play_arrow:",
                 key="outliers.demo",
             ):
-                finished = {report.recipe.digest for report in engine.library().reports()}
-                summary.submit([demo_recipe(finished)])
+                summary.submit([Recipe()])
             if st.button("Choose my own", icon=":material/tune:", key="outliers.own"):
                 st.switch_page("pages/new_run.py")
         st.space("small")
 
 
-def demo_recipe(finished: set[str]) -> Recipe:
-    """The default recipe, under the first seed of which no run has finished.
-
-    A finished run is never computed again, even when the cache has lost its capture; the seed
-    makes it another run, which shares all other stages.
-    """
-    seed = 0
-    while Recipe(seed=seed).digest in finished:
-        seed += 1
-    return Recipe(seed=seed)
+_LISTED = 5
+"""Lost captures that are offered at once, the newest first."""

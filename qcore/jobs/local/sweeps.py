@@ -32,8 +32,9 @@ def listed(table: Table, states: Collection[JobState], first: int, count: int) -
     """Sweeps, those that run first, then those that wait, then the newest."""
     rows = table.read(
         f"SELECT {_ID} AS name, CAST(MIN(created) AS REAL) AS created, {_COUNTS} FROM job"
-        f" GROUP BY name HAVING {_having(states)} ORDER BY running_jobs > 0 DESC, queued_jobs > 0 DESC,"
-        " MAX(created) DESC, MAX(seq) DESC LIMIT ? OFFSET ?",
+        f" GROUP BY name HAVING {_having(states)}"
+        " ORDER BY running_jobs > 0 DESC, queued_jobs > 0 DESC, MAX(created) DESC, MAX(seq) DESC"
+        " LIMIT ? OFFSET ?",
         (*states, count, first),
     )
     return [
