@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cache.digest import digest
+from qcore.pipeline import revisions
 from qcore.pipeline.inputs import Resolved
 from qcore.pipeline.stage import Asked, stage_names, stage_of, table
 from qcore.recipe import Recipe
@@ -49,7 +50,8 @@ class Keys:
         versions = {row.name: row.version for row in table(self.recipe)}
         versions["report"] = REPORT_VERSION
         inputs = [self.inputs.source.digest, self.inputs.data]
-        return digest(["report", versions, self.recipe.digest, inputs])[:16]
+        changed = revisions.of_any(self.recipe, self.inputs.source)
+        return digest(["report", versions, self.recipe.digest, inputs, *changed])[:16]
 
     def key(self, stage: str) -> str:
         """The key of a stage, by its name; where the recipe has none, of what stands in for it.

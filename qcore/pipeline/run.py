@@ -28,7 +28,7 @@ from qcore.pipeline.planning.sizes import Sizes
 from qcore.pipeline.planning.validation import require_fits
 from qcore.pipeline.session import Session
 from qcore.pipeline.stage import stage_names
-from qcore.pipeline.summary import damping_notes, volume
+from qcore.pipeline.summary import damping_notes, limit_notes, volume
 from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
@@ -69,11 +69,13 @@ def run(
         return library.get(keys.report)
     session = session or Session(root, device)
     journal = Journal(keys, emit)
-    from kernels.dispatch import served  # waits for torch
+    from kernels.dispatch import record_choices  # waits for torch
 
-    with memory_errors(session.device), served() as record:
+    with memory_errors(session.device), record_choices() as record:
         found = _tell(keys, cache, journal, session, stage_names(recipe))
-    kernels = tuple(KernelReport(s.operation, s.path, s.why, s.count) for s in record.services())
+    kernels = tuple(
+        KernelReport(s.operation, s.implementation, s.why, s.count) for s in record.counts()
+    )
     return library.add(
         _report(keys, journal, found, environment_of(keys.inputs, session.device), kernels)
     )
@@ -215,7 +217,9 @@ def _tell(
             with journal.stage("quantize") as step:
                 rows, step.cached = quantizer.quantize(step)
             found.layers = tuple(rows)
-            for note in damping_notes(recipe, rows):
+            for note in damping_notes(recipe, rows) + limit_notes(
+                rows, captured=bool(keys.capture)
+            ):
                 journal.note(note)
 
         found.windows = found.reference

@@ -9,7 +9,8 @@ outcome consists of in the cache (`parts`). What must be there before a stage ca
 said nowhere else: it is the stages whose keys it reads.
 
 Changing what a stage computes means raising its version: it and all that reads it are then
-computed anew. Adding a stage is adding a row, and telling it in `qcore.pipeline.run`; a smaller
+computed anew. What changes for some recipes alone is read by those (`qcore.pipeline.revisions`).
+Adding a stage is adding a row, and telling it in `qcore.pipeline.run`; a smaller
 outcome beside a stage's own, such as a record per token, is another part of its key
 (`Keys.part`). Another kind of network has a table of its own, which `table` picks by recipe.
 """
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qcore.errors import InvalidRecipe
+from qcore.pipeline import revisions
 from qcore.pipeline.inputs import Resolved
 from qcore.pipeline.planning import storage
 from qcore.pipeline.planning.sizes import Sizes
@@ -179,7 +181,7 @@ def _transform(of: Asked) -> Sequence[object]:
     parts = [to_plain(recipe.rotation), to_plain(recipe.permutation), to_plain(recipe.expansion)]
     seen = of.key("capture") if permutes(recipe) else ""
     seed = recipe.seed if recipe.rotation.signs or permutes(recipe) else None
-    return [of.key("load"), seen, parts, seed]
+    return [of.key("load"), seen, parts, seed, *revisions.of_rotation(recipe, of.inputs.source)]
 
 
 def _sensitivity(of: Asked) -> Sequence[object]:
@@ -187,8 +189,9 @@ def _sensitivity(of: Asked) -> Sequence[object]:
     recipe, part = of.recipe, of.recipe.precision
     assert part is not None
     assert recipe.weights is not None
-    inputs = None
+    inputs, changed = None, revisions.of_weights(recipe)
     if recipe.activations is not None and part.shared:
+        changed += revisions.of_inputs(recipe)
         symmetric = recipe.activations.value.symmetric
         inputs = [symmetric, recipe.activations.group, recipe.activations.scale_rounding]
     return [
@@ -199,6 +202,7 @@ def _sensitivity(of: Asked) -> Sequence[object]:
         [recipe.weights.group, recipe.weights.scale_rounding, _scale_knobs(recipe)],
         inputs,
         [part.probe.windows, part.probe.length],
+        *changed,
     ]
 
 
@@ -214,6 +218,7 @@ def _assign(of: Asked) -> Sequence[object]:
     if part.method == "dmx":
         learned = [of.inputs.calibration, to_plain(recipe.calibration)]
         learned.append(to_plain(recipe.activations))
+        learned += revisions.of_training(recipe)
     else:
         del asked["training"]
     formats = [to_plain(recipe.weights), recipe.activations is not None]
@@ -224,6 +229,7 @@ def _assign(of: Asked) -> Sequence[object]:
 def _scales(of: Asked) -> Sequence[object]:
     """Scales that are found from the float network alone, before any rounding."""
     parts = [to_plain(of.recipe.weights), _scale_knobs(of.recipe), *_budget(of)]
+    parts += revisions.of_weights(of.recipe)
     return [of.key("transform"), of.key("capture"), parts]
 
 
@@ -234,6 +240,8 @@ def _quantize(of: Asked) -> Sequence[object]:
     if recipe.rounding.method == "rtn":  # what RTN does not look at must not part two runs
         rounding = ["rtn", recipe.rounding.inputs, recipe.rounding.interleaving]
     sees_activations = recipe.rounding.inputs != "float" and recipe.activations
+    changed = revisions.of_weights(recipe)
+    changed += revisions.of_inputs(recipe) if sees_activations else []
     return [
         of.key("transform"),
         of.key("capture"),
@@ -242,19 +250,21 @@ def _quantize(of: Asked) -> Sequence[object]:
         rounding,
         to_plain(recipe.activations) if sees_activations else None,
         *_budget(of),
+        *changed,
     ]
 
 
 def _evaluate(of: Asked) -> Sequence[object]:
     """The quantized network on the evaluation text."""
     seen = [of.key("reference"), of.key("quantize"), _activations(of.recipe)]
-    return [*seen, of.recipe.evaluation.divergence]
+    return [*seen, of.recipe.evaluation.divergence, *revisions.of_inputs(of.recipe)]
 
 
 def _task(of: Asked) -> Sequence[object]:
     """One task's scores."""
     network = [of.key("quantize"), _activations(of.recipe)]
-    return [*network, of.subject, of.inputs.tasks[of.subject], of.recipe.evaluation.limit]
+    asked = [of.subject, of.inputs.tasks[of.subject], of.recipe.evaluation.limit]
+    return [*network, *asked, *revisions.of_inputs(of.recipe)]
 
 
 def _budget(of: Asked) -> list[str]:

@@ -125,12 +125,12 @@ def test_moments_that_are_none_end_the_run_in_a_sentence_and_leave_the_network(
 
 def test_a_transform_that_a_network_cannot_take_is_refused_and_leaves_it(shop: Workshop) -> None:
     plain = shop.run(shop.recipe())
-    network = shop.bench.network(shop.keys(shop.recipe()), lambda *_: None).model
+    network = shop.session.network(shop.keys(shop.recipe()), lambda *_: None).model
     norm = network.model.norm
     network.model.norm = nn.LayerNorm(32)
     with pytest.raises(UnsupportedModel, match=r"LayerNorm .* which no rotation") as told:
         shop.run(shop.recipe(rotation={}))
-    assert "rotation none" in told.value.remedy
+    assert "r1 to false" in told.value.remedy
     network.model.norm = norm
     (shop.root / "reports" / f"{plain.id}.json").unlink()
     assert numbers(shop.run(shop.recipe())) == numbers(plain)

@@ -28,8 +28,9 @@ class EvaluationText:
         """One window's tokens."""
         if self._tokens is None:
             part = self._keys.recipe.evaluation
-            tokenizer = self._session.network(self._keys, silent).tokenizer
-            self._tokens = windows(tokenizer, part.text, part.windows, part.length)
+            network = self._session.network(self._keys, silent)
+            asked = part.text, part.windows, part.length
+            self._tokens = windows(network.tokenizer, *asked, network.words)
         return self._tokens[index]
 
 
