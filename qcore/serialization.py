@@ -97,19 +97,23 @@ def _build(cls: type, data: Any, where: str) -> Any:
     ]
     require(not missing, f"{where} lacks {', '.join(missing)}", "add it")
     return cls(
-        **{key: _value(hints(cls)[key], value, f"{where}.{key}") for key, value in data.items()}
+        **{key: from_hint(hints(cls)[key], value, f"{where}.{key}") for key, value in data.items()}
     )
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """`value` checked against a type hint: Literal, bool, int, float, str, tuple, dataclass."""
+def from_hint(hint: Any, value: Any, where: str) -> Any:
+    """`value` checked against a type hint: Literal, bool, int, float, str, tuple, dataclass.
+
+    Raises:
+        InvalidRecipe: a value of another type; `where` is its path.
+    """
     shown = json.dumps(value, default=str)[:60]
     if isinstance(hint, types.UnionType):
         choices = typing.get_args(hint)
         if value is None:
             require(type(None) in choices, f"{where} is null", "give it a value")
             return None
-        return _value(next(c for c in choices if c is not type(None)), value, where)
+        return from_hint(next(c for c in choices if c is not type(None)), value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _build(hint, value, where)
     origin = typing.get_origin(hint)
@@ -120,11 +124,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return value
     if origin is tuple:
         require(isinstance(value, list | tuple), f"{where} is {shown}", "write a list")
-        return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
+        return tuple(from_hint(typing.get_args(hint)[0], item, where) for item in value)
     if origin is dict:
         require(isinstance(value, dict), f"{where} is {shown}", "write it as {…}")
         inner = typing.get_args(hint)[1]
-        return {key: _value(inner, item, f"{where}.{key}") for key, item in value.items()}
+        return {key: from_hint(inner, item, f"{where}.{key}") for key, item in value.items()}
     if hint is Any:
         return value
     if hint is float and type(value) is int:
