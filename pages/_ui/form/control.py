@@ -25,9 +25,11 @@ class Control:
             `tasks`, of which any number is one choice.
         names: what values are called, in the order in which they are offered.
         options: values to offer where the type lists none.
+        unusual: values that are offered only where they are chosen already.
         none: how None is typed among numbers.
         empty: what a box with nothing in it stands for; None where it must be filled.
         hint: shown in an empty box.
+        where: whether other values give it something to do; it is drawn with a fault all the same.
         icons: drawn before the names of values.
     """
 
@@ -37,15 +39,19 @@ class Control:
     kind: Kind = "pills"
     names: Mapping[Any, str] = field(default_factory=dict)
     options: tuple[Any, ...] = ()
+    unusual: tuple[Any, ...] = ()
     none: str = ""
     empty: tuple[Any, ...] | None = None
     hint: str = ""
+    where: Callable[[Axes], bool] = lambda axes: True
 
     @property
     def offered(self) -> tuple[Any, ...]:
         """The values to click: those with a name first, as they are named."""
         known = self.options or choices(self.path)
-        return tuple(dict.fromkeys([*self.names, *known]))
+        return tuple(
+            value for value in dict.fromkeys([*self.names, *known]) if value not in self.unusual
+        )
 
     def name(self, value: Any) -> str:
         """What a value is called."""

@@ -19,17 +19,17 @@ from qcore.formats.format import FORMATS
 SORTS: dict[str, tuple[str, str, tuple[str | None, ...]]] = {
     "none": ("Float", "", (None,)),
     "symmetric": (
-        "INT, symmetric: bits",
+        "INT, symmetric",
         "Codes −2ᵇ⁻¹ … 2ᵇ⁻¹ − 1 and no zero point.",
         tuple(n for n, f in FORMATS.items() if f.kind == "int" and f.symmetric)[::-1],
     ),
     "asymmetric": (
-        "INT, asymmetric: bits",
+        "INT, asymmetric",
         "Codes 0 … 2ᵇ − 1 and an integer zero point.",
         tuple(n for n, f in FORMATS.items() if f.kind == "int" and not f.symmetric)[::-1],
     ),
     "mx": (
-        "OCP Microscaling (MX), blocks of 32",
+        "MX, blocks of 32",
         "One power-of-two scale per 32 elements (OCP MX 1.0): small floats or 8-bit integers.",
         tuple(n for n, f in FORMATS.items() if f.kind == "mx"),
     ),

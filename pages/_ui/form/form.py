@@ -36,6 +36,7 @@ def ask() -> tuple[Axes, dict[str, QuantscopeError]]:
     axes, wrong = widgets.read(st.session_state, kept)
     faults = {**faults_of(axes), **wrong}
     counted = counting(axes)
+    widgets.quiet()
     for row in LAYOUT:
         for column, section in zip(st.columns(len(row)), row, strict=True):
             with column:
@@ -68,7 +69,13 @@ def _draw_row(
     counted: set[str],
     faults: Mapping[str, QuantscopeError],
 ) -> None:
-    drawn = [control for control in row if control.path in counted or _always(control)]
+    drawn = [
+        control
+        for control in row
+        if control.path in faults
+        or (control.path in counted and control.where(axes))
+        or _always(control)
+    ]
     if not drawn:
         return
     for column, control in zip(st.columns(len(drawn)), drawn, strict=True):

@@ -54,7 +54,7 @@ def held(axes: Axes, several: set[str]) -> dict[str, Any]:
 
 
 def _is_many(control: Control, values: Sequence[Any]) -> bool:
-    return len(values) > 1 and control.kind not in (*TYPED, "words", "tasks")
+    return len(values) > 1 and _is_marked(control)
 
 
 def read(session: Mapping[Any, Any], kept: Axes) -> tuple[dict[str, Any], dict[str, InvalidRecipe]]:
@@ -78,6 +78,21 @@ def read(session: Mapping[Any, Any], kept: Axes) -> tuple[dict[str, Any], dict[s
         except InvalidRecipe as error:
             wrong[path] = error
     return axes, wrong
+
+
+def quiet() -> None:
+    """Let the last pill of a row, which takes several values, stand back behind the values."""
+    names = (keys(control)[0] for control in CONTROLS.values() if _is_marked(control))
+    classes = ("".join(sign if sign.isalnum() else "-" for sign in name) for name in names)
+    marked = [f"[class*='st-key-{name}'] button:last-of-type" for name in classes]
+    st.html(
+        f"<style>:is({', '.join(marked)}):not([data-selected])"
+        " { border-color: transparent; opacity: .75; padding-inline: .25rem; }</style>"
+    )
+
+
+def _is_marked(control: Control) -> bool:
+    return control.kind not in (*TYPED, "words", "tasks")
 
 
 def draw(control: Control, axes: Axes, faults: Mapping[str, QuantscopeError]) -> None:
@@ -168,7 +183,7 @@ def _format_name(name: str | None) -> str:
         return "float"
     fmt = FORMATS[name]
     if fmt.kind == "int":
-        return f"INT{fmt.bits}"
+        return f"INT{fmt.bits}" + ("" if fmt.symmetric else " asym")
     return name.upper().replace("_", " ")
 
 

@@ -68,8 +68,9 @@ BUDGET = Section(
                 "precision.shared",
                 "Inputs take the weights' width",
                 "A layer's inputs are as wide as its weights; otherwise all stay in their own "
-                "format. Counts where activations are rounded.",
+                "format.",
                 names=_YES,
+                where=lambda axes: set(axes["activations.format"]) != {None},
             ),
         ),
         (
@@ -107,8 +108,8 @@ BUDGET = Section(
                     ),
                     Control(
                         "precision.probe.length",
-                        "Tokens in a probe window",
-                        "2 to 32768.",
+                        "Probe length",
+                        "Tokens in a window, 2 to 32768.",
                         "numbers",
                     ),
                 ),
@@ -129,8 +130,8 @@ BUDGET = Section(
                     ),
                     Control(
                         "precision.training.length",
-                        "Tokens in a training window",
-                        "2 to 32768.",
+                        "Training length",
+                        "Tokens in a window, 2 to 32768.",
                         "numbers",
                     ),
                 ),

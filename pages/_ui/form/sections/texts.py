@@ -31,8 +31,8 @@ CALIBRATION = Section(
             ),
             Control(
                 "calibration.length",
-                "Tokens in a calibration window",
-                "2 to 32768.",
+                "Calibration length",
+                "Tokens in a window, 2 to 32768.",
                 "numbers",
             ),
         ),
@@ -56,7 +56,10 @@ EVALUATION = Section(
         (
             Control("evaluation.windows", "Evaluation windows", "Non-overlapping.", "numbers"),
             Control(
-                "evaluation.length", "Tokens in an evaluation window", "2 to 32768.", "numbers"
+                "evaluation.length",
+                "Evaluation length",
+                "Tokens in a window, 2 to 32768.",
+                "numbers",
             ),
         ),
         (
@@ -84,6 +87,7 @@ EVALUATION = Section(
                 "`all` asks every question.",
                 "numbers",
                 none="all",
+                where=lambda axes: any(axes["evaluation.tasks"]),
             ),
             Control("seed", "Seed", "Of everything that draws at random.", "numbers"),
         ),

@@ -58,6 +58,7 @@ TRANSFORMS = Section(
                 "weights. MassDiff levels the blocks' mean absolute activation (MixQuant, arXiv "
                 "2601.22347).",
                 names={None: "none", "massdiff": "MassDiff"},
+                unusual=("identity",),  # what none is, by another name
             ),
             Control(
                 "expansion.percent",
@@ -75,6 +76,7 @@ TRANSFORMS = Section(
                 "Also within value heads: for blocks at o_proj's input that no R2 has mixed "
                 "before.",
                 names={False: "no", True: "yes"},
+                where=lambda axes: True in axes["rotation.o_proj"],
             ),
         ),
     ),
