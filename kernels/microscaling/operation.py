@@ -28,7 +28,7 @@ from jaxtyping import Float, Int32, Integer, UInt8
 from torch import Tensor
 
 from kernels.checks import require_quantizable, require_together
-from kernels.dispatch import Path, choose, differentiates
+from kernels.dispatch import Implementation, choose, differentiates
 from kernels.elements.values import (
     FLOAT32_MANTISSA,
     Element,
@@ -68,7 +68,7 @@ def quantize_microscaling(
     element: Element,
     *,
     rule: ScaleRule = "floor",
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> tuple[Integer[Tensor, "... width"], UInt8[Tensor, "... blocks"]]:
     """Element codes and E8M0 scale codes of the blocks along the last axis.
 
@@ -78,14 +78,14 @@ def quantize_microscaling(
         x: float32, bfloat16 or float16; any leading shape.
         element: what an element can represent.
         rule: for the shared exponents.
-        path: which implementation; None leaves it to `kernels.dispatch`.
+        implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Raises:
         KernelError: a width that 32 does not divide, or a type that is no 32- or 16-bit float.
     """
     _check(x)
-    choice = choose("microscaling codes", x.device, {"triton": None}, path=path)
-    if choice.path == "triton":
+    choice = choose("microscaling codes", x.device, {"triton": None}, implementation=implementation)
+    if choice.implementation == "triton":
         from kernels.microscaling.triton import quantize  # triton is not on every machine
 
         return quantize(x.detach(), element, rule)
@@ -114,7 +114,7 @@ def fake_quantize_microscaling(
     element: Element,
     *,
     rule: ScaleRule = "floor",
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> Float[Tensor, "... width"]:
     """What quantizing and dequantizing makes of `x`, in its own type; codes are never formed.
 
@@ -122,30 +122,35 @@ def fake_quantize_microscaling(
         x: float32, bfloat16 or float16; any leading shape.
         element: what an element can represent.
         rule: for the shared exponents.
-        path: which implementation; None leaves it to `kernels.dispatch`.
+        implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Raises:
         KernelError: as `quantize_microscaling`.
     """
     _check(x)
     choice = choose(
-        "microscaling rounding", x.device, {"compiled": None, "triton": None}, path=path
+        "microscaling rounding",
+        x.device,
+        {"compiled": None, "triton": None},
+        implementation=implementation,
     )
     if not differentiates(x):
-        return _fake_quantize(x, element, rule, choice.path)
+        return _fake_quantize(x, element, rule, choice.implementation)
     return straight_through(
         x,
-        lambda x: _fake_quantize(x, element, rule, choice.path),
+        lambda x: _fake_quantize(x, element, rule, choice.implementation),
         lambda x: _unsaturated(x, element, rule),
     )
 
 
-def _fake_quantize(x: Tensor, element: Element, rule: ScaleRule, path: Path) -> Tensor:
-    if path == "triton":
+def _fake_quantize(
+    x: Tensor, element: Element, rule: ScaleRule, implementation: Implementation
+) -> Tensor:
+    if implementation == "triton":
         from kernels.microscaling.triton import fake_quantize  # triton is not on every machine
 
         return fake_quantize(x, element, rule)
-    if path == "compiled":
+    if implementation == "compiled":
         from kernels.microscaling.compiled import (
             fake_quantize_microscaling_compiled,  # numba is slow to import
         )

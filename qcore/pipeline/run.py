@@ -68,11 +68,11 @@ def run(
         emit(Event("job", 1, 1, "this exact run was finished before"))
         return library.get(keys.report)
     bench = bench or Workbench(root, device)
-    from kernels.dispatch import served  # waits for torch
+    from kernels.dispatch import record_choices  # waits for torch
 
-    with memory_errors(bench.device), served() as record:
+    with memory_errors(bench.device), record_choices() as record:
         report = _tell(keys, cache, Journal(emit), bench)
-    kernels = [KernelReport(s.operation, s.path, s.why, s.count) for s in record.services()]
+    kernels = [KernelReport(s.operation, s.implementation, s.why, s.count) for s in record.counts()]
     return library.add(replace(report, kernels=tuple(kernels)))
 
 

@@ -34,8 +34,8 @@ from qcore.rounding.feedback import (
     BLOCK,
     column_order,
     feedback_factor,
-    heard,
     pending_columns,
+    propagated_error,
 )
 from qcore.rounding.gptq import gptq
 from qcore.rounding.qronos import qronos, qronos_factor, qronos_shift
@@ -194,7 +194,7 @@ def _round_group(
         same = torch.zeros(block.stop - block.start, dtype=torch.long, device=columns.device)
         values[inside], errors[block] = round_block(
             columns[block],
-            heard(upper, errors, block, shift),
+            propagated_error(upper, errors, block, shift),
             upper[block, block],
             scale,
             zero,
