@@ -19,54 +19,26 @@ from qcore.errors import InvalidRecipe
 
 T = TypeVar("T")
 
+LARGEST = 2**53
+"""Beyond it JSON's readers do not agree on what a whole number is."""
+
 
 def parse_json(text: str) -> Any:
-    """Parsed JSON text, whatever it holds.
-
-    Beyond JSON's grammar, numbers fit 64 bits and are finite (`1e999`, `NaN` and integers of 5,000
-    digits are refused), and texts can be written as UTF-8 (half of a surrogate pair is refused).
+    """Parsed JSON text; a byte-order mark in front of it is no part of it.
 
     Raises:
-        InvalidRecipe: not such a text; says where.
+        InvalidRecipe: not JSON; says where. NaN and infinities are no JSON.
     """
     try:
-        data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_no_constant)
-        if "\\u" in text:  # else the text holds no escape, and no surrogate that is half a sign
-            json.dumps(data, ensure_ascii=False).encode()
-        return data
-    except UnicodeEncodeError as error:
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise InvalidRecipe(
-            f"not a text: it holds half of a character, {error.object[error.start]!a}",
-            remedy="write the character itself",
+            f"not JSON: {str(error)[:200]}", remedy="check the file at that place"
         ) from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InvalidRecipe(f"not JSON: {error}", remedy="check the file at that place") from error
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > _DIGITS:
-        raise InvalidRecipe(
-            f"the number {digits[:_DIGITS]}… has {len(digits)} digits",
-            remedy=f"write at most {_DIGITS}",
-        )
-    return int(digits)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise InvalidRecipe(
-            f"the number {digits[:40]} is beyond the largest, 1.8e308", remedy="write a smaller one"
-        )
-    return number
-
-
-def _no_constant(word: str) -> float:
-    raise InvalidRecipe(f"{word} is no number that JSON has a word for", remedy="write a number")
-
-
-_DIGITS = 18
-"""Of the longest whole number: all of them fit 64 bits."""
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON number")
 
 
 def to_plain(value: Any) -> Any:
@@ -114,33 +86,30 @@ def require(holds: bool, fact: str, remedy: str) -> None:
 
 
 def _build(cls: type, data: Any, where: str) -> Any:
-    if not isinstance(data, dict):
-        raise InvalidRecipe(f"{where} is {_shown(data)}, not an object", remedy="write it as {…}")
-    known, needed = _fields(cls)
-    if not data.keys() <= known.keys():
-        unknown = sorted(set(data) - set(known))
-        raise InvalidRecipe(
-            f"unknown field{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} in {where}",
-            remedy=f"known are {', '.join(known)}",
-        )
-    if not data.keys() >= needed:
-        missing = [name for name in known if name in needed and name not in data]
-        raise InvalidRecipe(f"{where} lacks {', '.join(missing)}", remedy="add it")
-    return cls(
-        **{key: from_hint(known[key], value, f"{where}.{key}") for key, value in data.items()}
+    require(
+        isinstance(data, dict),
+        f"{where} is {_shown(data)}, not an object",
+        "write it as {…}",
     )
-
-
-@functools.cache
-def _fields(cls: type) -> tuple[dict[str, Any], set[str]]:
-    """The type hints of a dataclass by field, and the fields that have no default."""
-    fields = dataclasses.fields(cls)
-    needed = {
+    names = [item.name for item in dataclasses.fields(cls)]
+    unknown = sorted(set(data) - set(names))
+    require(
+        not unknown,
+        f"unknown field{'s' if len(unknown) > 1 else ''} "
+        f"{', '.join(ascii(name)[1:61].rstrip(chr(39)) for name in unknown[:5])} in {where}",
+        f"known are {', '.join(names)}",
+    )
+    missing = [
         item.name
-        for item in fields
-        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-    }
-    return {item.name: hints(cls)[item.name] for item in fields}, needed
+        for item in dataclasses.fields(cls)
+        if item.name not in data
+        and item.default is dataclasses.MISSING
+        and item.default_factory is dataclasses.MISSING
+    ]
+    require(not missing, f"{where} lacks {', '.join(missing)}", "add it")
+    return cls(
+        **{key: from_hint(hints(cls)[key], value, f"{where}.{key}") for key, value in data.items()}
+    )
 
 
 def from_hint(hint: Any, value: Any, where: str) -> Any:
@@ -149,58 +118,66 @@ def from_hint(hint: Any, value: Any, where: str) -> Any:
     Raises:
         InvalidRecipe: a value of another type; `where` is its path.
     """
-    if type(value) is hint:
-        return value
-    kind, inner = _kind(hint)
-    if kind == "optional":
+    shown = _shown(value)
+    if isinstance(hint, types.UnionType):
+        choices = typing.get_args(hint)
         if value is None:
+            require(type(None) in choices, f"{where} is null", "give it a value")
             return None
-        return from_hint(inner, value, where)
-    if kind == "dataclass":
+        return from_hint(next(c for c in choices if c is not type(None)), value, where)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _build(hint, value, where)
-    if kind == "literal":
-        if not any(value == choice and type(value) is type(choice) for choice in inner):
-            choices = ", ".join(json.dumps(choice) for choice in inner)
-            raise InvalidRecipe(f"{where} is {_shown(value)}", remedy=f"choose {choices}")
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        named_choices = ", ".join(json.dumps(choice) for choice in choices)
+        require(value in choices, f"{where} is {shown}", f"choose {named_choices}")
         return value
-    if kind == "tuple" and isinstance(value, list | tuple):
-        if inner in _NOUNS and all(type(item) is inner for item in value):
-            return tuple(value)
-        return tuple(from_hint(inner, item, where) for item in value)
-    if kind == "dict" and isinstance(value, dict):
+    if origin is tuple:
+        require(isinstance(value, list | tuple), f"{where} is {shown}", "write a list")
+        return tuple(from_hint(typing.get_args(hint)[0], item, where) for item in value)
+    if origin is dict:
+        require(isinstance(value, dict), f"{where} is {shown}", "write it as {…}")
+        inner = typing.get_args(hint)[1]
         return {key: from_hint(inner, item, f"{where}.{key}") for key, item in value.items()}
     if hint is Any:
         return value
     if hint is float and type(value) is int:
-        return float(value)
-    if value is None:
-        raise InvalidRecipe(f"{where} is null", remedy="give it a value")
-    nouns = {"tuple": "a list", "dict": "it as {…}"}
-    raise InvalidRecipe(
-        f"{where} is {_shown(value)}", remedy=f"write {nouns.get(kind) or _NOUNS[hint]}"
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise InvalidRecipe(f"{where} is {shown}", remedy="write a smaller number") from error
+    require(type(value) is hint, f"{where} is {shown}", f"write {_NOUNS[hint]}")
+    if hint is int:
+        limit = f"write a number from −{LARGEST} to {LARGEST}"
+        require(-LARGEST <= value <= LARGEST, f"{where} is {shown}", limit)
+    if hint is float:
+        require(math.isfinite(value), f"{where} is {shown}", "write a finite number")
+    return value
+
+
+def require_name(value: str, what: str) -> None:
+    """Refuse a text that can name nothing and cannot be written as UTF-8.
+
+    Raises:
+        InvalidRecipe: it holds a NUL character or half a UTF-16 pair.
+    """
+    odd = [letter for letter in value if letter == "\0" or "\ud800" <= letter <= "\udfff"]
+    require(
+        not odd,
+        f"{what} {_shown(value)} holds {ascii(odd[0])[1:-1] if odd else ''}, which no name has",
+        "write it without",
     )
 
 
-@functools.cache
-def _kind(hint: Any) -> tuple[str, Any]:
-    """What sort of type a hint is, and the type or choices inside it."""
-    if isinstance(hint, types.UnionType):
-        return "optional", next(c for c in typing.get_args(hint) if c is not type(None))
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return "dataclass", None
-    origin, inside = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        return "literal", inside
-    if origin is tuple:
-        return "tuple", inside[0]
-    if origin is dict:
-        return "dict", inside[1]
-    return "plain", None
-
-
 def _shown(value: Any) -> str:
-    """The beginning of a value, for a sentence."""
-    return json.dumps(value, default=str)[:60]
+    """The beginning of a value, for a message."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"a whole number of {value.bit_length()} bits"
+    try:
+        return json.dumps(value, default=str)[:60]
+    except (ValueError, TypeError, RecursionError):
+        return f"a {type(value).__name__} that JSON has no word for"
 
 
 _NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}

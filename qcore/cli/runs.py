@@ -17,6 +17,9 @@ from qcore.recipe.titles import title_of
 from qcore.report.report import Report
 from qcore.serialization import parse_json
 
+LARGEST_RECIPE = 10_000_000
+"""Characters of a recipe or a sweep that are read."""
+
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `run`."""
@@ -72,11 +75,21 @@ def _note(sentence: str) -> None:
 
 
 def _read(path: Path) -> str:
+    shown = ascii(str(path))[1:201]
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except OSError as error:
+        if str(path) == "-":
+            text = sys.stdin.read(LARGEST_RECIPE + 1)
+        else:  # a pipe is welcome: a shell makes one of `<(…)`
+            with path.open(encoding="utf-8") as file:
+                text = file.read(LARGEST_RECIPE + 1)
+    except UnicodeError as error:
+        raise InvalidRecipe(f"{shown} is not UTF-8 text", remedy="write it as UTF-8") from error
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise InvalidRecipe(f"{shown} cannot be read: {said}", remedy="check the path") from error
+    if len(text) > LARGEST_RECIPE:
         raise InvalidRecipe(
-            f"{path} cannot be read: {error.strerror}", remedy="check the path"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InvalidRecipe(f"{path} is not UTF-8 text", remedy="write it as UTF-8") from error
+            f"{shown} has more than {LARGEST_RECIPE} characters",
+            remedy="name a file that holds a recipe",
+        )
+    return text

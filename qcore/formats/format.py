@@ -113,7 +113,9 @@ class Format:
                 remedy="leave the group out",
             )
         if group is not None and group < 2:
-            raise InvalidRecipe(f"group {group} is less than 2", remedy="choose 16 to 512")
+            raise InvalidRecipe(
+                f"group {group} is less than 2", remedy="choose 16 to 512, or leave the group out"
+            )
         return self if self.kind == "mx" else replace(self, group=group)
 
     def with_scale_rounding(self, rule: ScaleRounding) -> Format:

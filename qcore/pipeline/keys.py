@@ -18,6 +18,7 @@ from typing import Any
 from cache.digest import digest
 from qcore.calibration.text import text_digest
 from qcore.models.demo import artefact_of
+from qcore.models.limits import length_notes
 from qcore.models.loading import ModelSource, resolve
 from qcore.recipe import Recipe
 from qcore.serialization import to_plain
@@ -61,7 +62,7 @@ class Resolved:
 
     def notes(self, recipe: Recipe) -> list[str]:
         """What a reader of this recipe's results must know about the model."""
-        notes = list(self.source.notes)
+        notes = [*self.source.notes, *length_notes(recipe, self.source.context)]
         if self.source.kind == "demo" and recipe.weights is not None:
             artefact = artefact_of(recipe.weights.value)
             notes += [artefact] if artefact else []

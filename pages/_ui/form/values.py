@@ -17,6 +17,7 @@ from pages._ui.form.control import Control
 from qcore.errors import InvalidRecipe
 from qcore.recipe.pins import pins_text, read_pins
 from qcore.recipe.relevance import hint_of
+from qcore.serialization import LARGEST
 
 TYPED = ("numbers", "pins")
 """Kinds of control whose widget is a box of text."""
@@ -86,7 +87,7 @@ def _number(control: Control, word: str) -> float | None:
     kind = number_type(control.path)
     try:
         number = kind(word)
-        fits = math.isfinite(number) and abs(number) < 2**63
+        fits = math.isfinite(number) and abs(number) <= LARGEST
     except (ValueError, OverflowError):
         number, fits = math.nan, False
     if not fits:

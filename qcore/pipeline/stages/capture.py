@@ -65,8 +65,8 @@ class Calibrator:
         """The calibration tokens."""
         part = self._keys.recipe.calibration
         assert part is not None
-        tokenizer = self._bench.network(self._keys, silent).tokenizer
-        return windows(tokenizer, part.text, part.windows, part.length)
+        network = self._bench.network(self._keys, silent)
+        return windows(network.tokenizer, part.text, part.windows, part.length, network.words)
 
     def _key(self, block: int) -> str:
         return self._keys.block("capture", block)

@@ -63,7 +63,9 @@ class Sensitivities:
         rounder = _Rounder(keys, self._calibrator, self._transformer)
         for found in measure(
             network.model,
-            windows(network.tokenizer, calibration.text, probe.windows, probe.length),
+            windows(
+                network.tokenizer, calibration.text, probe.windows, probe.length, network.words
+            ),
             precision.narrow_to_wide,
             weight=rounder.weight,
             inputs=_inputs_of(keys.recipe),
