@@ -1,9 +1,9 @@
 """What is wrong with single fields of a sweep, all at once, by path.
 
 A recipe refuses at its first fault. A form wants every one, each where it was made: a value is at
-fault when its part refuses it beside the part's defaults, and beside the other values chosen too,
-whatever the fields say on which it depends. Values that are fine alone and not together are
-refused by the recipe, which names them.
+fault when its part refuses it beside the part's defaults and beside the other values chosen,
+whatever the fields say on which it depends, and would not refuse the same without it. Values that
+are fine alone and not together are refused by the recipe, which names them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from qcore.errors import InvalidRecipe
 from qcore.recipe.axes import Axes, counting
 from qcore.recipe.recipe import Recipe
-from qcore.recipe.relevance import applies, deciding, field, lead_of, part_of, paths
+from qcore.recipe.relevance import applies, deciding, field, part_of, paths
 from qcore.serialization import from_plain, to_plain
 
 
@@ -38,21 +38,24 @@ def _refusal(axes: Axes, counted: set[str], path: str, value: Any) -> InvalidRec
     part = part_of(top)
     if part is None:
         return _built(Recipe, {path: value}, top)
-    if path == top or (path == lead_of(path) and value is None):
-        return None
+    if path in deciding():
+        return None  # what depends on it is at fault, or the whole recipe
     own = [other for other in paths() if other.startswith(f"{top}.") and other in counted]
-    chosen = {other: axes[other][0] for other in own if axes[other]}
-    decisive = [other for other in own if other in deciding() and other != path and axes[other]]
+    chosen = {other: axes[other][0] for other in own if axes[other] and other != path}
+    decisive = [other for other in own if other in deciding() and axes[other]]
     refusals = []
     for values in itertools.product(*(axes[other] for other in decisive)):
-        known = {**dict(zip(decisive, values, strict=True)), path: value}
+        known = dict(zip(decisive, values, strict=True))
         if not applies(path, {**known, "rotation": True}):
             continue
         for around in ({}, {key: item for key, item in chosen.items() if applies(key, known)}):
-            refusal = _built(part, {**around, **known}, top)
+            beside = {**around, **known}
+            refusal = _built(part, {**beside, path: value}, top)
             if refusal is None:
                 return None
-            refusals.append(refusal)
+            # What is refused without it too says nothing of it, but for a name that must be there.
+            if path != field(path) or _built(part, beside, top) is None:
+                refusals.append(refusal)
     return refusals[0] if refusals else None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from pages._ui import messages
-from pages._ui.form import state, widgets
+from pages._ui.form import places, state, widgets
 from pages._ui.form.control import Control, Section
 from pages._ui.form.controls import CONTROLS, LAYOUT
 from qcore.errors import QuantscopeError
@@ -34,8 +34,8 @@ def ask() -> tuple[Axes, dict[str, QuantscopeError]]:
     for widget, value in widgets.held(kept, state.several()).items():
         st.session_state.setdefault(widget, value)
     axes, wrong = widgets.read(st.session_state, kept)
-    faults = {**faults_of(axes), **wrong}
     counted = counting(axes)
+    faults = {**places.faults_of(axes, counted), **faults_of(axes), **wrong}
     widgets.quiet()
     for row in LAYOUT:
         for column, section in zip(st.columns(len(row)), row, strict=True):

@@ -16,7 +16,7 @@ from qcore.errors import QuantscopeError
 from qcore.recipe.axes import Axes, axes_of, defaults, read_value
 from qcore.recipe.recipe import Recipe
 from qcore.recipe.relevance import paths
-from qcore.serialization import parse_json, to_plain
+from qcore.serialization import parse_json, require_name, to_plain
 
 _AXES = "kept.axes"
 _SEVERAL = "kept.several"
@@ -82,6 +82,9 @@ def read_address(texts: Mapping[str, str]) -> dict[str, tuple[Any, ...]]:
     for path, text in texts.items():
         try:
             values = parse_json(f"[{text}]")[:_LONGEST]
+            for value in values:
+                if isinstance(value, str):
+                    require_name(value, path)  # no widget could hold it
             found[path] = tuple(dict.fromkeys(read_value(path, value) for value in values))
         except QuantscopeError:
             continue

@@ -39,6 +39,8 @@ class Preview:
             that there are so many.
         notes: what a reader of the results must know, as far as it is known before: each sentence
             once.
+        timed: seconds of those stages that have been timed.
+        untimed: the names of the others, each as often as it would run.
     """
 
     runs: int
@@ -51,6 +53,8 @@ class Preview:
     disk: int | None = None
     unseen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    timed: float = 0.0
+    untimed: tuple[str, ...] = ()
 
 
 def plan(recipe: Recipe, cache: Cache, *, root: Path | None = None) -> tuple[PlannedStage, ...]:
@@ -107,17 +111,20 @@ def preview(
             uses[stage.key] = uses.get(stage.key, 0) + 1
             if stage.key not in todo or not stage.cached:  # one run's load may be another's need
                 todo[stage.key] = (stage, keys, facts)
+    timed, untimed = _expected_seconds(todo, history.runs())
     return Preview(
         runs=len(recipes),
         finished=finished,
         stages=len(todo),
         cached=sum(stage.cached for stage, _, _ in todo.values()),
         shared=sum(count > 1 for count in uses.values()),
-        seconds=None if unseen else _expected_seconds(todo, history.runs()),
+        seconds=None if unseen or untimed else timed,
         memory=None if unseen else _all_known(needs, max),
         disk=None if unseen else _all_known([_disk(item) for item in todo.values()], sum),
         unseen=tuple(unseen),
         notes=tuple(notes),
+        timed=timed,
+        untimed=untimed,
     )
 
 
@@ -191,9 +198,12 @@ def stages_of(keys: Keys, cache: Cache) -> tuple[PlannedStage, ...]:
     return (PlannedStage("load", keys.load, idle), *stages)
 
 
-def _expected_seconds(todo: dict[str, Todo], history: list[Past]) -> float | None:
-    """Sum over uncached stages of the newest measured time of the same kind of stage."""
-    total = 0.0
+def _expected_seconds(todo: dict[str, Todo], history: list[Past]) -> tuple[float, tuple[str, ...]]:
+    """Sum over uncached stages of the newest measured time of the same kind of stage.
+
+    The names of stages that were never timed come with it, each as often as it stands.
+    """
+    total, untimed = 0.0, []
     for stage, keys, _ in todo.values():
         if stage.cached:
             continue
@@ -209,9 +219,10 @@ def _expected_seconds(todo: dict[str, Todo], history: list[Past]) -> float | Non
             None,
         )
         if seconds is None:
-            return None
-        total += seconds
-    return total
+            untimed.append(stage.name)
+        else:
+            total += seconds
+    return total, tuple(untimed)
 
 
 def _alike(stage: str, recipe: Recipe, past: Recipe) -> bool:
