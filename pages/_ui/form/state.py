@@ -72,7 +72,7 @@ def address(chosen: Axes) -> dict[str, str]:
     return {
         path: json.dumps(to_plain(values), separators=(",", ":"), ensure_ascii=True)[1:-1]
         for path, values in chosen.items()
-        if values != (defaults()[path],) and len(values) <= _LONGEST
+        if values and values != (defaults()[path],) and len(values) <= _LONGEST
     }
 
 

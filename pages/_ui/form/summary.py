@@ -110,7 +110,7 @@ _HELP = (
 def estimate(
     seconds: float | None, left: int, timed: float = 0.0, untimed: Sequence[str] = ()
 ) -> str:
-    """`about 6 min`, or `at least 2 min; not known yet: sensitivity (3 stages)`."""
+    """`about 6 min`, or `at least 2 min; never timed here: sensitivity (3 stages)`."""
     if not left:
         return "a moment: nothing is left to compute"
     if seconds is not None:
@@ -121,5 +121,5 @@ def estimate(
     )
     if not unknown:
         return "an unknown time: nothing like it ran here yet"
-    least = f"at least {wording.duration(timed)}; " if timed >= 1 else ""
-    return f"{least}not timed here yet: {unknown}"
+    least = f"at least {wording.duration(timed)}" if timed >= 1 else "an unknown time"
+    return f"{least}; never timed here: {unknown}"

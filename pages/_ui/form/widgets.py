@@ -83,7 +83,9 @@ def read(session: Mapping[Any, Any], kept: Axes) -> tuple[dict[str, Any], dict[s
 def quiet() -> None:
     """Let the last pill of a row, which takes several values, stand back behind the values."""
     names = (keys(control)[0] for control in CONTROLS.values() if _is_marked(control))
-    classes = ("".join(sign if sign.isalnum() else "-" for sign in name) for name in names)
+    classes = (
+        "".join(sign if sign.isalnum() or sign == "_" else "-" for sign in name) for name in names
+    )
     marked = [f"[class*='st-key-{name}'] button:last-of-type" for name in classes]
     st.html(
         f"<style>:is({', '.join(marked)}):not([data-selected])"

@@ -135,12 +135,12 @@ def test_the_default_form_leaves_the_address_empty():
     ("seconds", "timed", "untimed", "words"),
     [
         (61.0, 61.0, (), "about 1 min"),
-        (None, 0.0, ("quantize",), "not timed here yet: quantize"),
+        (None, 0.0, ("quantize",), "never timed here: quantize"),
         (
             None,
             121.0,
             ("sensitivity", "sensitivity", "assign"),
-            "not timed here yet: sensitivity (2 stages), assign",
+            "never timed here: sensitivity (2 stages), assign",
         ),
     ],
 )
