@@ -25,14 +25,14 @@ from qcore.pipeline.keys import Keys, resolve_inputs
 from qcore.pipeline.planning.fitting import require_fits
 from qcore.pipeline.planning.preview import stages_of
 from qcore.pipeline.session import Workbench
-from qcore.pipeline.summary import damping_notes, volume
+from qcore.pipeline.summary import damping_notes, limit_notes, volume
 from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
 from qcore.report.report import Environment, KernelReport, PrecisionReport, Report
 
 if TYPE_CHECKING:
-    from qcore.pipeline.stages.assign import Assigner
+    from qcore.pipeline.stages.assign import FormatAssigner
     from qcore.pipeline.stages.quantize import Quantizer
 
 PACKAGES = ("torch", "transformers", "tokenizers", "lm-eval", "numpy", "numba")
@@ -78,7 +78,7 @@ def run(
 
 def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Report:
     """Every stage in order, then the Report."""
-    from qcore.pipeline.stages.assign import Assigner
+    from qcore.pipeline.stages.assign import FormatAssigner
     from qcore.pipeline.stages.capture import Calibrator
     from qcore.pipeline.stages.evaluate import Meter, metrics
     from qcore.pipeline.stages.quantize import Quantizer
@@ -108,7 +108,7 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
     windows, scores = reference, []
     transformer = Transformer(keys, cache, bench, calibrator)
     quantizer = Quantizer(keys, cache, calibrator, transformer)
-    assigner = Assigner(keys, cache, bench, calibrator, transformer)
+    assigner = FormatAssigner(keys, cache, bench, calibrator, transformer)
     precision = None
     with transformer, quantizer:  # the network is as it was afterwards
         if recipe.rotation is not None:
@@ -123,6 +123,8 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
             with journal.stage("quantize", keys.quantize) as step:
                 layers, step.cached = quantizer.quantize(step)
             for note in damping_notes(recipe, layers):
+                journal.note(note)
+            for note in limit_notes(layers, captured=bool(keys.capture)):
                 journal.note(note)
         if not keys.is_float:
             with journal.stage("evaluate", keys.evaluate) as step:
@@ -151,7 +153,7 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
 
 
 def _spend(
-    keys: Keys, assigner: Assigner, quantizer: Quantizer, journal: Journal
+    keys: Keys, assigner: FormatAssigner, quantizer: Quantizer, journal: Journal
 ) -> PrecisionReport:
     """Find out what formats cost where the method asks, and give every layer one."""
     part = keys.recipe.precision

@@ -5,11 +5,14 @@ Reports are JSON. Pages and the command line only draw Reports; nothing in them 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from cache.digest import canonical_json
+from qcore.errors import CorruptEntry, InvalidRecipe, NumericalError
 from qcore.recipe import Recipe
-from qcore.serialization import from_plain, parse_json, to_plain
+from qcore.serialization import from_plain, parse_json, require, to_plain
 
 REPORT_SCHEMA = 1
 
@@ -53,6 +56,10 @@ class LayerReport:
         output_error: ‖X(W − Ŵ)ᵀ‖² / ‖XWᵀ‖² on the calibration text; None without a capture.
         damping: fraction of the mean diagonal that the Cholesky factor needed; None for RTN.
         seconds: wall time of scaling and rounding.
+        asked: the damping asked for, where it was not enough; None where it was, and in Reports
+            written before this was kept.
+        clipped: weights beyond the last code of their scale; None in Reports written before.
+        beyond: what the types of scales could not hold → how many; None where they held all.
     """
 
     name: str
@@ -66,6 +73,9 @@ class LayerReport:
     output_error: float | None = None
     damping: float | None = None
     seconds: float = 0.0
+    asked: float | None = None
+    clipped: int | None = None
+    beyond: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,14 +239,85 @@ class Report:
         return next((metric for metric in self.metrics if metric.name == name), None)
 
     def to_json(self) -> str:
-        """The canonical JSON text; `from_json` gives back an equal Report."""
-        return canonical_json(to_plain(self))
+        """The canonical JSON text; `from_json` gives back an equal Report.
+
+        Raises:
+            NumericalError: a number is NaN or infinite, which JSON has no word for.
+        """
+        plain = to_plain(self)
+        place = _not_finite(plain, "report")
+        if place is not None:
+            raise NumericalError(
+                f"{place} is not a finite number",
+                remedy="use more bits, or scales that clip less",
+            )
+        return canonical_json(plain)
 
     @classmethod
     def from_json(cls, text: str) -> Report:
         """A Report from its JSON text.
 
         Raises:
-            InvalidRecipe: not a Report of a schema that this version reads.
+            InvalidRecipe: not a Report.
+            CorruptEntry: a Report of a newer version, which may mean something else by its fields.
         """
-        return from_plain(cls, parse_json(text), "report")
+        data = parse_json(text)
+        schema = data.get("schema", REPORT_SCHEMA) if isinstance(data, dict) else REPORT_SCHEMA
+        if type(schema) is int and schema > REPORT_SCHEMA:
+            raise CorruptEntry(
+                f"the report is of schema {schema}, and this version reads {REPORT_SCHEMA}",
+                remedy="open it with the newer Quantscope that made it",
+            )
+        report = from_plain(cls, data, "report")
+        if "\\u" in text:  # else it holds no escape, and so no half of a surrogate pair
+            _check_texts(data)
+        _check(report)
+        return report
+
+
+def _check_texts(data: Any) -> None:
+    try:
+        canonical_json(data).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRecipe(
+            f"the report holds half of a character, {error.object[error.start]!a}",
+            remedy="write the character itself",
+        ) from error
+
+
+def _check(report: Report) -> None:
+    """Refuse values that no run has.
+
+    Raises:
+        InvalidRecipe: says which.
+    """
+    require(report.schema == REPORT_SCHEMA, f"report.schema is {report.schema}", "run it again")
+    require(
+        0 <= report.created < _YEAR_10000,
+        f"report.created is {report.created:g}, no time of this age",
+        "write seconds since 1970",
+    )
+    deepest = max((layer.block for layer in report.layers), default=0)
+    shallowest = min((layer.block for layer in report.layers), default=0)
+    require(
+        shallowest >= 0 and deepest < _MOST_BLOCKS,
+        f"report.layers names blocks {shallowest} to {deepest}",
+        f"count them from 0, below {_MOST_BLOCKS}",
+    )
+
+
+_YEAR_10000 = 253_402_300_800
+_MOST_BLOCKS = 100_000
+
+
+def _not_finite(value: Any, where: str) -> str | None:
+    """Where the first NaN or infinity stands; None where there is none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return where
+    if isinstance(value, dict):
+        parts = ((item, f"{where}.{key}") for key, item in value.items())
+    elif isinstance(value, list):
+        parts = ((item, f"{where}[{at}]") for at, item in enumerate(value))
+    else:
+        return None
+    return next((found for part in parts if (found := _not_finite(*part))), None)

@@ -10,7 +10,7 @@ import streamlit as st
 from qcore.errors import InvalidRecipe
 from qcore.pipeline.planning.sizes import DEMO
 from qcore.recipe.axes import METHOD, Axes
-from qcore.transforms.expansion import Site, solve
+from qcore.transforms.expansion import ExpandableSite, solve
 
 
 def say_budget(axes: Axes) -> None:
@@ -66,8 +66,8 @@ def demo_growth(
     return lines
 
 
-_DOWN = Site("down_proj", DEMO.size.intermediate, DEMO.size.hidden, DEMO.size.blocks)
-_OUTPUT = Site("o_proj", DEMO.size.attention, DEMO.size.hidden, DEMO.size.blocks)
+_DOWN = ExpandableSite("down_proj", DEMO.size.intermediate, DEMO.size.hidden, DEMO.size.blocks)
+_OUTPUT = ExpandableSite("o_proj", DEMO.size.attention, DEMO.size.hidden, DEMO.size.blocks)
 
 
 def say_why_scales(axes: Axes) -> None:

@@ -11,7 +11,6 @@ from pages._ui.form.values import parse, shown
 from qcore.errors import InvalidRecipe
 from qcore.recipe import titles
 from qcore.recipe.pins import read_pins
-from qcore.recipe.titles import formats_label
 
 
 @pytest.mark.parametrize(
@@ -33,19 +32,6 @@ def test_a_word_that_is_no_pin_is_refused_with_an_example(typed):
     with pytest.raises(InvalidRecipe, match="names no layer and format") as refused:
         parse(CONTROLS["precision.pins"], typed)
     assert "down_proj=mxfp8_e4m3" in refused.value.remedy
-
-
-@pytest.mark.parametrize(
-    ("names", "label"),
-    [
-        (["mxfp8_e4m3", "mxfp4", "mxfp6_e2m3"], "MXFP4/6/8"),
-        (["mxfp4", "mxfp6_e3m2"], "MXFP4/6 E3M2"),
-        (["int8", "int4"], "INT4/8"),
-        (["mxfp4", "mxint8"], "MXFP4 + MXINT8"),
-    ],
-)
-def test_a_set_of_formats_is_called_by_its_widths(names, label):
-    assert formats_label(names) == label
 
 
 def test_the_preset_asks_every_method_at_every_budget_of_weights_and_inputs():
