@@ -77,16 +77,17 @@ class ModelRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """How the linear layers' weights are stored.
+class Rounded:
+    """What weights and activations are rounded to.
 
     Attributes:
         format: a name in `qcore.formats.format.FORMATS`.
-        group: inputs that share a scale (INT formats); None is one scale per output channel.
+        group: consecutive inputs that share a scale (INT formats); None is one scale per output
+            channel of the weights, or per token of the activations.
         scale_rounding: how an MX block's shared exponent is chosen.
     """
 
-    format: str = "int4"
+    format: str
     group: int | None = None
     scale_rounding: ScaleRounding = "floor"
 
@@ -100,26 +101,17 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Activations:
-    """How the linear layers' inputs are rounded, dynamically, at run time.
+class Weights(Rounded):
+    """How the linear layers' weights are stored."""
 
-    Attributes:
-        format: a name in `qcore.formats.format.FORMATS`.
-        group: features of a token that share a scale (INT formats); None is one scale per token.
-        scale_rounding: how an MX block's shared exponent is chosen.
-    """
+    format: str = "int4"
+
+
+@dataclass(frozen=True, slots=True)
+class Activations(Rounded):
+    """How the linear layers' inputs are rounded, dynamically, at run time."""
 
     format: str = "int8_asym"
-    group: int | None = None
-    scale_rounding: ScaleRounding = "floor"
-
-    def __post_init__(self):
-        named(self.format, self.group)
-
-    @property
-    def value(self) -> Format:
-        """The Format."""
-        return named(self.format, self.group).with_scale_rounding(self.scale_rounding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +223,6 @@ class ScalesPart:
             f"method is {self.method}",
             'leave them out, or set the method to "piso"',
         )
-
-
-DAMPING = {"rtn": 0.0, "gptq": 0.01, "gpfq": 1e-6, "qronos": 1e-6}
-"""Each method's own damping: of mean diag H; for Qronos, of σ_max(H)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from qcore.errors import NotPositiveDefinite
 from qcore.formats.coding import element_of, require_finite
 from qcore.formats.format import Format
 from qcore.formats.quantized import Scales
+from qcore.rounding.damping import DAMPING
 
 BLOCK = 128
 DAMPING_STEP = 10.0
@@ -77,7 +78,7 @@ def feedback_factor(
     hessian: Float[Tensor, "in in"],
     order: Int64[Tensor, " in"] | None = None,
     *,
-    damping: float = 0.01,
+    damping: float = DAMPING["gptq"],
     dtype: torch.dtype = torch.float32,
 ) -> Factor:
     """Factor a Hessian into F, its columns taken in `order`, in `dtype`.
