@@ -63,8 +63,8 @@ def quantize_continuous(
         x: float32, bfloat16 or float16; a block with NaN or an infinity becomes NaN.
         bits: E and M.
         widths: the same as plain numbers; spares a GPU the wait for them.
-        rule: how the shared exponent is chosen; `midmax` at fractional M rounds up above
-            2 − 2^(−M−1), as at whole ones.
+        rule: how the shared exponent is chosen; `midmax` at fractional M rounds up half a step
+            above the largest value, as at whole ones: 2 − 2^(−M−1), or less where 448 caps it.
         implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Raises:

@@ -18,6 +18,7 @@ from kernels.elements.values import (
     ROUNDERS_MANTISSA,
     Element,
     FixedPoint,
+    midmax_carry,
 )
 from kernels.microscaling.values import E8M0_MAX
 from kernels.rows import (
@@ -47,7 +48,7 @@ def fake_quantize_microscaling_compiled(
         block: elements that share a scale; divides the width.
         midmax: the rule for the shared exponent is `midmax`, not `floor`.
     """
-    carry = (1 << (FLOAT32_MANTISSA - 1 - element.precision)) - 1 if midmax else 0
+    carry = midmax_carry(element) if midmax else 0
     shared = (np.intp(block), np.int32(carry), np.int32(element.max_exponent))
     if isinstance(element, FixedPoint):
         unit = np.float32(2.0**element.fraction)

@@ -30,7 +30,7 @@ SCALE_BITS: dict[ScaleType, int] = {"float16": 16, "bfloat16": 16, "float32": 32
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How numbers are coded.
+    """A number format: how numbers are coded, and what that costs.
 
     Attributes:
         name: the field's name, lower case: `int4`, `int4_asym`, `mxfp4`, `mxfp6_e2m3`.
@@ -90,10 +90,12 @@ class Format:
             return 1
         if width % self.group:
             fitting = [g for g in (16, 32, 64, 128, 256, 512) if width % g == 0]
-            choices = f"choose {', '.join(map(str, fitting))}" if fitting else "use no group"
+            choices = f"choose {', '.join(map(str, fitting))}" if fitting else "leave the group out"
             raise InvalidRecipe(
                 f"group {self.group} of {self.name} does not divide {width}",
-                remedy=choices if self.kind == "int" else "MX formats need widths divisible by 32",
+                remedy=choices
+                if self.kind == "int"
+                else "choose an INT format, whose group is free",
             )
         return width // self.group
 
@@ -114,7 +116,8 @@ class Format:
             )
         if group is not None and group < 2:
             raise InvalidRecipe(
-                f"group {group} is less than 2", remedy="choose 16 to 512, or leave the group out"
+                f"group {group} is less than 2",
+                remedy="choose one that divides the layers' widths, such as 32, or leave it out",
             )
         return self if self.kind == "mx" else replace(self, group=group)
 

@@ -58,17 +58,19 @@ def column_order(
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """How errors reach later columns, in visiting order.
+    """The factor that carries errors to later columns, in visiting order.
 
     Attributes:
         upper: F of the module's text: upper triangular, unit diagonal.
         pivots: diag(R)², so that the damped H is F·diag(pivots)·Fᵀ.
         damping: what was added to the diagonal, as a fraction of its mean.
+        asked: the fraction that was asked for, where it was not enough; else None.
     """
 
     upper: Float[Tensor, "in in"]
     pivots: Float[Tensor, " in"]
     damping: float
+    asked: float | None = None
 
 
 def feedback_factor(
@@ -92,7 +94,7 @@ def feedback_factor(
     backwards = order.flip(0)
     damped = hessian.to(dtype)[backwards].index_select(1, backwards)
     diagonal = damped.diagonal().clone()
-    mean = float(diagonal.mean())
+    mean, asked = float(diagonal.mean()), damping
     while True:
         damped.diagonal().copy_(diagonal + damping * mean).masked_fill_(diagonal == 0, 1.0)
         lower, failed = torch.linalg.cholesky_ex(damped)
@@ -102,12 +104,13 @@ def feedback_factor(
             raise NotPositiveDefinite(
                 f"the Hessian has no Cholesky factor at damping {damping:g} of its mean diagonal "
                 f"{mean:.3g}; its smallest diagonal entry is {float(diagonal.min()):.3g}",
-                remedy="calibrate on more tokens, or compute the calibration pass in float32",
+                remedy="calibrate on another text, or choose rounding rtn, which needs no factor",
             )
         damping *= DAMPING_STEP
     roots = lower.diagonal().clone()
     lower /= roots
-    return Factor(lower.flip(0, 1), roots.flip(0).square(), damping)
+    raised = asked if damping > asked else None
+    return Factor(lower.flip(0, 1), roots.flip(0).square(), damping, raised)
 
 
 def round_with_feedback(

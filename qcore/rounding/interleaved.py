@@ -121,7 +121,7 @@ def group_interleaved(
         shift = qronos_shift(weight, hessian, cross, factor, order)
     upper = factor.upper.float()
     codes, scales = _round_groups(weight.float(), hessian, upper, shift, order, count, fmt, rule)
-    return Quantized(codes, scales, fmt, factor.damping)
+    return Quantized(codes, scales, fmt, factor.damping, factor.asked)
 
 
 def group_order(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from kernels.continuous.operation import quantize_continuous
 from kernels.continuous.values import Widths
-from kernels.elements.values import E2M1, E2M3, E3M2, E4M3
+from kernels.elements.values import E2M1, E2M3, E3M2, E4M3, midmax_carry
 from kernels.microscaling.operation import fake_quantize_microscaling
 from qcore.errors import KernelError
 
@@ -57,6 +58,16 @@ def test_constants_at_whole_widths_are_the_specifications():
         assert widths.largest == element.largest
         assert widths.stretch == 1
     assert [Widths(e.exponent, e.mantissa).capped for e in ELEMENTS] == [False] * 3 + [True]
+
+
+def test_midmax_has_the_formats_thresholds_and_no_jump_between_them():
+    for element in ELEMENTS:
+        assert Widths(element.exponent, element.mantissa).carry("midmax") == midmax_carry(element)
+    # Along dMX's path the largest value reaches the cap, 448, between E3M2 and E4M3.
+    carries = [Widths(2 + at / 4096, 1 + at / 4096).carry("midmax") for at in range(8193)]
+    steps = [abs(b - a) for a, b in itertools.pairwise(carries)]
+    assert any(Widths(2 + at / 4096, 1 + at / 4096).capped for at in range(8193))
+    assert max(steps) < 2**23 / 512
 
 
 def by_definition(x: torch.Tensor, exponent: float, mantissa: float):
