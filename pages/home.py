@@ -8,7 +8,7 @@ import streamlit as st
 from pages._ui import empty, engine, entry, messages, palette, wording
 from pages._ui.charts import config
 from pages._ui.form.presets import FOUNDATIONS
-from pages._ui.runs import charts, tables
+from pages._ui.runs import charts, library, tables
 from qcore.machine.devices import devices
 from qcore.recipe.titles import title_of
 from qcore.report import metrics
@@ -83,8 +83,8 @@ def draw_front(table: pd.DataFrame) -> None:
         alt=f"{len(alike)} runs, bits per weight against {score.label}",
     )
     st.caption(
-        f"{newest['model']}, {newest['measured']}. {wording.count(len(alike), 'run')}; the lower "
-        "left is better."
+        f"{messages.escape(newest['model'])}, {messages.escape(newest['measured'])}. "
+        f"{wording.count(len(alike), 'run')}; the lower left is better."
     )
     st.page_link("pages/pareto.py", label="Open Pareto", icon=":material/scatter_plot:")
 
@@ -117,9 +117,9 @@ def draw_machine(runs: int) -> None:
     with st.container(horizontal=True):
         for device in devices():
             st.metric(
-                f"{device.name}: {device.label[:40]}",
+                f"{device.name}: {messages.escape(device.label[:40])}",
                 wording.memory(device.memory_bytes),
-                help=device.label,
+                help=messages.escape(device.label),
                 border=True,
             )
         with messages.guard():
@@ -137,8 +137,9 @@ def draw_machine(runs: int) -> None:
 entry.through_app()
 st.title("What do I have, what should I look at?")
 with messages.guard():
-    table = engine.catalogue().table()
-    if table.empty:
+    reading = library.draw()
+    table = engine.runs()
+    if table.empty and not reading:
         st.caption(
             "Quantscope quantizes language models after training, measures what that costs, and "
             "shows which setting is worth its bits."
@@ -147,7 +148,7 @@ with messages.guard():
         moving = engine.backend().jobs(1)
         if moving:
             st.fragment(draw_newest, run_every=_POLL_SECONDS)()
-    else:
+    elif not table.empty:
         st.caption("What to notice: which runs lie on the front, and what has finished since.")
         left, right = st.columns([5, 3], gap="large")
         with left:

@@ -62,7 +62,7 @@ def forecast_of(measured: pd.DataFrame, score: metrics.Axis, measure: Measure) -
     """The forecast that these runs calibrate; None for a score that is not predicted.
 
     Args:
-        measured: rows of one contest with `cost`, the sum of their layers' sensitivities.
+        measured: rows of one comparison group with `cost`, the sum of their layers' sensitivities.
         score: what is to be predicted.
         measure: what the sums are sums of.
     """

@@ -14,7 +14,7 @@ from pages._ui import messages, state
 from pages._ui.bits import words
 from pages._ui.form.budget_parts import pins_text, read_pins
 from qcore.errors import QuantscopeError
-from qcore.explore.contests import Contest
+from qcore.explore.groups import ComparisonGroup
 from qcore.precision import table
 from qcore.recipe import Pin, Precision
 
@@ -26,11 +26,11 @@ _PINS = f"{PAGE}.pins"
 _FREE = "free"
 
 
-def typed(contest: Contest, formats: Sequence[str]) -> tuple[Pin, ...]:
+def typed(group: ComparisonGroup, formats: Sequence[str]) -> tuple[Pin, ...]:
     """The pins as text: what the address says, what was typed, or what the map's form wrote."""
     if _PINS not in st.session_state:
         kept = st.session_state.get(f"kept.{PAGE}", {})
-        own = () if contest.part.method == "manual" else contest.part.pins
+        own = () if group.part.method == "manual" else group.part.pins
         given = st.query_params.get("pins", kept.get("pins", pins_text(own)))
         st.session_state[_PINS] = given
     text = st.text_input(
@@ -43,7 +43,8 @@ def typed(contest: Contest, formats: Sequence[str]) -> tuple[Pin, ...]:
         pins = read_pins(text)
         for pin in pins:
             if pin.format not in formats:
-                st.caption(f"{pin.layer}: {words.format_label(pin.format)} is not allowed above.")
+                layer = messages.escape(pin.layer)
+                st.caption(f"{layer}: {words.format_label(pin.format)} is not allowed above.")
         return tuple(pin for pin in pins if pin.format in formats)
     except QuantscopeError as error:
         st.error(messages.sentence(error), icon=":material/error:")
@@ -80,7 +81,7 @@ def form(
         list(scopes),
         default=layer.name,
         required=True,
-        format_func=lambda name: scopes[name],
+        format_func=lambda name: messages.escape(scopes[name]),
         key=f"{PAGE}.scope.{layer.name}",
     )
     now = {pin.layer: pin.format for pin in part.pins}
@@ -103,4 +104,5 @@ def form(
         help="A pinned layer keeps its format whatever the budget; fused layers share it. All "
         "pins stand under Rules, where they can be typed and deleted.",
     )
-    st.caption(words.layer_sentence(layer, formats[layer.name], costs, part.probe.measure))
+    told = words.layer_sentence(layer, formats[layer.name], costs, part.probe.measure)
+    st.caption(messages.escape(told))

@@ -10,18 +10,18 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import charts, downloads, engine, state, wording
+from pages._ui import charts, downloads, empty, engine, messages, state, wording
 from pages._ui.bits import controls, maps, pins, words
 from pages._ui.bits.charts import trajectory
+from pages._ui.bits.engine import report_of
 from pages._ui.bits.tables import projection_table, trajectory_table, values_of
-from pages._ui.form import summary
 from pages._ui.runs import tables
 from qcore.explore.allocation import measuring_recipe
-from qcore.explore.contests import Contest
+from qcore.explore.groups import ComparisonGroup
 from qcore.precision.table import Costs
 from qcore.recipe import Precision, Recipe
 from qcore.report.metrics import Axis, is_share, metric_label
-from qcore.report.report import Report
+from qcore.report.summary import Summary
 
 if TYPE_CHECKING:
     from qcore.precision.layers import LayerSize
@@ -32,7 +32,7 @@ def headline(numbers: Sequence[tuple[str, str, str, str]]) -> None:
     with st.container(horizontal=True):
         for label, value, under, meaning in numbers:
             st.metric(
-                label,
+                messages.escape(label),
                 value,
                 under or None,
                 help=meaning,
@@ -78,12 +78,12 @@ def shares(
         config=charts.config("projections"),
         alt="Formats by projection",
     )
-    st.caption(f"{words.kept_wide(table)} In the dMX paper down and v are.")
+    st.caption(f"{messages.escape(words.kept_wide(table))} In the dMX paper down and v are.")
     downloads.as_csv(st.container(), table, "bits-projections")
 
 
 def draw_maps(
-    contest: Contest,
+    group: ComparisonGroup,
     layers: Sequence[LayerSize],
     formats: Mapping[str, str],
     part: Precision,
@@ -94,7 +94,7 @@ def draw_maps(
     """The assignment and the sensitivities side by side.
 
     Args:
-        contest: whose assignments can be shown.
+        group: runs whose assignments can be shown.
         layers: all of the network.
         formats: by layer, of the assignment shown.
         part: its formats and its measure.
@@ -104,7 +104,7 @@ def draw_maps(
     """
     left, right = st.columns(2, gap="large")
     with left:
-        controls.choose_shown(contest)
+        controls.choose_shown(group)
     with right:
         shown = controls.choose_colour(part)
     chosen = pins.framed(layers)
@@ -173,9 +173,9 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
     downloads.as_csv(st.container(), table, "bits-moves")
 
 
-def training(reports: Sequence[Report], shown: str) -> None:
+def training(runs: Sequence[Summary], shown: str) -> None:
     """Offsets over dMX's steps, of the run that is shown or of the newest."""
-    learned = {r.id: r for r in reports if r.precision and r.precision.trajectory}
+    learned = {run.id: run for run in runs if run.trained}
     if not learned:
         return
     st.subheader("How did dMX decide?", anchor=False)
@@ -188,8 +188,9 @@ def training(reports: Sequence[Report], shown: str) -> None:
             format_func=lambda name: controls.run_label(learned[name]),
             key="bits.training.run",
         )
-    precision, part = learned[run].precision, learned[run].recipe.precision
-    if precision is None or precision.trajectory is None or part is None:
+    report, part = report_of(run), learned[run].recipe.precision
+    precision = report.precision if report else None
+    if report is None or precision is None or precision.trajectory is None or part is None:
         return
     budget = math.nan if part.budget is None else part.budget
     st.plotly_chart(
@@ -204,7 +205,7 @@ def training(reports: Sequence[Report], shown: str) -> None:
         "decides the layer's format, the widest above them all; as the gate's temperature rises, "
         "each falls to one side."
     )
-    downloads.as_csv(st.container(), trajectory_table(learned[run]), "bits-training")
+    downloads.as_csv(st.container(), trajectory_table(report), "bits-training")
 
 
 def run_table(measured: pd.DataFrame) -> None:
@@ -239,51 +240,15 @@ def run_table(measured: pd.DataFrame) -> None:
     downloads.as_csv(st.container(), measured, "bits-runs")
 
 
-def demo_recipe() -> Recipe:
-    """What the empty page offers: sensitivities of the demo model, and the best of 5 bits."""
-    return Recipe.from_dict(
-        {
-            "weights": {"format": "mxfp4"},
-            "activations": {"format": "mxfp4"},
-            "precision": {},
-            "scales": {"method": "absmax"},
-        }
-    )
-
-
-def invite() -> None:
-    """No run has spent a bit budget yet: what does, and the button."""
-    with st.container(border=True, horizontal_alignment="center"):
-        st.space("small")
-        st.subheader("No bit budget was spent yet", anchor=False, text_alignment="center")
-        st.markdown(
-            "One run measures what every layer loses in MXFP4, MXFP6 and MXFP8 and spends 5 bits "
-            "where they help most. After that, any budget is solved here in milliseconds.",
-            text_alignment="center",
-        )
-        with st.container(horizontal=True, horizontal_alignment="center"):
-            if st.button(
-                "Measure sensitivities",
-                type="primary",
-                icon=":material/play_arrow:",
-                key="bits.measuring",
-                help="Queues one run of the demo model and shows its progress: some minutes on a "
-                "laptop CPU.",
-            ):
-                summary.submit([demo_recipe()])
-            if st.button("Choose my own", icon=":material/tune:", key="bits.own"):
-                st.switch_page("pages/new_run.py")
-        st.space("small")
-
-
-def offer_measuring(contest: Contest) -> None:
+def offer_measuring(group: ComparisonGroup) -> None:
     """These runs have no sensitivities in the cache: say so, and offer the run that makes them."""
     st.info(
         "The cache holds no sensitivities for these runs, so no other budget can be solved here. "
         "One knapsack run measures them.",
         icon=":material/info:",
     )
-    if st.button(
-        "Measure sensitivities", type="primary", icon=":material/play_arrow:", key="bits.measuring"
-    ):
-        summary.submit([measuring_recipe(contest, engine.library())])
+
+    def recipes() -> list[Recipe]:
+        return [measuring_recipe(group, engine.index().summaries())]
+
+    empty.run_button("Measure sensitivities", recipes, "bits.measuring")

@@ -1,25 +1,17 @@
-"""The captures that the Outliers and the Scales page can look at, and the box to choose one."""
+"""The box to choose a capture in."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages._ui import engine, state
+from pages._ui import state
 from pages._ui.captures import words
-from qcore.machine.home import home
 
 if TYPE_CHECKING:
-    from qcore.analysis.captures import Capture, Shelf
-
-
-def captures() -> list[Capture]:
-    """What can be looked at, the newest run's first."""
-    with st.spinner("Looking for captures …"):
-        return _shelf(home()).captures(engine.cache())
+    from qcore.analysis.captures import Capture
 
 
 def choose(place: DeltaGenerator, found: list[Capture], page: str) -> Capture:
@@ -40,10 +32,3 @@ def choose(place: DeltaGenerator, found: list[Capture], page: str) -> Capture:
         help="Every finished run with a calibration text leaves a capture of the float network.",
     )
     return by_key[name]
-
-
-@st.cache_resource(show_spinner=False)
-def _shelf(root: Path) -> Shelf:
-    from qcore.analysis.captures import Shelf
-
-    return Shelf(engine.library())
