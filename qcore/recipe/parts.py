@@ -45,7 +45,7 @@ def _check_windows(windows: int, length: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which network.
+    """The network to run.
 
     Attributes:
         source: `demo` (SmolLM2-135M-Instruct, dequantized from Q4_1), `folder` (Hugging Face
@@ -159,7 +159,7 @@ class RotationPart:
 
 @dataclass(frozen=True, slots=True)
 class PermutationPart:
-    """How channels are shared over the blocks of an online rotation (MixQuant, 2601.22347).
+    """The order that shares channels over an online rotation's blocks (MixQuant, 2601.22347).
 
     Attributes:
         method: `massdiff`, `zigzag`, `absmax`, `random` (by the recipe's seed) or `identity`.
@@ -190,7 +190,7 @@ class ExpansionPart:
 
 @dataclass(frozen=True, slots=True)
 class ScalesPart:
-    """How a weight's scales are found.
+    """The method that finds a weight's scales.
 
     Attributes:
         method: `absmax` (from the largest magnitude), `mse` (least weight error) or `piso` (exactly
@@ -227,7 +227,7 @@ class ScalesPart:
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """How weights become codes once the scales are known.
+    """The method that turns weights into codes once the scales are known.
 
     Attributes:
         method: `rtn` (round to nearest), `gptq`, `gpfq` or `qronos`.
@@ -277,7 +277,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is measured on the finished network.
+    """The measurements on the finished network.
 
     Attributes:
         text: perplexity text; its first `windows` windows of `length` tokens are scored.
