@@ -1,4 +1,4 @@
-"""What captures there are, and what they show: the outlier microscope's way into the cache.
+"""What captures there are, and what they show: the way to them in the cache.
 
 A finished Report names its capture stage by key, so nothing is resolved and no model is loaded:
 the statistics of a network whose folder is gone can still be looked at. A capture may be partly
@@ -20,11 +20,11 @@ from torch import Tensor
 
 from cache.digest import digest
 from cache.store import Cache
-from qcore.analysis.microscope import (
-    Curve,
+from qcore.analysis.transform_effect import (
+    Density,
     Measures,
-    Outcome,
-    Stage,
+    RotationEffect,
+    SampledTokens,
     compare,
     density,
     look,
@@ -115,10 +115,10 @@ class View:
     rotation: str
     note: str
     tokens: int
-    before: Stage
-    kept: Outcome | None
-    permuted: Outcome | None
-    curves: dict[str, Curve]
+    before: SampledTokens
+    kept: RotationEffect | None
+    permuted: RotationEffect | None
+    curves: dict[str, Density]
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +262,7 @@ def _transform(statistics: SiteStatistics, lens: Lens, method: Method) -> Transf
     )
 
 
-def _outcome(statistics: SiteStatistics, transform: Transform) -> Outcome:
+def _outcome(statistics: SiteStatistics, transform: Transform) -> RotationEffect:
     assert transform.rotation is not None
     ordered = Transform(transform.width, transform.permutation)
     return compare(
@@ -273,7 +273,7 @@ def _outcome(statistics: SiteStatistics, transform: Transform) -> Outcome:
     )
 
 
-def _curve(x: Float[Tensor, "tokens d"]) -> Curve:
+def _curve(x: Float[Tensor, "tokens d"]) -> Density:
     return density(torch.bincount(bins_of(x).flatten(), minlength=BINS), bin_edges())
 
 

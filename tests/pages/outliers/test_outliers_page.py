@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from cache.store import Cache
 from pages._ui import engine, state
-from pages._ui.captures.view import demo_recipe
+from pages._ui.captures.engine import unfinished
 from pages._ui.outliers import charts, tables, words
 from pages._ui.outliers.view import stages
 from qcore.analysis import captures
@@ -22,7 +22,7 @@ from qcore.report.library import Library
 from qcore.report.summary import Summary
 from tests.analysis.factories import KEY, fill, home_with, report_of, statistics_of, tokens_of
 
-_APP = Path(__file__).resolve().parents[3] / "app.py"
+_APP = Path(__file__).resolve().parents[3] / "dashboard.py"
 
 
 class Queue:
@@ -95,7 +95,7 @@ def test_without_a_capture_the_page_offers_a_run_that_makes_one(queue):
 
 def test_the_offered_run_is_one_that_has_not_finished_yet():
     done = {Recipe(seed=seed).digest for seed in (0, 1)}
-    assert demo_recipe(done) == Recipe(seed=2)
+    assert unfinished(done) == Recipe(seed=2)
 
 
 def test_the_page_opens_on_the_place_with_the_most_outliers(filled):
