@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import columns, empty, engine, entry, messages, state, wording
 from pages._ui.charts import ERROR_BARS_UP_TO, config
-from pages._ui.runs import charts, report, tables
+from pages._ui.runs import charts, library, report, tables
 from pages._ui.runs.selection import next_drawn
 from pages._ui.runs.table import choose, draw_runs
 from qcore.errors import QuantscopeError
@@ -93,7 +93,7 @@ def draw_chart(table: pd.DataFrame) -> None:
     if hidden:
         table = table.loc[~broke]
     drawn = (table["measured"].iloc[0], *sorted(set(columns.words(table, "model"))))
-    version = engine.catalogue().version
+    version = engine.index().stamp
     view = (version, drawn, size, score, log, pieces)
     clicked = frozenset(state.clicked(st.session_state.get("front")))
     now = next_drawn(
@@ -144,7 +144,7 @@ def draw_reports() -> None:
     reports = []
     for run in chosen[:_SHOWN_AT_ONCE]:
         try:
-            reports.append(engine.library().get(run))
+            reports.append(engine.index().get(run))
         except QuantscopeError as error:
             st.error(messages.sentence(error), icon=":material/error:")
     if len(chosen) > _SHOWN_AT_ONCE:
@@ -173,10 +173,11 @@ st.caption(
     "better."
 )
 with messages.guard():
-    everything = engine.catalogue().table()
-    if everything.empty:
+    reading = library.draw()
+    everything = engine.runs()
+    if everything.empty and not reading:
         empty.runs()
-    else:
+    elif not everything.empty:
         comparable = choose_measured(everything)
         draw_chart(comparable)
         draw_runs(comparable)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from qcore.explore.contests import Contest
+from qcore.explore.groups import ComparisonGroup
 from qcore.formats.format import FORMATS
 from qcore.recipe import Pin, Precision, Recipe
 
 
-def as_recipe(contest: Contest, part: Precision) -> Recipe:
-    """The contest's recipe with another way to spend the bits."""
-    recipe = contest.recipe
+def as_recipe(group: ComparisonGroup, part: Precision) -> Recipe:
+    """The group's recipe with another way to spend the bits."""
+    recipe = group.recipe
     assert recipe.weights is not None
     weights = dataclasses.replace(recipe.weights, format=part.narrow_to_wide[0])
     return dataclasses.replace(recipe, weights=weights, precision=part)
@@ -23,17 +23,15 @@ def as_pins(part: Precision, formats: dict[str, str]) -> Precision:
     return dataclasses.replace(part, method="manual", budget=None, pins=pins)
 
 
-def measuring_recipe(contest: Contest) -> Recipe:
-    """A recipe of the contest that has the sensitivity stage, to make sure of.
+def measuring_recipe(group: ComparisonGroup) -> Recipe:
+    """A recipe of the group that has the sensitivity stage, to make sure of.
 
     The stage looks at the formats and the text, not at the budget nor at how it is spent.
     """
-    part = contest.part
+    part = group.part
     if part.needs_sensitivity:
-        return contest.recipe
+        return group.recipe
     low, high = (FORMATS[name].bits for name in (part.narrow_to_wide[0], part.narrow_to_wide[-1]))
     budget = (low + high) / 2 if part.budget is None else part.budget
     pins = () if part.method == "manual" else part.pins
-    return as_recipe(
-        contest, dataclasses.replace(part, method="knapsack", budget=budget, pins=pins)
-    )
+    return as_recipe(group, dataclasses.replace(part, method="knapsack", budget=budget, pins=pins))

@@ -38,7 +38,7 @@ RECORD_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
 
 
-class Run(Protocol):
+class RunRecipe(Protocol):
     """The pipeline's shape."""
 
     def __call__(self, recipe: Recipe, *, cache: Cache, emit: Emit, device: str) -> Report:
@@ -46,7 +46,7 @@ class Run(Protocol):
         ...
 
 
-class Ensure(Protocol):
+class EnsureStage(Protocol):
     """The pipeline's shape where one stage is wanted."""
 
     def __call__(
@@ -56,7 +56,9 @@ class Ensure(Protocol):
         ...
 
 
-def main(arguments: Sequence[str], *, run: Run | None = None, ensure: Ensure | None = None) -> int:
+def main(
+    arguments: Sequence[str], *, run: RunRecipe | None = None, ensure: EnsureStage | None = None
+) -> int:
     """Run the job named on the command line; returns the exit status."""
     _keep_output_from_failing()
     _volunteer_for_the_memory_killer()
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str], *, run: Run | None = None, ensure: Ensure | N
     return work(backend, job, run=run or _run, ensure=ensure or _ensure)
 
 
-def work(backend: LocalBackend, job_id: str, *, run: Run, ensure: Ensure) -> int:
+def work(backend: LocalBackend, job_id: str, *, run: RunRecipe, ensure: EnsureStage) -> int:
     """Run one job that a dispatcher has started under this process; returns the exit status."""
     pid = os.getpid()
     if not backend.table.is_mine(job_id, pid):
@@ -98,7 +100,7 @@ def work(backend: LocalBackend, job_id: str, *, run: Run, ensure: Ensure) -> int
 
 
 def _outcome(
-    root: Path, job: Job, run: Run, ensure: Ensure, emit: Emit
+    root: Path, job: Job, run: RunRecipe, ensure: EnsureStage, emit: Emit
 ) -> tuple[JobState, str, str]:
     """(state, sentence, report id) of the run; whatever it raises becomes a sentence.
 

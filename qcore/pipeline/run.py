@@ -155,7 +155,7 @@ def _tell(
     keys: Keys, cache: Cache, journal: Journal, session: Session, wanted: Sequence[str]
 ) -> _Found:
     """Every stage that is wanted, in order."""
-    from qcore.pipeline.stages.assign import Assigner
+    from qcore.pipeline.stages.assign import FormatAssigner
     from qcore.pipeline.stages.capture import Calibrator
     from qcore.pipeline.stages.evaluate import Evaluator
     from qcore.pipeline.stages.quantize import Quantizer
@@ -191,7 +191,7 @@ def _tell(
 
     transformer = Transformer(keys, cache, session, calibrator)
     quantizer = Quantizer(keys, cache, calibrator, transformer)
-    assigner = Assigner(keys, cache, session, calibrator, transformer)
+    assigner = FormatAssigner(keys, cache, session, calibrator, transformer)
     with transformer, quantizer:  # the network is as it was afterwards
         if "transform" in wanted:
             with journal.stage("transform") as step:

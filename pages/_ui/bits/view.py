@@ -13,15 +13,16 @@ import streamlit as st
 from pages._ui import charts, downloads, state, wording
 from pages._ui.bits import controls, maps, pins, words
 from pages._ui.bits.charts import trajectory
+from pages._ui.bits.engine import report_of
 from pages._ui.bits.tables import projection_table, trajectory_table, values_of
 from pages._ui.form import summary
 from pages._ui.runs import tables
 from qcore.explore.allocation import measuring_recipe
-from qcore.explore.contests import Contest
+from qcore.explore.groups import ComparisonGroup
 from qcore.precision.table import Costs
 from qcore.recipe import Precision, Recipe
 from qcore.report.metrics import Axis, is_share, metric_label
-from qcore.report.report import Report
+from qcore.report.summary import Summary
 
 if TYPE_CHECKING:
     from qcore.precision.layers import LayerSize
@@ -83,7 +84,7 @@ def shares(
 
 
 def draw_maps(
-    contest: Contest,
+    group: ComparisonGroup,
     layers: Sequence[LayerSize],
     formats: Mapping[str, str],
     part: Precision,
@@ -94,7 +95,7 @@ def draw_maps(
     """The assignment and the sensitivities side by side.
 
     Args:
-        contest: whose assignments can be shown.
+        group: runs whose assignments can be shown.
         layers: all of the network.
         formats: by layer, of the assignment shown.
         part: its formats and its measure.
@@ -104,7 +105,7 @@ def draw_maps(
     """
     left, right = st.columns(2, gap="large")
     with left:
-        controls.choose_shown(contest)
+        controls.choose_shown(group)
     with right:
         shown = controls.choose_colour(part)
     chosen = pins.framed(layers)
@@ -173,9 +174,9 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
     downloads.as_csv(st.container(), table, "bits-moves")
 
 
-def training(reports: Sequence[Report], shown: str) -> None:
+def training(runs: Sequence[Summary], shown: str) -> None:
     """Offsets over dMX's steps, of the run that is shown or of the newest."""
-    learned = {r.id: r for r in reports if r.precision and r.precision.trajectory}
+    learned = {run.id: run for run in runs if run.trained}
     if not learned:
         return
     st.subheader("How did dMX decide?", anchor=False)
@@ -188,8 +189,9 @@ def training(reports: Sequence[Report], shown: str) -> None:
             format_func=lambda name: controls.run_label(learned[name]),
             key="bits.training.run",
         )
-    precision, part = learned[run].precision, learned[run].recipe.precision
-    if precision is None or precision.trajectory is None or part is None:
+    report, part = report_of(run), learned[run].recipe.precision
+    precision = report.precision if report else None
+    if report is None or precision is None or precision.trajectory is None or part is None:
         return
     budget = math.nan if part.budget is None else part.budget
     st.plotly_chart(
@@ -204,7 +206,7 @@ def training(reports: Sequence[Report], shown: str) -> None:
         "decides the layer's format, the widest above them all; as the gate's temperature rises, "
         "each falls to one side."
     )
-    downloads.as_csv(st.container(), trajectory_table(learned[run]), "bits-training")
+    downloads.as_csv(st.container(), trajectory_table(report), "bits-training")
 
 
 def run_table(measured: pd.DataFrame) -> None:
@@ -276,7 +278,7 @@ def invite() -> None:
         st.space("small")
 
 
-def offer_measuring(contest: Contest) -> None:
+def offer_measuring(group: ComparisonGroup) -> None:
     """These runs have no sensitivities in the cache: say so, and offer to measure them."""
     st.info(
         "The cache holds no sensitivities for these runs, so no other budget can be solved here. "
@@ -286,4 +288,4 @@ def offer_measuring(contest: Contest) -> None:
     if st.button(
         "Measure sensitivities", type="primary", icon=":material/play_arrow:", key="bits.measuring"
     ):
-        summary.submit([measuring_recipe(contest)], ensure="sensitivity")
+        summary.submit([measuring_recipe(group)], ensure="sensitivity")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -10,21 +9,24 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages._ui import engine, state
 from pages._ui.captures import again, words
-from qcore.machine.home import home
 
 if TYPE_CHECKING:
-    from qcore.analysis.captures import Capture, Shelf
+    from qcore.analysis.captures import Capture
 
 
 def captures() -> list[Capture]:
     """What can be looked at, the newest run's first."""
+    from qcore.analysis import captures
+
     with st.spinner("Looking for captures …"):
-        return _shelf(home()).captures(engine.cache())
+        return captures.captures(engine.index().summaries(), engine.cache())
 
 
 def evicted() -> list[Capture]:
     """What runs captured and the cache has lost, the newest run's first."""
-    return _shelf(home()).evicted(engine.cache())
+    from qcore.analysis import captures
+
+    return captures.evicted(engine.index().summaries(), engine.cache())
 
 
 _GONE = "captures.gone"
@@ -61,10 +63,3 @@ def choose(place: DeltaGenerator, found: list[Capture], page: str) -> Capture:
     )
     again.offer_missing(by_key[name])
     return by_key[name]
-
-
-@st.cache_resource(show_spinner=False)
-def _shelf(root: Path) -> Shelf:
-    from qcore.analysis.captures import Shelf
-
-    return Shelf(engine.library())

@@ -19,7 +19,7 @@ from pages._ui.charts import log_ticks
 from pages._ui.outliers.words import KEPT, MEASURES, PERMUTED, outcomes, site_labels
 
 if TYPE_CHECKING:
-    from qcore.analysis.captures import Place, Stage, View
+    from qcore.analysis.captures import Place, SampledTokens, View
 
 COLOURS = {"all": palette.NEUTRAL, "sample": palette.NEUTRAL, KEPT: "#8A63D2", PERMUTED: "#12889A"}
 HEAT = "Viridis"
@@ -191,7 +191,7 @@ def bounds(view: View) -> go.Figure:
     return figure
 
 
-def pictures(stages: Sequence[tuple[str, Stage]]) -> go.Figure:
+def pictures(stages: Sequence[tuple[str, SampledTokens]]) -> go.Figure:
     """Channel × token pictures side by side on one colour scale."""
     figure = make_subplots(
         rows=1,

@@ -19,6 +19,7 @@ from qcore.analysis.captures import Lens
 from qcore.pipeline import block_key
 from qcore.recipe import Recipe
 from qcore.report.library import Library
+from qcore.report.summary import Summary
 from tests.analysis.factories import KEY, fill, home_with, report_of, statistics_of, tokens_of
 
 _APP = Path(__file__).resolve().parents[3] / "app.py"
@@ -129,7 +130,7 @@ def test_an_address_with_an_evicted_capture_offers_that_one(filled, queue):
 def test_the_page_opens_on_the_place_with_the_most_outliers(filled):
     app = opened()
     cache = Cache(filled / "cache")
-    (capture,) = captures.captures([report_of()], cache)
+    (capture,) = captures.captures([Summary.of(report_of())], cache)
     places = captures.overview(capture, cache)
     loudest = max(places, key=lambda place: place.measures.token_kurtosis)
     assert (box(app, "layer").value, box(app, "site").value) == (loudest.block, loudest.site)
