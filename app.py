@@ -1,31 +1,20 @@
-"""Quantscope's dashboard: page config, logo, navigation, device badge."""
+"""Quantscope's server: the dashboard, behind a check of who asks and whose page shows it."""
 
 import streamlit as st
+from starlette.middleware import Middleware
+from starlette.responses import FileResponse
+from starlette.routing import Route
 
-from pages._ui import wording
-from qcore.machine.devices import devices
+from pages._ui.hosts import KnownHosts, configured
 
-st.set_page_config(
-    page_title="Quantscope",
-    page_icon=":material/query_stats:",
-    layout="wide",
-    initial_sidebar_state=220,
+
+def icon(_) -> FileResponse:
+    """Our icon in place of Streamlit's, from the first paint on."""
+    return FileResponse("pages/_ui/favicon.svg", media_type="image/svg+xml")
+
+
+app = st.App(
+    "dashboard.py",
+    routes=[Route("/favicon.png", icon)],
+    middleware=[Middleware(KnownHosts, hosts=configured())],
 )
-st.logo("pages/_ui/logo.svg", size="large")
-page = st.navigation(
-    [
-        st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
-        st.Page("pages/new_run.py", title="New run", icon=":material/tune:"),
-        st.Page("pages/jobs.py", title="Jobs", icon=":material/list_alt:"),
-        st.Page("pages/outliers.py", title="Outliers", icon=":material/blur_on:"),
-        st.Page("pages/scales.py", title="Scales", icon=":material/straighten:"),
-        st.Page("pages/bits.py", title="Bits", icon=":material/equalizer:"),
-        st.Page("pages/pareto.py", title="Pareto", icon=":material/scatter_plot:"),
-    ]
-)
-with st.sidebar:
-    for device in devices():
-        icon = ":material/memory:" if device.name == "cpu" else ":material/developer_board:"
-        memory = wording.memory(device.memory_bytes)
-        st.badge(f"{device.name} · {memory}", icon=icon, color="gray", help=device.label)
-page.run()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import downloads, entry, messages
+from pages._ui import downloads, empty, entry, messages
 from pages._ui.bits import charts, controls, engine, forecast, pins, view, words
 from pages._ui.bits.engine import Case
 from pages._ui.bits.tables import assignment_table, formats_of, measured, moves
@@ -103,7 +103,7 @@ st.caption(
 with messages.guard():
     found = engine.groups()
     if not found:
-        view.invite()
+        empty.budgets(engine.demo_recipe)
     else:
         group, score = controls.choose_group(found)
         shown = controls.shown_run(group)

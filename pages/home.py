@@ -83,8 +83,8 @@ def draw_front(table: pd.DataFrame) -> None:
         alt=f"{len(alike)} runs, bits per weight against {score.label}",
     )
     st.caption(
-        f"{newest['model']}, {newest['measured']}. {wording.count(len(alike), 'run')}; the lower "
-        "left is better."
+        f"{messages.escape(newest['model'])}, {messages.escape(newest['measured'])}. "
+        f"{wording.count(len(alike), 'run')}; the lower left is better."
     )
     st.page_link("pages/pareto.py", label="Open Pareto", icon=":material/scatter_plot:")
 
@@ -117,9 +117,9 @@ def draw_machine(runs: int) -> None:
     with st.container(horizontal=True):
         for device in devices():
             st.metric(
-                f"{device.name}: {device.label[:40]}",
+                f"{device.name}: {messages.escape(device.label[:40])}",
                 wording.memory(device.memory_bytes),
-                help=device.label,
+                help=messages.escape(device.label),
                 border=True,
             )
         with messages.guard():

@@ -1,20 +1,18 @@
-"""Tables to plotly figures, pure. Arrays travel as float32; many points are drawn by WebGL.
+"""What the figures of all pages share: Plotly's settings, error bars and ticks, pure.
 
-Selections come back with the run's id in `customdata`: positions in grouped traces are no identity.
+Arrays travel as float32; many points are drawn by WebGL. A selection comes back with the id in a
+point's `customdata`: its position in a trace is no identity.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages._ui import columns, palette, wording
-from qcore.report import metrics
+from pages._ui import columns, palette
 from qcore.report.metrics import Axis
 
 WEBGL_FROM = 2000
@@ -22,12 +20,6 @@ WEBGL_FROM = 2000
 
 ERROR_BARS_UP_TO = 300
 """Beyond this many points, intervals hide the points; the table keeps them."""
-
-FULL_HOVER_UP_TO = 500
-"""Beyond this many points a hover shows the run's title and place; the table has the rest."""
-
-LABELS_UP_TO = 10
-_HEIGHT, _SMALL_HEIGHT = 520, 300
 
 CONFIG = {
     "displaylogo": False,
@@ -43,23 +35,6 @@ def config(name: str, image: str = "svg") -> dict:
         "scale": 2 if image != "svg" else 1,
     }
     return {**CONFIG, "toImageButtonOptions": options}
-
-
-def _groups(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
-    """(method, model) → where its runs stand in the table, sorted."""
-    found: dict[Any, np.ndarray] = table.groupby(["method", "model"], sort=True).indices
-    return found
-
-
-def _drawable(table: pd.DataFrame, score: Axis, *, logarithmic: bool) -> pd.DataFrame:
-    """The runs that have the score, and can stand on the axis."""
-    y = columns.numbers(table, score.column)
-    usable = np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)
-    return table if usable.all() else table.loc[usable]
-
-
-_TEMPLATE = "%{text}<extra></extra>"
-_PLAIN_TEMPLATE = "<b>%{text}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
 
 
 def error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:
@@ -78,45 +53,21 @@ def error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:
     }
 
 
-def _label_places(x: np.ndarray, labels: Sequence[str], score: Axis) -> list[str]:
-    """On the empty side of the front: left of its points, unless the axis is too near."""
-    vertical = "top" if score.higher_is_better else "bottom"
-    across = np.log(x) - np.log(x[0])
-    reach = max(across[-1], 1e-9)
-    widths = (_LETTER_WIDTH * max(map(len, label.split("<br>"))) * reach for label in labels)
-    return [
-        f"{vertical} {'left' if at >= width or at == reach else 'right'}"
-        for at, width in zip(across, widths, strict=True)
-    ]
-
-
-_LABEL_LETTERS = 20
-"""Longer labels are broken into lines."""
-
-_LETTER_WIDTH, _LINE_HEIGHT = 0.009, 0.055
-"""Shares of the drawn range that a letter and a line of a label cover."""
-
-
-_BITS = (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 12, 16)
-
-
-def _set_ticks(
-    figure: go.Figure, size: Axis, x: np.ndarray, y: Sequence[float], *, logarithmic: bool
-) -> None:
-    """Round numbers on the logarithmic axes, which plotly would label with stray digits."""
-    low, high = float(x.min()), float(x.max())
-    if size.column == "bits":
-        ticks = [step for step in _BITS if low * 0.8 <= step <= high * 1.25]
-        names = [f"{tick:g}" for tick in ticks]
-    else:
-        ticks = log_ticks(low, high)
-        names = [wording.size(tick) for tick in ticks]
-    figure.update_xaxes(tickvals=ticks, ticktext=names)
-    if high < low * 1.1:  # left alone, plotly would give one size several decades
-        figure.update_xaxes(range=[math.log10(low * 0.8), math.log10(high * 1.25)])
-    if logarithmic:
-        ticks = log_ticks(min(y), max(y))
-        figure.update_yaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+def ring(x: np.ndarray, y: np.ndarray, name: str) -> go.Scatter:
+    """Rings around the points that are selected."""
+    return go.Scatter(
+        x=x.astype(np.float32),
+        y=y.astype(np.float32),
+        mode="markers",
+        name=name,
+        marker={
+            "symbol": "circle-open",
+            "size": 22,
+            "color": palette.CHOSEN,
+            "line": {"width": 3},
+        },
+        hoverinfo="skip",
+    )
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -130,39 +81,3 @@ def log_ticks(low: float, high: float) -> list[float]:
         if len(ticks) >= 4:
             break
     return ticks[:: math.ceil(len(ticks) / 9)]
-
-
-def _draw_rings(figure: go.Figure, x: np.ndarray, y: np.ndarray) -> None:
-    figure.add_trace(
-        go.Scatter(
-            x=x.astype(np.float32),
-            y=y.astype(np.float32),
-            mode="markers",
-            name="selected",
-            marker={"symbol": "circle-open", "size": 22, "color": "#E0A100", "line": {"width": 3}},
-            hoverinfo="skip",
-        )
-    )
-
-
-def _lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, small: bool) -> None:
-    figure.update_layout(
-        height=_SMALL_HEIGHT if small else _HEIGHT,
-        margin={"l": 8, "r": 8, "t": 8 if small else 40, "b": 8},
-        showlegend=not small,
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
-        # Left open where points are selected: in a box or lasso mode Streamlit takes no clicks.
-        dragmode=False if small else None,
-        hoverlabel={"align": "left"},
-        uirevision="keep",
-    )
-    figure.update_xaxes(title=size.label, type="log", zeroline=False, automargin=True)
-    better = "higher is better" if score.higher_is_better else "lower is better"
-    scale = ", log scale" if logarithmic else ""
-    figure.update_yaxes(
-        title=f"{score.label} – {better}{scale}",
-        type="log" if logarithmic else "linear",
-        zeroline=False,
-        automargin=True,
-        tickformat=".0%" if metrics.is_share(score.column) else None,
-    )

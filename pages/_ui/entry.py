@@ -1,4 +1,4 @@
-"""Every page is reached through app.py, also by the first address that a fresh server is asked for.
+"""Every page runs through dashboard.py, also the first one that a fresh server is asked for.
 
 Streamlit sees a folder called `pages` and, until `st.navigation` was called once in the life of the
 server, runs the asked page by itself: without our navigation, theme of titles and page config. The
@@ -12,7 +12,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 
 def through_app() -> None:
-    """Start over through app.py where Streamlit ran this page by itself; else do nothing."""
+    """Start over through dashboard.py where Streamlit ran this page by itself; else do nothing."""
     if PagesManager.uses_pages_directory:
         PagesManager.uses_pages_directory = False
         st.rerun()

@@ -24,6 +24,30 @@ METHOD_COLOURS = {
     "manual": "#5F7DA8",
 }
 NEUTRAL = "#7B8494"
+CHOSEN = "#E0A100"
+"""The ring or frame around what is selected."""
+
+HEAT = "Viridis"
+"""Colours of values in a map: even in lightness, told apart with every common colour blindness."""
+
+PROJECTION_COLOURS = {
+    "q_proj": "#2B7BC4",
+    "k_proj": "#7B8494",
+    "v_proj": "#D55E00",
+    "o_proj": "#8C7A2E",
+    "gate_proj": "#B0579B",
+    "up_proj": "#0A8F6C",
+    "down_proj": "#D9415D",
+}
+ORDER_COLOURS = {"kept": "#8A63D2", "permuted": "#12889A"}
+"""Of a rotated site: its channels in their own order, or permuted."""
+
+PIECE_COLOURS = ("#4C7BD9", "#A9762B")
+"""Of every other piece of a scale's error, so that each can be seen."""
+
+CLIPPED = "#D55E00"
+"""What lies beyond a grid's ends."""
+
 SCALE_COLOURS = {"absmax": "#C2477F", "mse": "#12889A", "piso": "#7A5AF0"}
 SCALE_SYMBOLS = {"absmax": "diamond", "mse": "square", "piso": "star"}
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "hexagon", "x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from importlib.metadata import packages_distributions
 
 from tests.house.tree import PRODUCT, ROOT, imports, python_files, trees
 
-OURS = {"app", "pages", "qcore", "kernels", "cache", "benchmarks", "tests"}
+OURS = {"app", "dashboard", "pages", "qcore", "kernels", "cache", "benchmarks", "tests"}
 LINT = "from importlinter.cli import lint_imports_command as run; run(['--no-cache', '--no-logo'])"
 
 
@@ -58,6 +59,46 @@ def test_every_dependency_is_pinned_exactly_but_triton():
 def test_the_distribution_claims_no_import_name():
     assert project()["tool"]["setuptools"]["packages"] == []
     assert packages_distributions().get("kernels", []) == []
+
+
+def test_no_module_of_ours_is_imported_under_another_word():
+    renamed = {
+        f"{path}: {name.name} as {name.asname}"
+        for path, tree in trees(*PRODUCT)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in node.names
+        if name.asname and (_module(node, name) or name.name).split(".")[0] in OURS
+        if _is_module(_module(node, name))
+    }
+    assert not renamed
+
+
+def _module(node: ast.Import | ast.ImportFrom, name: ast.alias) -> str:
+    """The dotted path of what an import names."""
+    return name.name if isinstance(node, ast.Import) else f"{node.module}.{name.name}"
+
+
+def _is_module(dotted: str) -> bool:
+    path = ROOT.joinpath(*dotted.split("."))
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def test_every_page_is_entered_through_the_app():
+    pages = [path for path in python_files("pages") if path.parent.name == "pages"]
+    asked = {path.stem for path in pages if "entry.through_app()" in path.read_text("utf-8")}
+    assert asked == {path.stem for path in pages} - {"__init__"}
+
+
+def test_colours_stand_in_the_palette_alone():
+    colour = re.compile(r"""["'\s](#[0-9A-Fa-f]{3,8})\b|\b(?:rgb|hsl)a?\(""")
+    coloured = [
+        f"{path}: {found.group().strip()}"
+        for path in python_files("app.py", "dashboard.py", "pages")
+        if path.name != "palette.py"
+        for found in colour.finditer(path.read_text("utf-8"))
+    ]
+    assert not coloured
 
 
 def test_the_folder_kernels_carries_no_version():

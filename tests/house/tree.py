@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PRODUCT = ("app.py", "pages", "qcore", "kernels", "cache")
+PRODUCT = ("app.py", "dashboard.py", "pages", "qcore", "kernels", "cache")
 """What ships: everything but tests, benchmarks and documentation."""
 
 

@@ -18,7 +18,7 @@ from qcore.progress import Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
 
-_APP = Path(__file__).resolve().parents[2] / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "dashboard.py"
 
 
 class Queue:
@@ -135,11 +135,15 @@ def _as_after_the_first_visit(manager: PagesManager, *arguments, **options) -> N
     _begin(manager, *arguments, **options)
 
 
+@pytest.fixture(autouse=True)
+def _visited_before(monkeypatch) -> None:
+    monkeypatch.setattr(PagesManager, "__init__", _as_after_the_first_visit)
+
+
 @pytest.fixture
 def bench(tmp_path, monkeypatch) -> Bench:
     """The dashboard over an empty home; previews cost nothing to make."""
     monkeypatch.setenv("QUANTSCOPE_HOME", str(tmp_path))
-    monkeypatch.setattr(PagesManager, "__init__", _as_after_the_first_visit)
     queue = Queue()
     monkeypatch.setattr(engine, "backend", lambda: queue)
     monkeypatch.setattr(engine, "cache", lambda: SimpleNamespace(size=lambda: 12_300_000))

@@ -11,26 +11,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pages._ui import columns, palette, wording
+from pages._ui import columns, messages, palette, wording
 from pages._ui.bits.words import short_projection
-from pages._ui.charts import error_bars, log_ticks
+from pages._ui.charts import error_bars, log_ticks, ring
 from qcore.report import metrics
 from qcore.report.metrics import Axis
 
 if TYPE_CHECKING:
     from pages._ui.bits.forecast import Told
     from qcore.report.report import Trajectory
-
-PROJECTION_COLOURS = {
-    "q_proj": "#2B7BC4",
-    "k_proj": "#7B8494",
-    "v_proj": "#D55E00",
-    "o_proj": "#8C7A2E",
-    "gate_proj": "#B0579B",
-    "up_proj": "#0A8F6C",
-    "down_proj": "#D9415D",
-}
-_CHOSEN = "#E0A100"
 
 
 def quality(
@@ -65,9 +54,10 @@ def quality(
         _draw_hollow(figure, told, score)
     for method in dict.fromkeys(columns.words(table, "method")):
         _draw_measured(figure, table.loc[table["method"] == method], method, score)
-    ring = table.loc[table["id"] == selected]
-    if len(ring):
-        _draw_ring(figure, ring, score)
+    shown = table.loc[table["id"] == selected]
+    if len(shown):
+        x, y = columns.numbers(shown, "bits"), columns.numbers(shown, score.column)
+        figure.add_trace(ring(x, y, "shown below"))
     if math.isfinite(budget):
         figure.add_vline(x=budget, line={"color": palette.NEUTRAL, "width": 1, "dash": "dash"})
     if math.isfinite(reference) and not score.logarithmic:
@@ -123,7 +113,7 @@ def _draw_hollow(figure: go.Figure, told: Told, score: Axis) -> None:
                 "line": {"width": 2.5},
             },
             hovertemplate=f"<b>{told.method}</b>, predicted<br>{told.bits:.3f} bits<br>"
-            f"{score.label} <b>{wording.significant(found.value, 3)}</b> "
+            f"{messages.plotly_text(score.label)} <b>{wording.significant(found.value, 3)}</b> "
             f"{wording.interval(found.low, found.high, 3)}<extra></extra>",
             name=f"{told.method}, predicted",
             showlegend=False,
@@ -149,20 +139,6 @@ def _draw_measured(figure: go.Figure, group: pd.DataFrame, method: str, score: A
     )
 
 
-def _draw_ring(figure: go.Figure, ring: pd.DataFrame, score: Axis) -> None:
-    figure.add_trace(
-        go.Scatter(
-            x=columns.numbers(ring, "bits"),
-            y=columns.numbers(ring, score.column),
-            mode="markers",
-            marker={"symbol": "circle-open", "size": 22, "color": _CHOSEN, "line": {"width": 3}},
-            hoverinfo="skip",
-            name="shown below",
-            showlegend=False,
-        )
-    )
-
-
 def _lay_out(figure: go.Figure, score: Axis, bits_label: str) -> None:
     figure.update_layout(
         height=440,
@@ -176,8 +152,9 @@ def _lay_out(figure: go.Figure, score: Axis, bits_label: str) -> None:
     )
     figure.update_xaxes(title=bits_label, zeroline=False, automargin=True)
     better = "higher is better" if score.higher_is_better else "lower is better"
+    scale = ", log scale" if score.logarithmic else ""
     figure.update_yaxes(
-        title=f"{score.label} – {better}{', log scale' if score.logarithmic else ''}",
+        title=f"{messages.plotly_text(score.label)} – {better}{scale}",
         type="log" if score.logarithmic else "linear",
         zeroline=False,
         automargin=True,
@@ -186,12 +163,12 @@ def _lay_out(figure: go.Figure, score: Axis, bits_label: str) -> None:
 
 
 def _hover(group: pd.DataFrame, score: Axis) -> list[str]:
-    lines = []
+    lines, label = [], messages.plotly_text(score.label)
     for row in group.to_dict("records"):
         span = wording.interval(row.get(f"{score.column}/low"), row.get(f"{score.column}/high"), 3)
         asked = f", budget {row['budget']:g}" if math.isfinite(row["budget"]) else ""
         lines.append(
-            f"<b>{row['method']}</b>, measured{asked}<br>{row['bits']:.3f} bits<br>{score.label} "
+            f"<b>{row['method']}</b>, measured{asked}<br>{row['bits']:.3f} bits<br>{label} "
             f"<b>{wording.significant(row[score.column])}</b>{'' if span == '–' else ' ' + span}"
             f"<br>{row['id']}"
         )
@@ -233,7 +210,7 @@ def trajectory(path: Trajectory, budget: float, formats: int) -> go.Figure:
     by_projection: dict[str, list[str]] = {}
     for layer in path.offsets:
         by_projection.setdefault(layer.rsplit(".", 1)[-1], []).append(layer)
-    known = list(PROJECTION_COLOURS)
+    known = list(palette.PROJECTION_COLOURS)
     for projection in sorted(by_projection, key=lambda p: known.index(p) if p in known else 99):
         names = by_projection[projection]
         # One trace with gaps: a trace for each of some hundred layers would be slow to draw.
@@ -247,13 +224,15 @@ def trajectory(path: Trajectory, budget: float, formats: int) -> go.Figure:
                 x=x,
                 y=y,
                 mode="lines",
-                name=short_projection(projection),
+                name=messages.plotly_text(short_projection(projection)),
                 line={
-                    "color": PROJECTION_COLOURS.get(projection, palette.NEUTRAL),
+                    "color": palette.PROJECTION_COLOURS.get(projection, palette.NEUTRAL),
                     "width": 1.2,
                 },
                 opacity=0.75,
-                customdata=np.repeat(np.asarray(names, dtype=object), len(steps) + 1),
+                customdata=np.repeat(
+                    np.asarray([*map(messages.plotly_text, names)], dtype=object), len(steps) + 1
+                ),
                 hovertemplate="%{customdata}<br>step %{x}: offset %{y:.3f}<extra></extra>",
             ),
             row=3,

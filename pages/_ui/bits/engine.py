@@ -209,3 +209,15 @@ def report_of(run: str) -> Report | None:
         return engine.index().get(run)
     except QuantscopeError:
         return None
+
+
+def demo_recipe() -> Recipe:
+    """What the empty page offers: sensitivities of the demo model, and the best of 5 bits."""
+    return Recipe.from_dict(
+        {
+            "weights": {"format": "mxfp4"},
+            "activations": {"format": "mxfp4"},
+            "precision": {},
+            "scales": {"method": "absmax"},
+        }
+    )

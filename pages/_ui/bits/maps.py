@@ -7,7 +7,6 @@ on the left.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,20 +15,16 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from pages._ui import wording
+from pages._ui import messages, palette, wording
 from pages._ui.bits.tables import projections
 from pages._ui.bits.words import format_label, short_projection, widths_label
-from pages._ui.charts import log_ticks
 from pages._ui.columns import numbers, words
+from pages._ui.heatmap import Cell, Colours, heatmap, log10, logarithmic
 from qcore.formats.format import FORMATS
 
 if TYPE_CHECKING:
     from qcore.precision.layers import LayerSize
 
-HEAT = "Viridis"
-"""Even in lightness, and told apart with every common colour blindness."""
-
-_CHOSEN = "#E0A100"
 _TEXT_UP_TO = 48
 """More rows than this leave no room for text in a map's cells."""
 
@@ -40,7 +35,7 @@ def format_colours(names: Collection[str]) -> dict[str, str]:
     places = np.linspace(0.18, 0.95, len(ordered)) if len(ordered) > 1 else [0.5]
     return {
         name: str(colour)
-        for name, colour in zip(ordered, sample_colorscale(HEAT, list(places)), strict=True)
+        for name, colour in zip(ordered, sample_colorscale(palette.HEAT, list(places)), strict=True)
     }
 
 
@@ -83,14 +78,14 @@ def format_map(
         {name: float(names.index(chosen_format)) for name, chosen_format in formats.items()},
         texts,
         {layer.name: format_label(formats[layer.name]) for layer in layers},
+        Colours(
+            scale=steps,
+            low=-0.5,
+            high=count - 0.5,
+            ticks=range(count),
+            names=[format_label(name).replace(" ", "<br>") for name in names],
+        ),
         chosen,
-        colorscale=steps,
-        zmin=-0.5,
-        zmax=count - 0.5,
-        colorbar={
-            "tickvals": list(range(count)),
-            "ticktext": [format_label(name).replace(" ", "<br>") for name in names],
-        },
     )
 
 
@@ -105,19 +100,13 @@ def sensitivity_map(
         label: with its unit.
         chosen: the layer that gets a frame.
     """
-    positive = [value for value in values.values() if math.isfinite(value) and value > 0]
-    ticks = log_ticks(min(positive), max(positive)) if positive else []
     return _map(
         layers,
-        {name: math.log10(v) if v > 0 else math.nan for name, v in values.items()},
-        dict.fromkeys(values, ""),
+        {name: log10(value) for name, value in values.items()},
+        {},
         {name: f"{label} {wording.significant(value, 3)}" for name, value in values.items()},
+        logarithmic(values.values()),
         chosen,
-        colorscale=HEAT,
-        colorbar={
-            "tickvals": [math.log10(tick) for tick in ticks],
-            "ticktext": [f"{tick:g}" for tick in ticks],
-        },
     )
 
 
@@ -126,86 +115,32 @@ def _map(
     values: Mapping[str, float],
     texts: Mapping[str, str],
     hover: Mapping[str, str],
+    colours: Colours,
     chosen: str,
-    *,
-    colorscale,
-    colorbar: dict,
-    zmin: float | None = None,
-    zmax: float | None = None,
 ) -> go.Figure:
+    """Blocks downwards, projections across; cells hold text where there is room for it."""
     columns = projections(layers)
     depth = 1 + max(layer.block for layer in layers)
-    at = {layer.name: (layer.block, columns.index(layer.projection)) for layer in layers}
-    z = np.full((depth, len(columns)), np.nan, dtype=np.float32)
-    text = np.full((depth, len(columns)), "", dtype=object)
-    for layer in layers:
-        z[at[layer.name]] = values[layer.name]
-        text[at[layer.name]] = texts[layer.name]
     roomy = depth <= _TEXT_UP_TO
-    figure = go.Figure(
-        go.Heatmap(
-            z=z,
-            text=text if roomy else None,
-            texttemplate="%{text}" if roomy else None,
-            textfont={"size": 10},
-            colorscale=colorscale,
-            zmin=zmin,
-            zmax=zmax,
-            xgap=2,
-            ygap=1,
-            hoverinfo="skip",
-            colorbar={"thickness": 10, "outlinewidth": 0, **colorbar},
+    cells = [
+        Cell(
+            id=layer.name,
+            row=layer.block,
+            column=columns.index(layer.projection),
+            value=values[layer.name],
+            hover=f"{messages.plotly_text(layer.name)}<br><b>{hover[layer.name]}</b>",
+            text=texts.get(layer.name, "") if roomy else "",
         )
-    )
-    figure.add_trace(  # a heatmap cannot be selected from: invisible points lie over its cells
-        go.Scatter(
-            x=[at[layer.name][1] for layer in layers],
-            y=[layer.block for layer in layers],
-            mode="markers",
-            marker={"size": 14, "symbol": "square", "opacity": 0},
-            selected={"marker": {"opacity": 0}},
-            unselected={"marker": {"opacity": 0}},
-            customdata=[[layer.name] for layer in layers],
-            text=[hover[layer.name] for layer in layers],
-            hovertemplate="%{customdata[0]}<br><b>%{text}</b><extra></extra>",
-            showlegend=False,
-        )
-    )
-    if chosen in at:
-        row, column = at[chosen]
-        figure.add_shape(
-            type="rect",
-            x0=column - 0.5,
-            x1=column + 0.5,
-            y0=row - 0.5,
-            y1=row + 0.5,
-            line={"color": _CHOSEN, "width": 3},
-        )
-    figure.update_layout(
-        height=70 + (17 if roomy else 11) * depth,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        clickmode="event+select",
-        dragmode=False,
-        hovermode="closest",
-        hoverdistance=60,
-        uirevision="keep",
-    )
+        for layer in layers
+    ]
+    figure = heatmap(cells, colours, chosen)
+    figure.update_layout(height=70 + (17 if roomy else 11) * depth)
     figure.update_xaxes(
         side="top",
-        showgrid=False,
-        zeroline=False,
         tickvals=list(range(len(columns))),
-        ticktext=[short_projection(name) for name in columns],
-        range=[-0.5, len(columns) - 0.5],
+        ticktext=[messages.plotly_text(short_projection(name)) for name in columns],
     )
-    figure.update_yaxes(
-        title="block",
-        showgrid=False,
-        zeroline=False,
-        automargin=True,
-        dtick=1 if depth <= 16 else 5,
-        range=[depth - 0.5, -0.5],
-    )
+    figure.update_yaxes(title="block", dtick=1 if depth <= 16 else 5)
     return figure
 
 
@@ -218,7 +153,7 @@ def shares(table: pd.DataFrame, allowed: Sequence[str]) -> go.Figure:
     """
     names = [column.removeprefix("share/") for column in table if column.startswith("share/")]
     colours = format_colours({*allowed, *names})
-    labels = [short_projection(name) for name in words(table, "projection")]
+    labels = [messages.plotly_text(short_projection(name)) for name in words(table, "projection")]
     figure = go.Figure()
     for name in names:
         share = numbers(table, f"share/{name}")

@@ -43,7 +43,8 @@ def typed(group: ComparisonGroup, formats: Sequence[str]) -> tuple[Pin, ...]:
         pins = read_pins(text)
         for pin in pins:
             if pin.format not in formats:
-                st.caption(f"{pin.layer}: {words.format_label(pin.format)} is not allowed above.")
+                layer = messages.escape(pin.layer)
+                st.caption(f"{layer}: {words.format_label(pin.format)} is not allowed above.")
         return tuple(pin for pin in pins if pin.format in formats)
     except QuantscopeError as error:
         st.error(messages.sentence(error), icon=":material/error:")
@@ -80,7 +81,7 @@ def form(
         list(scopes),
         default=layer.name,
         required=True,
-        format_func=lambda name: scopes[name],
+        format_func=lambda name: messages.escape(scopes[name]),
         key=f"{PAGE}.scope.{layer.name}",
     )
     now = {pin.layer: pin.format for pin in part.pins}
@@ -103,4 +104,5 @@ def form(
         help="A pinned layer keeps its format whatever the budget; fused layers share it. All "
         "pins stand under Rules, where they can be typed and deleted.",
     )
-    st.caption(words.layer_sentence(layer, formats[layer.name], costs, part.probe.measure))
+    told = words.layer_sentence(layer, formats[layer.name], costs, part.probe.measure)
+    st.caption(messages.escape(told))

@@ -10,12 +10,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import charts, downloads, state, wording
+from pages._ui import charts, downloads, empty, messages, state, wording
 from pages._ui.bits import controls, maps, pins, words
 from pages._ui.bits.charts import trajectory
 from pages._ui.bits.engine import report_of
 from pages._ui.bits.tables import projection_table, trajectory_table, values_of
-from pages._ui.form import summary
 from pages._ui.runs import tables
 from qcore.explore.allocation import measuring_recipe
 from qcore.explore.groups import ComparisonGroup
@@ -33,7 +32,7 @@ def headline(numbers: Sequence[tuple[str, str, str, str]]) -> None:
     with st.container(horizontal=True):
         for label, value, under, meaning in numbers:
             st.metric(
-                label,
+                messages.escape(label),
                 value,
                 under or None,
                 help=meaning,
@@ -79,7 +78,7 @@ def shares(
         config=charts.config("projections"),
         alt="Formats by projection",
     )
-    st.caption(f"{words.kept_wide(table)} In the dMX paper down and v are.")
+    st.caption(f"{messages.escape(words.kept_wide(table))} In the dMX paper down and v are.")
     downloads.as_csv(st.container(), table, "bits-projections")
 
 
@@ -241,43 +240,6 @@ def run_table(measured: pd.DataFrame) -> None:
     downloads.as_csv(st.container(), measured, "bits-runs")
 
 
-def demo_recipe() -> Recipe:
-    """What the empty page offers: sensitivities of the demo model, and the best of 5 bits."""
-    return Recipe.from_dict(
-        {
-            "weights": {"format": "mxfp4"},
-            "activations": {"format": "mxfp4"},
-            "precision": {},
-            "scales": {"method": "absmax"},
-        }
-    )
-
-
-def invite() -> None:
-    """No run has spent a bit budget yet: what does, and the button."""
-    with st.container(border=True, horizontal_alignment="center"):
-        st.space("small")
-        st.subheader("No bit budget was spent yet", anchor=False, text_alignment="center")
-        st.markdown(
-            "One run measures what every layer loses in MXFP4, MXFP6 and MXFP8 and spends 5 bits "
-            "where they help most. After that, any budget is solved here in milliseconds.",
-            text_alignment="center",
-        )
-        with st.container(horizontal=True, horizontal_alignment="center"):
-            if st.button(
-                "Measure sensitivities",
-                type="primary",
-                icon=":material/play_arrow:",
-                key="bits.measuring",
-                help="Queues one run of the demo model and shows its progress: some minutes on a "
-                "laptop CPU.",
-            ):
-                summary.submit([demo_recipe()])
-            if st.button("Choose my own", icon=":material/tune:", key="bits.own"):
-                st.switch_page("pages/new_run.py")
-        st.space("small")
-
-
 def offer_measuring(group: ComparisonGroup) -> None:
     """These runs have no sensitivities in the cache: say so, and offer to measure them."""
     st.info(
@@ -285,7 +247,8 @@ def offer_measuring(group: ComparisonGroup) -> None:
         "One job measures them; the runs stay as they are.",
         icon=":material/info:",
     )
-    if st.button(
-        "Measure sensitivities", type="primary", icon=":material/play_arrow:", key="bits.measuring"
-    ):
-        summary.submit([measuring_recipe(group)], ensure="sensitivity")
+
+    def recipes() -> list[Recipe]:
+        return [measuring_recipe(group)]
+
+    empty.run_button("Measure sensitivities", recipes, "bits.measuring", ensure="sensitivity")

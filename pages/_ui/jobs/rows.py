@@ -74,7 +74,7 @@ def facts(job: Job, stages: Sequence[StageProgress], now: float) -> str:
     """Device, time and what is going on, in one line."""
     if job.state is JobState.QUEUED:
         return f"waiting for a free device · submitted {wording.ago(job.created, now)}"
-    parts = [job.device or "no device"]
+    parts = [messages.escape(job.device) or "no device"]
     spent = timeline.elapsed(job, now)
     if spent is not None:
         parts.append(f"{'ran' if job.state.ended else 'for'} {wording.duration(spent)}")

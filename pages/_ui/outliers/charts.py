@@ -16,18 +16,20 @@ from plotly.subplots import make_subplots
 
 from pages._ui import palette, wording
 from pages._ui.charts import log_ticks
+from pages._ui.heatmap import Cell, colour_bar, heatmap, log10, logarithmic
 from pages._ui.outliers.words import KEPT, MEASURES, PERMUTED, outcomes, site_labels
 
 if TYPE_CHECKING:
     from qcore.analysis.captures import Place, SampledTokens, View
 
-COLOURS = {"all": palette.NEUTRAL, "sample": palette.NEUTRAL, KEPT: "#8A63D2", PERMUTED: "#12889A"}
-HEAT = "Viridis"
-"""Even in lightness, and told apart with every common colour blindness."""
-
+COLOURS = {
+    "all": palette.NEUTRAL,
+    "sample": palette.NEUTRAL,
+    KEPT: palette.ORDER_COLOURS["kept"],
+    PERMUTED: palette.ORDER_COLOURS["permuted"],
+}
 BARS_UP_TO = 128
 _HEIGHT = 340
-_CHOSEN = "#E0A100"
 
 
 def site_map(places: Sequence[Place], measure: str, chosen: tuple[int, str]) -> go.Figure:
@@ -41,65 +43,22 @@ def site_map(places: Sequence[Place], measure: str, chosen: tuple[int, str]) -> 
     labels = site_labels()
     rows = [name for name in labels if any(place.site == name for place in places)]
     depth = 1 + max(place.block for place in places)
-    values = np.full((len(rows), depth), np.nan, dtype=np.float32)
-    for place in places:
-        values[rows.index(place.site), place.block] = getattr(place.measures, measure)
-    positive = values[np.isfinite(values) & (values > 0)]
-    ticks = log_ticks(float(positive.min()), float(positive.max())) if len(positive) else []
-    figure = go.Figure(
-        go.Heatmap(
-            z=np.log10(np.where(values > 0, values, np.nan)),
-            y=[labels[name] for name in rows],
-            colorscale=HEAT,
-            xgap=1,
-            ygap=1,
-            hoverinfo="skip",
-            colorbar=_colour_bar("", [math.log10(tick) for tick in ticks], ticks),
+    values = [getattr(place.measures, measure) for place in places]
+    cells = [
+        Cell(
+            id=f"{place.block}/{place.site}",
+            row=rows.index(place.site),
+            column=place.block,
+            value=log10(value),
+            hover=f"Layer {place.block} · {labels[place.site]}<br>{MEASURES[measure].label}: "
+            f"<b>{wording.significant(value)}</b>",
         )
-    )
-    figure.add_trace(  # a heatmap cannot be selected from: invisible points lie over its cells
-        go.Scatter(
-            x=[place.block for place in places],
-            y=[labels[place.site] for place in places],
-            mode="markers",
-            marker={"size": 22, "symbol": "square", "opacity": 0},
-            selected={"marker": {"opacity": 0}},
-            unselected={"marker": {"opacity": 0}},
-            customdata=[[f"{place.block}/{place.site}"] for place in places],
-            text=[wording.significant(getattr(place.measures, measure)) for place in places],
-            hovertemplate="Layer %{x} · %{y}<br>"
-            + MEASURES[measure].label
-            + ": <b>%{text}</b><extra></extra>",
-            showlegend=False,
-        )
-    )
-    layer, site = chosen
-    if site in rows:
-        row = rows.index(site)
-        figure.add_shape(
-            type="rect",
-            x0=layer - 0.5,
-            x1=layer + 0.5,
-            y0=row - 0.5,
-            y1=row + 0.5,
-            line={"color": _CHOSEN, "width": 3},
-        )
-    figure.update_layout(
-        height=90 + 42 * len(rows),
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        clickmode="event+select",
-        dragmode=False,
-        uirevision="keep",
-    )
-    figure.update_xaxes(
-        title="layer",
-        showgrid=False,
-        zeroline=False,
-        automargin=True,
-        dtick=1 if depth <= 40 else 5,
-        range=[-0.5, depth - 0.5],
-    )
-    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+        for place, value in zip(places, values, strict=True)
+    ]
+    figure = heatmap(cells, logarithmic(values), "/".join(map(str, chosen)))
+    figure.update_layout(height=90 + 42 * len(rows))
+    figure.update_xaxes(title="layer", dtick=1 if depth <= 40 else 5)
+    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=[labels[name] for name in rows])
     return figure
 
 
@@ -217,10 +176,10 @@ def pictures(stages: Sequence[tuple[str, SampledTokens]]) -> go.Figure:
         height=430,
         margin={"l": 8, "r": 8, "t": 34, "b": 8},
         coloraxis={
-            "colorscale": HEAT,
+            "colorscale": palette.HEAT,
             "cmin": math.log2(_FLOOR),
             "cmax": math.log2(high),
-            "colorbar": _colour_bar("× RMS", octaves, [2.0**octave for octave in octaves]),
+            "colorbar": colour_bar(octaves, [f"{2.0**octave:g}" for octave in octaves], "× RMS"),
         },
     )
     figure.update_xaxes(title="sampled token", showgrid=False, zeroline=False, automargin=True)
@@ -299,12 +258,3 @@ def _lay_out(figure: go.Figure) -> None:
     )
     figure.update_xaxes(zeroline=False, automargin=True)
     figure.update_yaxes(zeroline=False, automargin=True)
-
-
-def _colour_bar(title: str, places: Sequence[float], values: Sequence[float]) -> dict:
-    return {
-        "title": {"text": title},
-        "thickness": 12,
-        "tickvals": list(places),
-        "ticktext": [f"{value:g}" for value in values],
-    }

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages._ui import columns, palette, wording
-from pages._ui.charts import (
-    _LABEL_LETTERS,
-    _LETTER_WIDTH,
-    _LINE_HEIGHT,
-    _PLAIN_TEMPLATE,
-    _TEMPLATE,
-    ERROR_BARS_UP_TO,
-    FULL_HOVER_UP_TO,
-    LABELS_UP_TO,
-    WEBGL_FROM,
-    _draw_rings,
-    _drawable,
-    _groups,
-    _label_places,
-    _lay_out,
-    _set_ticks,
-    error_bars,
-)
+from pages._ui import columns, messages, palette, wording
+from pages._ui.charts import ERROR_BARS_UP_TO, WEBGL_FROM, error_bars, ring
+from pages._ui.runs.axes import lay_out, set_ticks
 from qcore.explore import front
 from qcore.report.metrics import Axis
+
+FULL_HOVER_UP_TO = 500
+"""Beyond this many points a hover shows the run's title and place; the table has the rest."""
+
+LABELS_UP_TO = 10
+_TEMPLATE = "%{text}<extra></extra>"
+_PLAIN_TEMPLATE = "<b>%{text}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
 
 
 def pareto(
@@ -73,7 +65,7 @@ def pareto(
                 y=y[part].astype(np.float32),
                 error_y=error_bars(group, score, palette.colour(method)) if barred else None,
                 mode="markers",
-                name=method if len(shapes) == 1 else f"{method} · {model}",
+                name=method if len(shapes) == 1 else f"{method} · {messages.plotly_text(model)}",
                 customdata=ids[part],
                 text=np.asarray(_hover(group, score), dtype=object) if full else titles[part],
                 marker={
@@ -89,13 +81,13 @@ def pareto(
         )
     ringed = np.isin(ids, list(selected)) if selected else np.zeros(len(ids), dtype=bool)
     if ringed.any():
-        _draw_rings(figure, x[ringed], y[ringed])
+        figure.add_trace(ring(x[ringed], y[ringed], "selected"))
     line = [reference] if math.isfinite(reference) and (reference > 0 or not logarithmic) else []
     if line:
         _draw_reference(figure, reference, logarithmic=logarithmic)
-    _lay_out(figure, size, score, logarithmic=logarithmic, small=small)
+    lay_out(figure, size, score, logarithmic=logarithmic, small=small)
     if len(table):
-        _set_ticks(figure, size, x, [*y.tolist(), *line], logarithmic=logarithmic)
+        set_ticks(figure, size, x, [*y.tolist(), *line], logarithmic=logarithmic)
     return figure
 
 
@@ -187,11 +179,45 @@ def _hover(group: pd.DataFrame, score: Axis) -> list[str]:
             if key != score.column and key in row and math.isfinite(row[key])
         ]
         lines.append(
-            f"<b>{row['title']}</b><br>{row['model']}<br>"
-            f"{score.label}: <b>{wording.significant(row[score.column])}</b>"
+            f"<b>{messages.plotly_text(row['title'])}</b><br>"
+            f"{messages.plotly_text(row['model'])}<br>"
+            f"{messages.plotly_text(score.label)}: <b>{wording.significant(row[score.column])}</b>"
             f"{'' if span == '–' else ' ' + span}<br>"
             f"{row['bits']:.3f} bits per weight · {wording.size(row['bytes'])}<br>"
             + (" · ".join(others) + "<br>" if others else "")
-            + f"{row['device']} · {wording.duration(row['seconds'])} · {row['id']}"
+            + f"{messages.plotly_text(row['device'])} · {wording.duration(row['seconds'])} · "
+            + row["id"]
         )
     return lines
+
+
+def _groups(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    """(method, model) → where its runs stand in the table, sorted."""
+    found: dict[Any, np.ndarray] = table.groupby(["method", "model"], sort=True).indices
+    return found
+
+
+def _drawable(table: pd.DataFrame, score: Axis, *, logarithmic: bool) -> pd.DataFrame:
+    """The runs that have the score, and can stand on the axis."""
+    y = columns.numbers(table, score.column)
+    usable = np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)
+    return table if usable.all() else table.loc[usable]
+
+
+def _label_places(x: np.ndarray, labels: Sequence[str], score: Axis) -> list[str]:
+    """On the empty side of the front: left of its points, unless the axis is too near."""
+    vertical = "top" if score.higher_is_better else "bottom"
+    across = np.log(x) - np.log(x[0])
+    reach = max(across[-1], 1e-9)
+    widths = (_LETTER_WIDTH * max(map(len, label.split("<br>"))) * reach for label in labels)
+    return [
+        f"{vertical} {'left' if at >= width or at == reach else 'right'}"
+        for at, width in zip(across, widths, strict=True)
+    ]
+
+
+_LABEL_LETTERS = 20
+"""Longer labels are broken into lines."""
+
+_LETTER_WIDTH, _LINE_HEIGHT = 0.009, 0.055
+"""Shares of the drawn range that a letter and a line of a label cover."""

@@ -15,7 +15,7 @@ from qcore.report.report import Report
 
 def draw(report: Report) -> None:
     """The whole Report under a heading."""
-    st.subheader(title_of(report.recipe), anchor=False)
+    st.subheader(messages.escape(title_of(report.recipe)), anchor=False)
     st.caption(
         f"Run `{report.id}` · {messages.escape(report.environment.model)} · "
         f"{wording.clock(report.created)} · {messages.escape(report.environment.device)}"
@@ -58,9 +58,9 @@ def _headline(report: Report) -> None:
     with st.container(horizontal=True):
         for metric in report.metrics[:4]:
             st.metric(
-                metrics.metric_label(metric.name),
-                words.metric_value(metric),
-                help=metric.definition,
+                messages.escape(metrics.metric_label(metric.name)),
+                messages.escape(words.metric_value(metric)),
+                help=messages.escape(metric.definition),
                 border=True,
                 delta=words.metric_interval(metric) if metric.low is not None else None,
                 delta_color="off",

@@ -21,9 +21,6 @@ PIECES_UP_TO = 1200
 TICKS_UP_TO = 400
 """More transitions than this in view get no tick each: they would be a bar."""
 
-_TONES = ("#4C7BD9", "#A9762B")
-"""Of every other piece, so that each can be seen."""
-
 _LEAST = 1e-9
 """Errors are drawn from here on: a logarithmic axis has no zero."""
 
@@ -108,7 +105,7 @@ def rounded(channel: Channel, method: str) -> go.Figure:
     )
     for part, tone, label in (
         (~clipped, colour, f"weights / {METHODS[method]} scale"),
-        (clipped, "#D55E00", "clipped to the grid's end"),
+        (clipped, palette.CLIPPED, "clipped to the grid's end"),
     ):
         figure.add_trace(
             go.Bar(
@@ -184,7 +181,7 @@ def survey(found: Survey, over: str, chosen: int) -> go.Figure:
                 marker={
                     "symbol": "circle-open",
                     "size": 18,
-                    "color": "#E0A100",
+                    "color": palette.CHOSEN,
                     "line": {"width": 3},
                 },
             )
@@ -221,7 +218,7 @@ def _pieces(figure: go.Figure, channel: Channel, low: float, high: float) -> tup
     x = np.insert(curve.scale, breaks, np.nan).astype(np.float32)
     y = np.insert(error, breaks, np.nan).astype(np.float32)
     piece = np.insert(curve.piece, breaks, curve.piece[breaks])
-    for turn, tone in enumerate(_TONES):
+    for turn, tone in enumerate(palette.PIECE_COLOURS):
         mine = piece % 2 == turn
         figure.add_trace(
             go.Scatter(
@@ -255,9 +252,9 @@ def _band(figure: go.Figure, channel: Channel, low: float, high: float) -> tuple
                 mode="lines",
                 name=name,
                 showlegend=bool(name),
-                line={"color": _TONES[0], "width": 1},
+                line={"color": palette.PIECE_COLOURS[0], "width": 1},
                 fill=fill,
-                fillcolor=palette.translucent(_TONES[0], 0.35),
+                fillcolor=palette.translucent(palette.PIECE_COLOURS[0], 0.35),
                 hovertemplate="s ≈ %{x:.4g}<br>error %{y:.4g}<extra></extra>",
             )
         )

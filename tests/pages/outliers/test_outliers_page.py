@@ -22,7 +22,7 @@ from qcore.report.library import Library
 from qcore.report.summary import Summary
 from tests.analysis.factories import KEY, fill, home_with, report_of, statistics_of, tokens_of
 
-_APP = Path(__file__).resolve().parents[3] / "app.py"
+_APP = Path(__file__).resolve().parents[3] / "dashboard.py"
 
 
 class Queue:

@@ -23,7 +23,7 @@ from tests.pages.outliers.test_outliers_page import Queue
 from tests.pages.test_page_parts import luminance
 from tests.pipeline.factories import Workshop, write_checkpoint, write_text
 
-_APP = Path(__file__).resolve().parents[3] / "app.py"
+_APP = Path(__file__).resolve().parents[3] / "dashboard.py"
 
 
 @pytest.fixture(scope="module")

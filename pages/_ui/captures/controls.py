@@ -1,4 +1,4 @@
-"""The captures that the Outliers and the Scales page can look at, and the box to choose one."""
+"""The box to choose a capture in."""
 
 from __future__ import annotations
 
@@ -7,26 +7,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages._ui import engine, state
+from pages._ui import state
 from pages._ui.captures import again, words
+from pages._ui.captures.engine import evicted
 
 if TYPE_CHECKING:
     from qcore.analysis.captures import Capture
-
-
-def captures() -> list[Capture]:
-    """What can be looked at, the newest run's first."""
-    from qcore.analysis import captures
-
-    with st.spinner("Looking for captures …"):
-        return captures.captures(engine.index().summaries(), engine.cache())
-
-
-def evicted() -> list[Capture]:
-    """What runs captured and the cache has lost, the newest run's first."""
-    from qcore.analysis import captures
-
-    return captures.evicted(engine.index().summaries(), engine.cache())
 
 
 _GONE = "captures.gone"
