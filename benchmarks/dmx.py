@@ -48,11 +48,13 @@ def quantizer(repeats: int) -> list[dict[str, Any]]:
     weight = torch.randn(1536, 576, generator=torch.Generator().manual_seed(0))
     bits = torch.tensor([2.3, 1.4], requires_grad=True)
 
-    def run(path):
-        return lambda: quantize_continuous(weight, bits, path=path).backward(weight)
+    def run(implementation):
+        return lambda: quantize_continuous(weight, bits, implementation=implementation).backward(
+            weight
+        )
 
     seconds = interleave(
-        {f"round and back, {path}": run(path) for path in ("torch", "compiled")}, repeats=repeats
+        {f"round and back, {each}": run(each) for each in ("torch", "compiled")}, repeats=repeats
     )
     slowest = max(seconds.values())
     return [

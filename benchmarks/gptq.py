@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks._measure import interleave, save, table
-from kernels.dispatch import Path
+from kernels.dispatch import Implementation
 from qcore.formats.coding import dequantize
 from qcore.formats.format import Format, named
 from qcore.formats.quantized import Quantized, Scales
@@ -64,10 +64,14 @@ def eager_nearest(steps: Tensor, fmt: Format) -> Tensor:
     return steps.round().clamp(fmt.low, fmt.high)
 
 
-def ours(weight: Tensor, hessian: Tensor, scales: Scales, fmt: Format, path: Path) -> Tensor:
+def ours(
+    weight: Tensor, hessian: Tensor, scales: Scales, fmt: Format, implementation: Implementation
+) -> Tensor:
     order = column_order(hessian)
     upper = feedback_factor(hessian, order, damping=DAMPING).upper
-    return round_with_feedback(weight, upper, scales, fmt, order=order, path=path)
+    return round_with_feedback(
+        weight, upper, scales, fmt, order=order, implementation=implementation
+    )
 
 
 def measure(width: int, name: str) -> dict[str, object]:
@@ -84,8 +88,8 @@ def measure(width: int, name: str) -> dict[str, object]:
         {
             "columns": lambda: textbook(*given, block=width),
             "lazy": lambda: textbook(*given, block=128),
-            "torch": lambda: ours(*given, path="torch"),
-            "compiled": lambda: ours(*given, path="compiled"),
+            "torch": lambda: ours(*given, implementation="torch"),
+            "compiled": lambda: ours(*given, implementation="compiled"),
             "gpfq": lambda: gpfq(weight, hessian, cross, scales, fmt),
             "qronos": lambda: qronos(weight, hessian, cross, scales, fmt),
         },

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from benchmarks._device import BYTES, fewest_seconds, require_gpu
 from benchmarks._measure import save, table
-from kernels.dispatch import Path
 from kernels.elements.values import E2M1, E4M3
 from kernels.hadamard.operation import block_hadamard_transform, hadamard_transform
 from kernels.hadamard.plan import against_full
@@ -46,7 +45,7 @@ OTHER = "fast_hadamard_transform"
 def measure(
     name: str,
     x: Tensor,
-    ours: Callable[[Path | None], Tensor],
+    ours: Callable[[Implementation | None], Tensor],
     others: dict[str, Callable[[], Tensor]] | None = None,
     *,
     compiled: bool = True,
@@ -91,8 +90,10 @@ def rows(
     x = activations(width)
     for name, quantizer in QUANTIZERS.items():
         found.append(
-            measure(f"G1 {name}", x, lambda path, q=quantizer: q.apply(x, path=path),
-                    compiled=compiled)
+            measure(
+                f"G1 {name}", x, compiled=compiled,
+                ours=lambda implementation, q=quantizer: q.apply(x, implementation=implementation),
+            )
         )  # fmt: skip
     for block in blocks:
         matrix = sylvester(block).to(device, dtype)
@@ -100,7 +101,9 @@ def rows(
             measure(
                 f"G1 block {block}",
                 x,
-                lambda path, m=matrix: block_hadamard_transform(x, m, path=path),
+                lambda implementation, m=matrix: block_hadamard_transform(
+                    x, m, implementation=implementation
+                ),
                 compiled=compiled,
             )
         )
@@ -116,12 +119,16 @@ def fused(x: Tensor, matrix: Tensor, name: str, *, compiled: bool) -> dict[str, 
     quantizer = QUANTIZERS[name]
 
     def pair() -> Tensor:
-        return quantizer.apply(block_hadamard_transform(x, matrix, path="triton"), path="triton")
+        return quantizer.apply(
+            block_hadamard_transform(x, matrix, implementation="triton"), implementation="triton"
+        )
 
     row = measure(
         f"G1 G3 block {len(matrix)} + {name}",
         x,
-        lambda path: rotate_and_quantize(x, matrix, quantizer, path=path),
+        lambda implementation: rotate_and_quantize(
+            x, matrix, quantizer, implementation=implementation
+        ),
         {"pair": pair},
         compiled=compiled,
     )
@@ -137,14 +144,14 @@ def full(x: Tensor, order: int, *, compiled: bool) -> dict[str, object]:
     padded = 1 << (order - 1).bit_length()
     one = core(1).to(x.device)
     if padded != order and not against_full(x, 1, padded):
-        others["padded"] = lambda: hadamard_transform(x, one, padded, path="triton")
+        others["padded"] = lambda: hadamard_transform(x, one, padded, implementation="triton")
     if importlib.util.find_spec(OTHER) and padded == order and x.device.type == "cuda":
         other = importlib.import_module(OTHER).hadamard_transform
         others[OTHER] = lambda: other(x, scale=1 / math.sqrt(order))
     row = measure(
         f"G2 full {found.core}·2^{found.log2} of {x.shape[-1]}",
         x,
-        lambda path: hadamard_transform(x, matrix, order, path=path),
+        lambda implementation: hadamard_transform(x, matrix, order, implementation=implementation),
         others,
         compiled=compiled,
     )

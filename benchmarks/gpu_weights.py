@@ -54,7 +54,7 @@ def rows(
         )
     moment = fewest_seconds(
         {
-            "triton": lambda: add_second_moment(total, half, path="triton"),
+            "triton": lambda: add_second_moment(total, half, implementation="triton"),
             "eager": lambda: single.T @ single,
             "library_bfloat16": lambda: half.T @ half,
         },
@@ -63,8 +63,8 @@ def rows(
     )
     piso = fewest_seconds(
         {
-            "triton": lambda: search(weight, points, hessian, target, path="triton"),
-            "eager": lambda: search(weight, points, hessian, target, path="blocked"),
+            "triton": lambda: search(weight, points, hessian, target, implementation="triton"),
+            "eager": lambda: search(weight, points, hessian, target, implementation="blocked"),
         },
         device,
         repeats=max(1, repeats // 2),

@@ -63,14 +63,16 @@ def compare(width: int, bits: int, channels: int, repeats: int) -> dict[str, Any
         {
             "exact": lambda: search(w, integers(bits), h, target),
             "grid": lambda: grid_search(weight, hessian, bits),
-            "loop": lambda: search(w[few], integers(bits), h, target[few], path="reference"),
+            "loop": lambda: search(
+                w[few], integers(bits), h, target[few], implementation="reference"
+            ),
         },
         repeats=repeats,
     )
     energy = (w * target).sum(1)
     exact = search(w, integers(bits), h, target)
     tried = score(w, grid_search(weight, hessian, bits), integers(bits), h, target)
-    loop = search(w[few], integers(bits), h, target[few], path="reference")
+    loop = search(w[few], integers(bits), h, target[few], implementation="reference")
     per_channel = {
         "exact": seconds["exact"] / channels,
         "grid": seconds["grid"] / channels,
@@ -79,7 +81,7 @@ def compare(width: int, bits: int, channels: int, repeats: int) -> dict[str, Any
     return {
         "width": width,
         "bits": bits,
-        "path": exact.path,
+        "path": exact.implementation,
         "exact ms": 1e3 * per_channel["exact"],
         "grid 80 ms": 1e3 * per_channel["grid"],
         "loop ms": 1e3 * per_channel["loop"],

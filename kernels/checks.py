@@ -1,4 +1,4 @@
-"""What operations check at the door: a type that they can round, one device for all tensors."""
+"""Checks of arguments: a type that can be rounded, one device for all tensors."""
 
 from __future__ import annotations
 

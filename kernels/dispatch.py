@@ -1,8 +1,8 @@
-"""Which implementation of an operation serves a call, and why.
+"""Dispatch: which implementation of an operation runs, and why.
 
 Every operation has a torch reference, which runs anywhere and is the truth. Beside it may stand a
 *compiled* twin for the CPU (numba) and a *triton* twin for the GPU. An operation says which twins
-it has, and for each what keeps it from serving this very call, if anything; `choose` does the rest:
+it has, and for each what keeps it from this very call, if anything; `choose` does the rest:
 
 1. the implementation that the caller names, or an error that says why it cannot run;
 2. the one twin that the environment variable QUANTSCOPE_KERNELS allows (`torch` allows none);
@@ -12,7 +12,7 @@ it has, and for each what keeps it from serving this very call, if anything; `ch
 On the CPU a triton twin runs in triton's interpreter (TRITON_INTERPRET=1 before triton's first
 import), thousands of times slower: for tests, and only where 1 or 2 name it.
 
-`served` counts what ran, over all threads of the process: a Report shows it.
+`record_choices` counts what ran, over all threads of the process: a Report shows it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch import Tensor
 
 from qcore.errors import KernelError
 
-Path = Literal["torch", "compiled", "triton"]
+Implementation = Literal["torch", "compiled", "triton"]
 Twin = Literal["compiled", "triton"]
 
 SWITCH = "QUANTSCOPE_KERNELS"
@@ -44,24 +44,24 @@ TRITON_CAPABILITY = (8, 0)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The implementation that serves a call, and in a few words why this one."""
+    """The implementation that runs, and in a few words why this one."""
 
-    path: Path
+    implementation: Implementation
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class DispatchCount:
     """How often one implementation of an operation ran, for one reason."""
 
     operation: str
-    path: Path
+    implementation: Implementation
     why: str
     count: int
 
 
-class Record:
-    """What served since `served` was entered; safe to read and to clear while threads work."""
+class ChoiceRecord:
+    """What ran since `record_choices` was entered; threads may read and clear it."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, Choice]] = Counter()
@@ -77,29 +77,34 @@ class Record:
         with self._lock:
             self._counts.clear()
 
-    def services(self) -> list[Service]:
+    def counts(self) -> list[DispatchCount]:
         """All that ran, by operation; of one operation the most frequent first."""
         with self._lock:
             counted = list(self._counts.items())
-        found = [Service(name, choice.path, choice.why, n) for (name, choice), n in counted]
-        return sorted(found, key=lambda item: (item.operation, -item.count, item.path, item.why))
+        found = [
+            DispatchCount(name, choice.implementation, choice.why, n)
+            for (name, choice), n in counted
+        ]
+        return sorted(
+            found, key=lambda item: (item.operation, -item.count, item.implementation, item.why)
+        )
 
 
-_records: tuple[Record, ...] = ()
+_records: tuple[ChoiceRecord, ...] = ()
 _records_lock = threading.Lock()
 
 
 @contextmanager
-def served() -> Iterator[Record]:
-    """Count which implementations serve, in every thread, while the block runs.
+def record_choices() -> Iterator[ChoiceRecord]:
+    """Count which implementations run, in every thread, while the block runs.
 
-    >>> with served() as record:
+    >>> with record_choices() as record:
     ...     _ = choose("example", torch.device("cpu"), {})
-    >>> record.services()
-    [Service(operation='example', path='torch', why='no twin for cpu', count=1)]
+    >>> record.counts()
+    [DispatchCount(operation='example', implementation='torch', why='no twin for cpu', count=1)]
     """
     global _records
-    record = Record()
+    record = ChoiceRecord()
     with _records_lock:
         _records = (*_records, record)
     try:
@@ -114,21 +119,21 @@ def choose(
     device: torch.device,
     twins: Mapping[Twin, str | None],
     *,
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> Choice:
-    """The implementation that serves a call on `device`; the call is counted.
+    """Choose the implementation for a call on `device`, and count the call.
 
     Args:
         operation: its public name, for the record.
         device: where the operation's tensors lie.
         twins: the twins that exist, each with what keeps it from serving this call, or None:
             `{"compiled": None, "triton": "float64 has no twin"}`.
-        path: the implementation that the caller wants and no other; None leaves the choice.
+        implementation: the one that the caller wants and no other; None leaves the choice.
 
     Raises:
-        KernelError: `path` cannot serve, or QUANTSCOPE_KERNELS holds no known name.
+        KernelError: `implementation` cannot serve, or QUANTSCOPE_KERNELS holds no known name.
     """
-    choice = _choice(operation, device, twins, path)
+    choice = _choice(operation, device, twins, implementation)
     for record in _records:
         record.add(operation, choice)
     return choice
@@ -142,15 +147,18 @@ def differentiates(*tensors: Tensor | None) -> bool:
 
 
 def _choice(
-    operation: str, device: torch.device, twins: Mapping[Twin, str | None], path: Path | None
+    operation: str,
+    device: torch.device,
+    twins: Mapping[Twin, str | None],
+    implementation: Implementation | None,
 ) -> Choice:
-    if path is not None:
-        if path != "torch" and (against := _against(path, device, twins)):
+    if implementation is not None:
+        if implementation != "torch" and (against := _against(implementation, device, twins)):
             raise KernelError(
-                f"{operation} cannot run {path} on {device}: {against}",
+                f"{operation} cannot run {implementation} on {device}: {against}",
                 remedy="leave the choice open, or take torch",
             )
-        return Choice(path, "asked for")
+        return Choice(implementation, "asked for")
     only = _switch()
     if only == "torch":
         return Choice("torch", f"{SWITCH}=torch")
@@ -172,16 +180,16 @@ def _against(twin: Twin, device: torch.device, twins: Mapping[Twin, str | None])
     return _against_triton(device) or twins[twin]
 
 
-def _switch() -> Path | None:
+def _switch() -> Implementation | None:
     value = os.environ.get(SWITCH)
     if not value:
         return None
-    for name in get_args(Path):
+    for name in get_args(Implementation):
         if value == name:
             return name
     raise KernelError(
         f"{SWITCH}={value} names no implementation",
-        remedy=f"unset it or choose {', '.join(get_args(Path))}",
+        remedy=f"unset it or choose {', '.join(get_args(Implementation))}",
     )
 
 

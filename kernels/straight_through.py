@@ -31,6 +31,25 @@ def straight_through(
     return _StraightThrough.apply(x, quantize, inside)  # type: ignore[no-any-return]
 
 
+def replace_forward(x: Float[Tensor, "..."], rounded: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Return `rounded`; send its gradient to `x` unchanged, saturated or not.
+
+    For a format that is not being learned, whose rounding is known already.
+    """
+    found: Any = _ReplaceForward.apply(x, rounded)
+    return found
+
+
+class _ReplaceForward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rounded: Tensor) -> Tensor:
+        return rounded.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, quantize: Callable, inside: Callable) -> Tensor:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def read_table(contest: Contest) -> SensitivityTable | None:
-    """The contest's sensitivities, if the cache has them."""
+    """Read the contest's sensitivities, if the cache has them."""
     with messages.guard(), st.spinner("Reading sensitivities …"):
         return engine.desk().table(contest)
     return None
 
 
 def choose_case(contest: Contest, score: metrics.Axis, table: SensitivityTable) -> Case | None:
-    """The rules, the budget, and what they give; None, said in a sentence, where they cannot be."""
+    """Choose rules and a budget, and solve; None, with a sentence, where that is impossible."""
     with messages.guard():
         part = controls.rules(contest, table)
         reach = engine.assigner(contest, table, part).reach
@@ -38,7 +38,7 @@ def choose_case(contest: Contest, score: metrics.Axis, table: SensitivityTable) 
 
 
 def draw_race(case: Case, shown: str) -> None:
-    """Quality against average bits, measured and predicted."""
+    """Draw quality against average bits, measured and predicted."""
     runs, found = case.measured, case.forecast
     figure = charts.quality(
         runs,
@@ -55,7 +55,7 @@ def draw_race(case: Case, shown: str) -> None:
 
 
 def draw_maps(case: Case, shown: str) -> None:
-    """Who got what, and why; the layer that is framed can be pinned."""
+    """Draw the assignment and its reasons; the framed layer can be pinned."""
     report = next((item for item in case.contest.budgeted if item.id == shown), None)
     formats = formats_of(report) if report else case.solved.formats
     pinned = set() if report else problem.pinned(case.table.layers, case.part)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import types
 import typing
 from typing import Any, Literal, TypeVar
@@ -18,17 +19,26 @@ from qcore.errors import InvalidRecipe
 
 T = TypeVar("T")
 
+LARGEST = 2**53
+"""Beyond it JSON's readers do not agree on what a whole number is."""
+
 
 def parse_json(text: str) -> Any:
-    """Parsed JSON text.
+    """Parsed JSON text; a byte-order mark in front of it is no part of it.
 
     Raises:
-        InvalidRecipe: not JSON; says where.
+        InvalidRecipe: not JSON; says where. NaN and infinities are no JSON.
     """
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InvalidRecipe(f"not JSON: {error}", remedy="check the file at that place") from error
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecipe(
+            f"not JSON: {str(error)[:200]}", remedy="check the file at that place"
+        ) from error
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON number")
 
 
 def to_plain(value: Any) -> Any:
@@ -78,14 +88,15 @@ def require(holds: bool, fact: str, remedy: str) -> None:
 def _build(cls: type, data: Any, where: str) -> Any:
     require(
         isinstance(data, dict),
-        f"{where} is {json.dumps(data, default=str)[:60]}, not an object",
+        f"{where} is {_shown(data)}, not an object",
         "write it as {…}",
     )
     names = [item.name for item in dataclasses.fields(cls)]
     unknown = sorted(set(data) - set(names))
     require(
         not unknown,
-        f"unknown field{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} in {where}",
+        f"unknown field{'s' if len(unknown) > 1 else ''} "
+        f"{', '.join(ascii(name)[1:61].rstrip(chr(39)) for name in unknown[:5])} in {where}",
         f"known are {', '.join(names)}",
     )
     missing = [
@@ -103,7 +114,7 @@ def _build(cls: type, data: Any, where: str) -> Any:
 
 def _value(hint: Any, value: Any, where: str) -> Any:
     """`value` checked against a type hint: Literal, bool, int, float, str, tuple, dataclass."""
-    shown = json.dumps(value, default=str)[:60]
+    shown = _shown(value)
     if isinstance(hint, types.UnionType):
         choices = typing.get_args(hint)
         if value is None:
@@ -128,9 +139,41 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
     if hint is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise InvalidRecipe(f"{where} is {shown}", remedy="write a smaller number") from error
     require(type(value) is hint, f"{where} is {shown}", f"write {_NOUNS[hint]}")
+    if hint is int:
+        limit = f"write a number from −{LARGEST} to {LARGEST}"
+        require(-LARGEST <= value <= LARGEST, f"{where} is {shown}", limit)
+    if hint is float:
+        require(math.isfinite(value), f"{where} is {shown}", "write a finite number")
     return value
+
+
+def require_name(value: str, what: str) -> None:
+    """Refuse a text that can name nothing and cannot be written as UTF-8.
+
+    Raises:
+        InvalidRecipe: it holds a NUL character or half a UTF-16 pair.
+    """
+    odd = [letter for letter in value if letter == "\0" or "\ud800" <= letter <= "\udfff"]
+    require(
+        not odd,
+        f"{what} {_shown(value)} holds {ascii(odd[0])[1:-1] if odd else ''}, which no name has",
+        "write it without",
+    )
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value, for a message."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"a whole number of {value.bit_length()} bits"
+    try:
+        return json.dumps(value, default=str)[:60]
+    except (ValueError, TypeError, RecursionError):
+        return f"a {type(value).__name__} that JSON has no word for"
 
 
 _NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}

@@ -1,1 +1,1 @@
-"""Minifloats of continuous width, for dMX."""
+"""Round to minifloats of continuous width and learn the widths: what dMX trains through."""

@@ -24,19 +24,15 @@ from numba import njit
 from torch import Tensor
 
 from kernels.continuous.values import Slopes, Widths
-from kernels.elements.values import FLOAT32_EXPONENT_MASK, FLOAT32_MANTISSA
+from kernels.elements.values import FLOAT32_MANTISSA
 from kernels.microscaling.values import BLOCK, E8M0_MAX, ScaleRule
-from kernels.rows import WHOLE
+from kernels.rows import EXPONENT, INFINITE, MAGNITUDE, WHOLE
 
 PART = 1 << 18
 """Elements of a part: one MB of float32; a multiple of `CHUNK`."""
 
 CHUNK = 32 * BLOCK
 """Elements worked on at a time."""
-
-MAGNITUDE = np.int32(0x7FFFFFFF)
-INFINITE = np.int32(0x7F800000)
-EXPONENT = np.int32(FLOAT32_EXPONENT_MASK)
 
 
 def round_compiled(

@@ -1,8 +1,8 @@
 """Minifloats between the formats: exponent and mantissa widths E and M that need not be whole.
 
-A block of 32 with largest magnitude 2^e·m, 1 ≤ m < 2, is rounded as in
-`kernels.microscaling.operation`; what
-there is fixed by whole numbers is here a function of two real ones (dMX, arXiv 2606.04115):
+A block of 32 with largest magnitude 2^e·m, 1 ≤ m < 2, is rounded as microscaling rounds it
+(`kernels.microscaling.operation`); what whole numbers fix there is here a function of two real ones
+(dMX, arXiv 2606.04115):
 
     bias 2^(E−1) − 1,   emax 2^(E−1),   largest value min(2^emax (2 − 2^−M), 448)
     scale s = 2^(e − emax),   v = x/s,   step = 2^(max(⌊log2|v|⌋, 1 − bias) − M)
@@ -42,7 +42,7 @@ from torch import Tensor
 
 from kernels.checks import require_quantizable
 from kernels.continuous.values import Slopes, Widths
-from kernels.dispatch import Path, choose
+from kernels.dispatch import Implementation, choose
 from kernels.elements.values import FLOAT32_EXPONENT_MASK, FLOAT32_MANTISSA
 from kernels.microscaling.operation import scales_of
 from kernels.microscaling.values import BLOCK, E8M0_MAX, E8M0_NAN, ScaleRule
@@ -55,7 +55,7 @@ def quantize_continuous(
     widths: Widths | None = None,
     *,
     rule: ScaleRule = "floor",
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> Float[Tensor, "... width"]:
     """`x` rounded at fractional widths, in its own type; differentiable in `x` and `bits`.
 
@@ -63,9 +63,9 @@ def quantize_continuous(
         x: float32, bfloat16 or float16; a block with NaN or an infinity becomes NaN.
         bits: E and M.
         widths: the same as plain numbers; spares a GPU the wait for them.
-        rule: how the shared exponent is chosen; `midmax` at fractional M rounds up above
-            2 − 2^(−M−1), as at whole ones.
-        path: which implementation; None leaves it to `kernels.dispatch`.
+        rule: how the shared exponent is chosen; `midmax` at fractional M rounds up half a step
+            above the largest value, as at whole ones: 2 − 2^(−M−1), or less where 448 caps it.
+        implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Raises:
         KernelError: a width that 32 does not divide, another type, or widths out of range.
@@ -76,29 +76,11 @@ def quantize_continuous(
             f"block {BLOCK} does not divide {x.shape[-1]}", remedy="pad to a multiple"
         )
     known = Widths(*bits.tolist()) if widths is None else widths
-    choice = choose("continuous quantize", x.device, {"compiled": None}, path=path)
-    found: Any = _Continuous.apply(x, bits, known, rule, choice.path)
+    choice = choose(
+        "continuous quantize", x.device, {"compiled": None}, implementation=implementation
+    )
+    found: Any = _Continuous.apply(x, bits, known, rule, choice.implementation)
     return found
-
-
-def straight_through(
-    x: Float[Tensor, "... width"], rounded: Float[Tensor, "... width"]
-) -> Float[Tensor, "... width"]:
-    """`rounded`, whose gradient goes to `x` unchanged: for formats that are not being learned."""
-    found: Any = _Through.apply(x, rounded)
-    return found
-
-
-class _Through(torch.autograd.Function):
-    """Replaces a tensor on the way forward only."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rounded: Tensor) -> Tensor:
-        return rounded.detach()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0], None
 
 
 class _Continuous(torch.autograd.Function):
@@ -106,12 +88,17 @@ class _Continuous(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, bits: Tensor, widths: Widths, rule: ScaleRule, path: Path
+        ctx: Any,
+        x: Tensor,
+        bits: Tensor,
+        widths: Widths,
+        rule: ScaleRule,
+        implementation: Implementation,
     ) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.given = widths, rule, path
+        ctx.given = widths, rule, implementation
         blocks = x.detach().float().reshape(-1, BLOCK)
-        if path == "compiled":
+        if implementation == "compiled":
             from kernels.continuous.compiled import round_compiled  # numba is slow to import
 
             rounded = round_compiled(blocks, widths, rule)
@@ -123,9 +110,9 @@ class _Continuous(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:
         (x,) = ctx.saved_tensors
-        widths, rule, path = ctx.given
+        widths, rule, implementation = ctx.given
         blocks, grad = (item.detach().float().reshape(-1, BLOCK) for item in (x, grads[0]))
-        if path == "compiled":
+        if implementation == "compiled":
             from kernels.continuous.compiled import slopes_compiled
 
             slopes, passed = slopes_compiled(blocks, grad, widths, rule, ctx.needs_input_grad[0])

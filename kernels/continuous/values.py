@@ -85,7 +85,10 @@ class Widths:
         """What added to a float32's bits makes its mantissa carry where the rule rounds up."""
         if rule == "floor":
             return 0
-        return math.ceil(2.0 ** (FLOAT32_MANTISSA - 1 - self.mantissa)) - 1
+        if not self.capped:
+            return math.ceil(2.0 ** (FLOAT32_MANTISSA - 1 - self.mantissa)) - 1
+        middle = LARGEST / 2.0**self.max_exponent + self.unit / 2
+        return math.ceil((2 - middle) * (1 << FLOAT32_MANTISSA)) - 1
 
 
 class Slopes(NamedTuple):

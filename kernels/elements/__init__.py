@@ -1,1 +1,1 @@
-"""Elements of number formats: their values, codes, and how they are rounded."""
+"""Round to the values of an element, integer or minifloat, and code them."""

@@ -17,6 +17,8 @@ taking it away again leaves v rounded, half to even, to a multiple of 2^(e−M),
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -43,11 +45,6 @@ class FixedPoint:
         """Exponent of the largest magnitude: ⌊log2⌋ of it."""
         return self.high.bit_length() - 1 - self.fraction
 
-    @property
-    def precision(self) -> int:
-        """Bits after the leading one of the largest magnitude."""
-        return self.high.bit_length() - 1
-
 
 @dataclass(frozen=True, slots=True)
 class Minifloat:
@@ -71,11 +68,6 @@ class Minifloat:
     def min_exponent(self) -> int:
         """Exponent of the smallest normal value, shared by the subnormals."""
         return 1 - self.bias
-
-    @property
-    def precision(self) -> int:
-        """Bits after the leading one of the largest magnitude."""
-        return self.mantissa
 
     @property
     def largest(self) -> float:
@@ -177,6 +169,20 @@ def element_values(element: Element) -> Float[Tensor, " values"]:
         return codes / 2.0**element.fraction
     values = _minifloat_values(element)
     return values[values.isfinite()].add(0.0).unique()  # −0 + 0 = 0
+
+
+@functools.cache
+def midmax_carry(element: Element) -> int:
+    """What added to a float32's bits makes its mantissa carry where `midmax` raises the exponent.
+
+    That is above the middle of the largest value and the least larger one at twice the scale. Found
+    from the values themselves, since widths do not tell them all: E4M3 ends at 1.75 · 2^8.
+    """
+    values = element_values(element).double()
+    doubled = values * 2
+    middle = (values[-1] + doubled[doubled > values[-1]][0]) / 2
+    mantissa = float(middle) / 2.0**element.max_exponent  # from 1 to 2
+    return math.ceil((2 - mantissa) * (1 << FLOAT32_MANTISSA)) - 1
 
 
 def _nearest_minifloat(values: Float[Tensor, "..."], element: Minifloat) -> Float[Tensor, "..."]:

@@ -1,1 +1,1 @@
-"""GPTQ's update inside a block of columns."""
+"""Round a block of columns in order and propagate each error (GPTQ's inner loop)."""

@@ -33,7 +33,7 @@ LANES = 64
 
 def round_block_compiled(
     columns: Float[Tensor, "block out"],
-    heard: Float[Tensor, "block out"],
+    propagated: Float[Tensor, "block out"],
     factor: Float[Tensor, "block block"],
     scale: Float[Tensor, "groups out"],
     zero: Float[Tensor, "groups out"] | None,
@@ -44,7 +44,7 @@ def round_block_compiled(
     values, errors = torch.empty(2, *columns.shape)
     arrays = [
         tensor.detach().contiguous().numpy()
-        for tensor in (columns, heard, factor.T, scale, group_of, values, errors)
+        for tensor in (columns, propagated, factor.T, scale, group_of, values, errors)
     ]
     if isinstance(element, FixedPoint):
         offset = torch.zeros_like(scale) if zero is None else zero.contiguous()
@@ -82,7 +82,9 @@ def _hear(target, errors, factor, column):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _fixed_point(low, high, unit, zero, columns, heard, factor, scale, group_of, values, errors):
+def _fixed_point(
+    low, high, unit, zero, columns, propagated, factor, scale, group_of, values, errors
+):
     block, out = columns.shape
     own = np.empty((block, LANES), np.float32)
     for first in range(0, out, LANES):
@@ -90,7 +92,7 @@ def _fixed_point(low, high, unit, zero, columns, heard, factor, scale, group_of,
         chunk = slice(first, first + lanes)
         for i in range(block):
             group = group_of[i]
-            target, weight = heard[i, chunk], columns[i, chunk]
+            target, weight = propagated[i, chunk], columns[i, chunk]
             steps, offsets = scale[group, chunk], zero[group, chunk]
             value, error = values[i, chunk], own[i]
             for lane in range(lanes):
@@ -107,7 +109,9 @@ def _fixed_point(low, high, unit, zero, columns, heard, factor, scale, group_of,
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _minifloat(smallest, shift, largest, columns, heard, factor, scale, group_of, values, errors):
+def _minifloat(
+    smallest, shift, largest, columns, propagated, factor, scale, group_of, values, errors
+):
     block, out = columns.shape
     own = np.empty((block, LANES), np.float32)
     rounder = np.empty(LANES, np.float32)
@@ -116,7 +120,7 @@ def _minifloat(smallest, shift, largest, columns, heard, factor, scale, group_of
         lanes = min(LANES, out - first)
         chunk = slice(first, first + lanes)
         for i in range(block):
-            target, weight = heard[i, chunk], columns[i, chunk]
+            target, weight = propagated[i, chunk], columns[i, chunk]
             steps = scale[group_of[i], chunk]
             value, error = values[i, chunk], own[i]
             for lane in range(lanes):

@@ -26,21 +26,21 @@ LANES = 32
 
 def round_block(
     columns: Tensor,
-    heard: Tensor,
+    propagated: Tensor,
     factor: Tensor,
     scale: Tensor,
     zero: Tensor | None,
     group_of: Tensor,
     element: Element,
 ) -> tuple[Tensor, Tensor]:
-    """As `kernels.gptq.operation.round_block`, its arguments checked; `heard` is left alone."""
+    """As `kernels.gptq.operation.round_block`, checked; `propagated` is left alone."""
     block, out = columns.shape
     values, errors = columns.new_empty(2, block, out).unbind()
     if block == 0:
         return values, errors
     launch(
         _round_block, (triton.cdiv(out, LANES),), columns,
-        columns.contiguous(), heard.contiguous(), factor.contiguous(), scale.contiguous(),
+        columns.contiguous(), propagated.contiguous(), factor.contiguous(), scale.contiguous(),
         scale if zero is None else zero.contiguous(), group_of, values, errors,
         block, out, **constants(element), OFFSET=zero is not None,
         COLUMNS=power_of_two(block), LANES=LANES, num_warps=1, enable_fp_fusion=True,
@@ -51,7 +51,7 @@ def round_block(
 @triton.jit
 def _round_block(
     columns_ptr,
-    heard_ptr,
+    propagated_ptr,
     factor_ptr,
     scale_ptr,
     zero_ptr,
@@ -76,7 +76,7 @@ def _round_block(
     at = column[:, None].to(tl.int64) * out + lane[None, :]
     mask = (column < block)[:, None] & inside[None, :]
     target = tl.load(columns_ptr + at, mask=mask, other=0.0)
-    target += tl.load(heard_ptr + at, mask=mask, other=0.0)
+    target += tl.load(propagated_ptr + at, mask=mask, other=0.0)
     group = tl.load(group_ptr)
     weight = tl.load(columns_ptr + lane, mask=inside, other=0.0)
     scale = tl.load(scale_ptr + group * out + lane, mask=inside, other=1.0)

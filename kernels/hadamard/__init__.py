@@ -1,1 +1,1 @@
-"""Hadamard transforms, whole or in blocks."""
+"""Transform the last axis by a Hadamard matrix, whole or in blocks."""

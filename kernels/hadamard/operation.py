@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.dispatch import Path, choose, differentiates
+from kernels.dispatch import Implementation, choose, differentiates
 from kernels.hadamard.plan import against_blocks, against_full
 from kernels.hadamard.sylvester import block_fill, sylvester, sylvester_factors
 from qcore.errors import KernelError
@@ -44,7 +44,11 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def hadamard_transform(
-    x: Float[Tensor, "... n"], core: Tensor, order: int | None = None, *, path: Path | None = None
+    x: Float[Tensor, "... n"],
+    core: Tensor,
+    order: int | None = None,
+    *,
+    implementation: Implementation | None = None,
 ) -> Float[Tensor, "... order"]:
     """Orthonormal Hadamard transform of the last axis, zero-padded up to `order`.
 
@@ -53,7 +57,7 @@ def hadamard_transform(
         core: ±1 matrix K with K Kᵀ = v I; [[1]] for Sylvester's own orders. Moved and cast to
             meet x: free for one that fits already.
         order: v·2^k; n where left out.
-        path: which implementation; None leaves it to `kernels.dispatch`.
+        implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Returns:
         [x, 0] (K ⊗ S) / √order, contiguous, in x's dtype.
@@ -72,8 +76,8 @@ def hadamard_transform(
             remedy=f"pad to {v}·2^k, or take another core",
         )
     against = _followed(x, core) or against_full(x, v, order)
-    choice = choose("Hadamard", x.device, {"triton": against}, path=path)
-    if choice.path == "triton":
+    choice = choose("Hadamard", x.device, {"triton": against}, implementation=implementation)
+    if choice.implementation == "triton":
         from kernels.hadamard.triton import hadamard  # triton is not on every machine
 
         return hadamard(x, core, order)
@@ -90,7 +94,11 @@ def hadamard_transform(
 
 
 def block_hadamard_transform(
-    x: Float[Tensor, "... n"], matrix: Tensor, order: int | None = None, *, path: Path | None = None
+    x: Float[Tensor, "... n"],
+    matrix: Tensor,
+    order: int | None = None,
+    *,
+    implementation: Implementation | None = None,
 ) -> Float[Tensor, "... order"]:
     """Orthonormal Hadamard transform of every block of the last axis.
 
@@ -98,7 +106,7 @@ def block_hadamard_transform(
         x: any leading shape; n ≤ order. Zeros are shared out as `block_fill` says.
         matrix: ±1 matrix B with B Bᵀ = b I; moved and cast as a core is.
         order: a multiple of b; n where left out.
-        path: which implementation; None leaves it to `kernels.dispatch`.
+        implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Returns:
         The transformed blocks, contiguous, in x's dtype.
@@ -112,8 +120,8 @@ def block_hadamard_transform(
     _check(x, matrix, order)
     fuller, least = block_fill(n, order, b)
     against = _followed(x, matrix) or against_blocks(x, b)
-    choice = choose("block Hadamard", x.device, {"triton": against}, path=path)
-    if choice.path == "triton":
+    choice = choose("block Hadamard", x.device, {"triton": against}, implementation=implementation)
+    if choice.implementation == "triton":
         from kernels.hadamard.triton import block_hadamard  # triton is not on every machine
 
         return block_hadamard(x, matrix, order)

@@ -2,9 +2,9 @@
 
 A tensor-core product has sides of 16 or more. What a program works on must fit the registers and
 the shared memory of one multiprocessor; the latter is estimated from the operands, and a device
-that has less leaves the call to torch. Float32 is
-multiplied on the ordinary cores, where factors above 64 run out of registers; a large float32
-product is bound by arithmetic anyway, and cuBLAS does it well.
+that has less leaves the call to torch. Float32 is multiplied on the ordinary cores, where factors
+above 64 run out of registers; a large float32 product is bound by arithmetic anyway, and cuBLAS
+does it well.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Round rows to dynamic integers in compiled code: the CPU twin of `kernels.integer.operation`.
 
-One pass over a row, as `kernels.microscaling.compiled` describes it; results are the reference's to
-the bit.
+One pass over a row, as `kernels.rows` describes it; results are the reference's to the bit.
 """
 
 from __future__ import annotations
@@ -12,8 +11,20 @@ from numba import njit
 from torch import Tensor
 
 from kernels.elements.values import FixedPoint
-from kernels.microscaling.compiled import largest, ordered, round_fixed
-from kernels.rows import ONE, OPTIONS, ZERO, bits, load, number, over_rows, spread, store
+from kernels.rows import (
+    ONE,
+    OPTIONS,
+    ZERO,
+    bits,
+    largest,
+    load,
+    number,
+    ordered,
+    over_rows,
+    round_fixed,
+    spread,
+    store,
+)
 
 
 def fake_quantize_integer_compiled(

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kernels.checks import require_quantizable
-from kernels.dispatch import Path, choose, differentiates
+from kernels.dispatch import Implementation, choose, differentiates
 from kernels.elements.values import FixedPoint, nearest
 from kernels.straight_through import straight_through
 from qcore.errors import KernelError
@@ -70,7 +70,7 @@ def fake_quantize_integer(
     *,
     symmetric: bool,
     group: int | None = None,
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> Float[Tensor, "... width"]:
     """What dynamic quantization makes of `x`, in its own type.
 
@@ -79,7 +79,7 @@ def fake_quantize_integer(
         bits: 2 to 8.
         symmetric: without zero points.
         group: consecutive features of the last axis that share a scale; None is all of them.
-        path: which implementation; None leaves it to `kernels.dispatch`.
+        implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Raises:
         KernelError: a group that does not divide the width, or another type.
@@ -92,12 +92,17 @@ def fake_quantize_integer(
     if x.shape[-1] == 0:
         return x.clone()
     settings = _Settings(bits, symmetric, group or x.shape[-1])
-    choice = choose("integer rounding", x.device, {"compiled": None, "triton": None}, path=path)
+    choice = choose(
+        "integer rounding",
+        x.device,
+        {"compiled": None, "triton": None},
+        implementation=implementation,
+    )
     if not differentiates(x):
-        return _fake_quantize(x, settings, choice.path)
+        return _fake_quantize(x, settings, choice.implementation)
     return straight_through(
         x,
-        lambda x: _fake_quantize(x, settings, choice.path),
+        lambda x: _fake_quantize(x, settings, choice.implementation),
         lambda x: _unsaturated(x, settings),
     )
 
@@ -112,14 +117,14 @@ class _Settings(NamedTuple):
         return integer_element(self.bits, symmetric=self.symmetric)
 
 
-def _fake_quantize(x: Tensor, settings: _Settings, path: Path) -> Tensor:
-    if path == "triton":
+def _fake_quantize(x: Tensor, settings: _Settings, implementation: Implementation) -> Tensor:
+    if implementation == "triton":
         from kernels.integer.triton import fake_quantize  # triton is not on every machine
 
         return fake_quantize(
             x, settings.element, symmetric=settings.symmetric, group=settings.group
         )
-    if path == "compiled":
+    if implementation == "compiled":
         from kernels.integer.compiled import (
             fake_quantize_integer_compiled,  # numba is slow to import
         )

@@ -1,1 +1,1 @@
-"""OCP Microscaling: blocks of 32 with a shared power of two."""
+"""Quantize to OCP Microscaling: blocks of 32 share a power-of-two scale."""

@@ -1,21 +1,6 @@
-"""Compiled CPU twins of `kernels.microscaling.operation` and its relatives: one pass over a token.
+"""The compiled CPU twin of `kernels.microscaling.operation`: one pass over a token.
 
-In torch every step of dynamic quantization reads and writes the whole tensor. Here a row is brought
-into the first-level cache once, goes through all steps there, and is written once:
-
-    widen        bfloat16 to float32, by its bit pattern (float16 is widened by torch before)
-    scale        of each group, from the bits of its extremes
-    spread       scales and bounds to one per feature, so that what follows is one long loop even
-                 where groups are short
-    round        divide, clamp, round, multiply
-    narrow       to bfloat16, half to even
-
-Every operation is the reference's, in its order and in float32, so the results are the reference's
-bits, signs of zeros included. Extremes are found among integers: the bits of non-negative floats
-are ordered as they are, with infinities above all numbers and NaN above those.
-
-Rows do not touch each other: many of them are shared out over torch's threads, and the result does
-not depend on how many there are. numba compiles once per machine and keeps the result on disk.
+How a row is worked on stands in `kernels.rows`. Results are the reference's bits.
 """
 
 from __future__ import annotations
@@ -33,19 +18,20 @@ from kernels.elements.values import (
     ROUNDERS_MANTISSA,
     Element,
     FixedPoint,
+    midmax_carry,
 )
 from kernels.microscaling.values import E8M0_MAX
 from kernels.rows import (
     EXPONENT,
     INFINITE,
-    MAGNITUDE,
     NORMAL,
-    ONE,
     OPTIONS,
     bits,
+    largest,
     load,
     number,
     over_rows,
+    round_fixed,
     spread,
     store,
 )
@@ -62,7 +48,7 @@ def fake_quantize_microscaling_compiled(
         block: elements that share a scale; divides the width.
         midmax: the rule for the shared exponent is `midmax`, not `floor`.
     """
-    carry = (1 << (FLOAT32_MANTISSA - 1 - element.precision)) - 1 if midmax else 0
+    carry = midmax_carry(element) if midmax else 0
     shared = (np.intp(block), np.int32(carry), np.int32(element.max_exponent))
     if isinstance(element, FixedPoint):
         unit = np.float32(2.0**element.fraction)
@@ -72,22 +58,6 @@ def fake_quantize_microscaling_compiled(
     shift = ((FLOAT32_MANTISSA - element.mantissa) << FLOAT32_MANTISSA) + ROUNDERS_MANTISSA
     floating = (np.int32(smallest), np.int32(shift), np.float32(element.largest))
     return over_rows(x, lambda source, target: _float_blocks(source, target, *shared, *floating))
-
-
-@njit(**OPTIONS)
-def largest(values):
-    """The bits of the largest magnitude."""
-    most = np.int32(0)
-    for i in range(len(values)):
-        magnitude = np.int32(bits(values[i]) & MAGNITUDE)
-        most = magnitude if magnitude > most else most
-    return most
-
-
-@njit(**OPTIONS)
-def ordered(bits):
-    """Bits of a float as an integer that is ordered as floats are; its own inverse."""
-    return np.int32(bits ^ ((bits >> np.int32(31)) & MAGNITUDE))
 
 
 @njit(**OPTIONS)
@@ -101,16 +71,6 @@ def _shared_scales(values, block, carry, max_exponent, scales):
         raised = most + (carry if most >= NORMAL else carry >> 1)
         code = min(max((raised >> FLOAT32_MANTISSA) - max_exponent, 0), E8M0_MAX)
         scales[k] = number(code << FLOAT32_MANTISSA if code else NORMAL >> 1)
-
-
-@njit(**OPTIONS)
-def round_fixed(values, scale, low, high, unit):
-    """Divide by the scale, clamp to the codes, round half to even, multiply back."""
-    inverse = ONE / unit  # of a power of two: exact
-    for i in range(len(values)):
-        step = values[i] / scale[i] * unit
-        step = min(max(step, low[i]), high[i])
-        values[i] = np.rint(step) * inverse * scale[i]
 
 
 @njit(**OPTIONS)

@@ -5,12 +5,17 @@
 The scale is stored as E8M0: the byte e stands for 2^(e − 127), and 255 for NaN; the exponent is
 held in [−127, 127]. The specification's rule `floor` lets a maximum with a large mantissa saturate
 (1.99 · 2^emax becomes 1.5 · 2^emax in E2M1). The rule `midmax` raises the exponent by one when the
-maximum lies more than half way from the largest mantissa, 2 − 2^−M, to 2:
+maximum lies more than half way from the largest value to the next one up that the raised exponent
+offers. With t that middle over 2^emax,
 
-    exponent = ⌈log2 max|v| − log2(2 − 2^(−M−1))⌉ − emax
+    exponent = ⌈log2 max|v| − log2 t⌉ − emax
+
+t is 2 − 2^(−M−1), except in E4M3: its topmost code is NaN, so its largest mantissa is 1.75, the
+next value up 1.875 and t = 1.8125 (464 of 448 and 480). A maximum up to t rounds to the same
+number under either exponent.
 
 Both come straight from the bits of the float32 maximum: its exponent field, after adding what makes
-the mantissa carry when it is above the threshold.
+the mantissa carry when it is above the threshold (`midmax_carry`).
 
 The specification leaves the conversion of NaN and infinities to the implementation. Here a block
 that holds one has scale NaN, all of it: a broken activation is seen, not clipped away. A block of
@@ -28,13 +33,14 @@ from jaxtyping import Float, Int32, Integer, UInt8
 from torch import Tensor
 
 from kernels.checks import require_quantizable, require_together
-from kernels.dispatch import Path, choose, differentiates
+from kernels.dispatch import Implementation, choose, differentiates
 from kernels.elements.values import (
     FLOAT32_MANTISSA,
     Element,
     decode,
     element_values,
     encode,
+    midmax_carry,
     nearest,
 )
 from kernels.microscaling.values import BLOCK, E8M0_MAX, E8M0_NAN, ScaleRule
@@ -48,7 +54,7 @@ def shared_exponents(
     """E8M0 codes, 0 to 255, of the scales for blocks with these largest magnitudes (float32)."""
     bits = largest.view(torch.int32)
     if rule == "midmax":
-        carry = (1 << (FLOAT32_MANTISSA - 1 - element.precision)) - 1
+        carry = midmax_carry(element)
         subnormal = bits < 1 << FLOAT32_MANTISSA  # one bit less of mantissa, at exponent −127
         bits = bits + torch.where(subnormal, carry >> 1, carry)
     # The float's own bias is E8M0's, and subnormals fall below the lowest scale either way.
@@ -68,7 +74,7 @@ def quantize_microscaling(
     element: Element,
     *,
     rule: ScaleRule = "floor",
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> tuple[Integer[Tensor, "... width"], UInt8[Tensor, "... blocks"]]:
     """Element codes and E8M0 scale codes of the blocks along the last axis.
 
@@ -78,14 +84,14 @@ def quantize_microscaling(
         x: float32, bfloat16 or float16; any leading shape.
         element: what an element can represent.
         rule: for the shared exponents.
-        path: which implementation; None leaves it to `kernels.dispatch`.
+        implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Raises:
         KernelError: a width that 32 does not divide, or a type that is no 32- or 16-bit float.
     """
     _check(x)
-    choice = choose("microscaling codes", x.device, {"triton": None}, path=path)
-    if choice.path == "triton":
+    choice = choose("microscaling codes", x.device, {"triton": None}, implementation=implementation)
+    if choice.implementation == "triton":
         from kernels.microscaling.triton import quantize  # triton is not on every machine
 
         return quantize(x.detach(), element, rule)
@@ -114,7 +120,7 @@ def fake_quantize_microscaling(
     element: Element,
     *,
     rule: ScaleRule = "floor",
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> Float[Tensor, "... width"]:
     """What quantizing and dequantizing makes of `x`, in its own type; codes are never formed.
 
@@ -122,30 +128,35 @@ def fake_quantize_microscaling(
         x: float32, bfloat16 or float16; any leading shape.
         element: what an element can represent.
         rule: for the shared exponents.
-        path: which implementation; None leaves it to `kernels.dispatch`.
+        implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Raises:
         KernelError: as `quantize_microscaling`.
     """
     _check(x)
     choice = choose(
-        "microscaling rounding", x.device, {"compiled": None, "triton": None}, path=path
+        "microscaling rounding",
+        x.device,
+        {"compiled": None, "triton": None},
+        implementation=implementation,
     )
     if not differentiates(x):
-        return _fake_quantize(x, element, rule, choice.path)
+        return _fake_quantize(x, element, rule, choice.implementation)
     return straight_through(
         x,
-        lambda x: _fake_quantize(x, element, rule, choice.path),
+        lambda x: _fake_quantize(x, element, rule, choice.implementation),
         lambda x: _unsaturated(x, element, rule),
     )
 
 
-def _fake_quantize(x: Tensor, element: Element, rule: ScaleRule, path: Path) -> Tensor:
-    if path == "triton":
+def _fake_quantize(
+    x: Tensor, element: Element, rule: ScaleRule, implementation: Implementation
+) -> Tensor:
+    if implementation == "triton":
         from kernels.microscaling.triton import fake_quantize  # triton is not on every machine
 
         return fake_quantize(x, element, rule)
-    if path == "compiled":
+    if implementation == "compiled":
         from kernels.microscaling.compiled import (
             fake_quantize_microscaling_compiled,  # numba is slow to import
         )

@@ -25,7 +25,14 @@ from kernels.elements.triton import (
     to_float32,
 )
 from kernels.elements.triton import constants as element_constants
-from kernels.elements.values import FLOAT32_BIAS, FLOAT32_MANTISSA, Element, Minifloat, code_dtype
+from kernels.elements.values import (
+    FLOAT32_BIAS,
+    FLOAT32_MANTISSA,
+    Element,
+    Minifloat,
+    code_dtype,
+    midmax_carry,
+)
 from kernels.launch import launch
 
 BLOCKS = 128
@@ -40,10 +47,9 @@ def constants(element: Element, rule: str) -> dict[str, float | int | bool]:
 
     MAX_EXPONENT: of the element; CARRY: what makes a mantissa above the rule's threshold carry.
     """
-    carry = (1 << (FLOAT32_MANTISSA - 1 - element.precision)) - 1 if rule == "midmax" else 0
     return {
         "MAX_EXPONENT": element.max_exponent,
-        "CARRY": carry,
+        "CARRY": midmax_carry(element) if rule == "midmax" else 0,
         **element_constants(element),
     }
 

@@ -1,1 +1,1 @@
-"""The search for the scale of least squared weight error."""
+"""Search the scale of least squared weight error, row by row."""

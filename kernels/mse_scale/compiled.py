@@ -18,7 +18,7 @@ from kernels.elements.values import FixedPoint
 from kernels.rows import WHOLE
 
 
-def best_shrink_compiled(
+def search_mse_scale_compiled(
     rows: Float[Tensor, "rows width"],
     start: Float[Tensor, " rows"],
     zero: Float[Tensor, " rows"] | None,
@@ -26,7 +26,7 @@ def best_shrink_compiled(
     fractions: Sequence[float],
     alternations: int,
 ) -> Float[Tensor, " rows"]:
-    """As `kernels.mse_scale.operation.best_shrink`, for tensors on the CPU."""
+    """As `kernels.mse_scale.operation.search_mse_scale`, for tensors on the CPU."""
     offset = torch.zeros_like(start) if zero is None else zero
     best = torch.empty(len(start))
     _search(

@@ -1,4 +1,4 @@
-"""Which fraction of a starting scale rounds a row of integers with the least squared error.
+"""MSE scale search: the scale at which a row of integers has the least squared weight error.
 
 For codes q = nearest(w/s), ‖w − sq‖² = ‖w‖² − s(2Σwq − sΣq²): the bracket's product is the *gain*,
 and the scale of most gain wins. Every row tries the same fractions of its starting scale; then it
@@ -17,14 +17,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kernels.checks import require_together
-from kernels.dispatch import Path, choose
+from kernels.dispatch import Implementation, choose
 from kernels.elements.values import Element, FixedPoint, nearest
 
 CHUNK = 1 << 16
 """Elements worked on at a time, so that every pass but the first finds them in the cache."""
 
 
-def best_shrink(
+def search_mse_scale(
     rows: Float[Tensor, "rows width"],
     start: Float[Tensor, " rows"],
     zero: Float[Tensor, " rows"] | None,
@@ -32,28 +32,30 @@ def best_shrink(
     fractions: Sequence[float],
     *,
     alternations: int = 2,
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> Float[Tensor, " rows"]:
     """The scale found for each row, `start` itself among those tried; all float32.
 
     Args:
         rows: weights that share a scale, row by row.
-        start: positive scales to shrink.
+        start: positive scales to search from.
         zero: whole zero points, kept as they are.
         element: the integers to round to; fraction 0.
-        fractions: of `start`, tried in this order; the first of equals wins.
+        fractions: multiples of `start`, tried in this order; the first of equals wins.
         alternations: refinements after that.
-        path: which implementation; None leaves it to `kernels.dispatch`.
+        implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Raises:
         KernelError: rows, scales and zero points on different devices.
     """
     require_together(rows=rows, start=start, zero=zero)
-    choice = choose("scale by shrinking", rows.device, {"compiled": None}, path=path)
-    if choice.path == "compiled":
-        from kernels.mse_scale.compiled import best_shrink_compiled  # numba is slow to import
+    choice = choose(
+        "scale by shrinking", rows.device, {"compiled": None}, implementation=implementation
+    )
+    if choice.implementation == "compiled":
+        from kernels.mse_scale.compiled import search_mse_scale_compiled  # numba is slow to import
 
-        return best_shrink_compiled(rows, start, zero, element, fractions, alternations)
+        return search_mse_scale_compiled(rows, start, zero, element, fractions, alternations)
     best = torch.empty_like(start)
     step = max(1, CHUNK // rows.shape[1])
     for first in range(0, len(rows), step):

@@ -1,1 +1,1 @@
-"""PiSO: the exact search for the scale of least output error."""
+"""Search the scale of least error on the layer's output, exactly and piece by piece (PiSO)."""

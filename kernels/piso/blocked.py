@@ -1,9 +1,8 @@
 """PiSO's sweep in blocks, on any device and in any float type.
 
-The idea is in `kernels.piso.operation`. C transitions of B channels are taken at a time: one
-matrix product
-(B×d)(d×d) gives Hq at the block's start, and inside the block transition c also meets those before
-it,
+The idea is in `kernels.piso.operation`. C transitions of B channels are taken at a time: one matrix
+product (B×d)(d×d) gives Hq at the block's start, and inside the block transition c also meets those
+before it,
 
     (Hq)_{i_c} += Σ_{c' < c} δ_{c'} H[i_c, i_{c'}],
 

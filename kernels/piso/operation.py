@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import functools
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,17 +38,11 @@ from torch import Tensor
 
 from kernels.checks import require_together
 from kernels.dispatch import choose
+from kernels.piso.blocked import sweep_blocks
 from kernels.piso.values import MARGINS, STORAGE, Side, sides
 
-Path = Literal["reference", "blocked", "compiled", "triton"]
-
-
-STAIRCASE_LEVELS = 40
-"""Up to this many levels (6 bits) the staircase is no slower than the stream, measured at widths
-576 and 1536; at 64 levels it depends on the width, at 128 the stream is faster."""
-
-_ROWS = 16
-"""Channels that share one pass over the panels of H."""
+Form = Literal["reference", "blocked", "compiled", "triton"]
+"""The forms of the search: see the module's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +53,12 @@ class Found:
         scale: float64, storable; negative only for a search over signed scales. Where coding
             everything as zero is best, a power of two above every transition.
         error: float64, s²β − 2sα at that scale, at most 0. Add ‖Xw‖² for the squared output error.
-        path: the form of the search that ran.
+        implementation: the form of the search that ran.
     """
 
     scale: Float[Tensor, "out"]
     error: Float[Tensor, "out"]
-    path: Path
+    implementation: Form
 
 
 def search(
@@ -76,7 +69,7 @@ def search(
     *,
     storage: torch.dtype = torch.float32,
     signed: bool = False,
-    path: Path | None = None,
+    implementation: Form | None = None,
 ) -> Found:
     """The scale of each row of `weights` that minimises s²β − 2sα, exactly.
 
@@ -87,24 +80,26 @@ def search(
         target: Gw of each row; for G = H that is `weights @ hessian`.
         storage: the type that will hold the scale: float64, float32, bfloat16 or float16.
         signed: search negative scales too; they differ only on a grid that is not symmetric.
-        path: force a form; None takes the device's, see `kernels.dispatch`.
+        implementation: force a form; None takes the device's, see `kernels.dispatch`.
 
     Raises:
         KernelError: no such grid, or tensors on different devices.
     """
     require_together(weights=weights, hessian=hessian, target=target)
-    asked = "torch" if path in ("reference", "blocked") else path
+    asked = "torch" if implementation in ("reference", "blocked") else implementation
     thin = "a diagonal needs no products" if hessian.dim() == 1 else None
-    choice = choose("piso", weights.device, {"compiled": None, "triton": thin}, path=asked)
-    path = path or ("blocked" if choice.path == "torch" else choice.path)
-    from kernels.piso.blocked import sweep_blocks  # it builds on this module
-
+    choice = choose(
+        "piso", weights.device, {"compiled": None, "triton": thin}, implementation=asked
+    )
+    implementation = implementation or (
+        "blocked" if choice.implementation == "torch" else choice.implementation
+    )
     run = {
         "reference": _reference,
         "blocked": sweep_blocks,
-        "compiled": _compiled,
+        "compiled": _search_compiled,
         "triton": functools.partial(sweep_blocks, twin=True),
-    }[path]
+    }[implementation]
     scale, error = run(weights, grid, hessian, target, storage)
     mirrored = -grid.flip(0)
     if signed and not torch.equal(mirrored, grid):
@@ -113,7 +108,7 @@ def search(
         scale = torch.where(lower < error, -other, scale)
         error = torch.minimum(error, lower)
     empty = _above_all(weights, *sides(grid))
-    return Found(torch.where(scale == 0, empty, scale), error, path)
+    return Found(torch.where(scale == 0, empty, scale), error, implementation)
 
 
 def products(
@@ -128,13 +123,15 @@ def products(
         step: by how much.
         hessian: as for `search`, on the CPU.
     """
-    from kernels.piso.compiled import STREAM_COLUMNS  # numba is slow to import
-    from kernels.piso.compiled import products as products_compiled
+    from kernels.piso.compiled import products_compiled  # numba is slow to import
 
-    dense = hessian.dim() == 2
-    panels = _panels(hessian, STREAM_COLUMNS) if dense else np.empty((0, 0, 0))
-    diagonal = (hessian.diagonal() if dense else hessian).double().numpy().copy()
-    return products_compiled(panels, diagonal, owner.astype(np.int32), step)
+    return products_compiled(owner, step, hessian)
+
+
+def _search_compiled(weights, grid, hessian, target, storage):
+    from kernels.piso.compiled import search_compiled  # numba is slow to import
+
+    return search_compiled(weights, grid, hessian, target, storage)
 
 
 def _above_all(weights: Tensor, positive: Side, negative: Side) -> Tensor:
@@ -142,9 +139,6 @@ def _above_all(weights: Tensor, positive: Side, negative: Side) -> Tensor:
     first = min((*positive.middle[:1], *negative.middle[:1]))
     peak = weights.abs().amax(1).double() / first
     return torch.where(peak > 0, torch.exp2(torch.ceil(torch.log2(peak)) + 1), 1.0)
-
-
-# --- reference ------------------------------------------------------------------------------------
 
 
 def _reference(weights, grid, hessian, target, storage):
@@ -191,65 +185,3 @@ def _candidates(alpha, beta, low, high, storage):
     down = math.floor(s / unit) * unit
     near = {down, down if down == s else down + unit}
     return [c for c in near if low <= c <= high and 0.0 < c <= largest]
-
-
-# --- compiled -------------------------------------------------------------------------------------
-
-
-def _compiled(weights, grid, hessian, target, storage):
-    """Chunks of channels over as many threads as torch may use."""
-    from kernels.piso.compiled import (  # numba is slow to import
-        COLUMNS,
-        STREAM_COLUMNS,
-        prepare,
-        sweep,
-    )
-
-    rows, width = weights.shape
-    w, aim = (np.ascontiguousarray(part.double().numpy()) for part in (weights, target))
-    middle, gap, levels_a, side, split = _tracks(*sides(grid))
-    staircase = len(gap) <= STAIRCASE_LEVELS and width < 1 << 16
-    dense = hessian.dim() == 2
-    columns = COLUMNS if staircase else STREAM_COLUMNS
-    panels = _panels(hessian, columns) if dense else np.empty((0, 0, 0))
-    diagonal = (hessian.diagonal() if dense else hessian).double().numpy().copy()
-    rule = np.array(STORAGE[storage])
-    scales, errors = np.zeros(rows), np.zeros(rows)
-
-    def run(first: int) -> None:
-        part = slice(first, first + _ROWS)
-        count = len(w[part])
-        entry, lengths = np.empty((count, 2, width), np.int32), np.empty((count, 2), np.int64)
-        keys = np.empty((count, width * len(gap)), np.int64)
-        order = np.argsort(-np.abs(w[part]), axis=1)
-        most = prepare(w[part], order, middle, levels_a, side, split, entry, lengths, keys)
-        keys = np.sort(keys[:, :most], axis=1)
-        sweep(
-            w[part], aim[part], panels, diagonal, entry, lengths, keys, gap, levels_a, side, split,
-            staircase, MARGINS[storage], rule, scales[part], errors[part],
-        )  # fmt: skip
-
-    with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
-        list(pool.map(run, range(0, rows, _ROWS)))
-    return torch.from_numpy(scales), torch.from_numpy(errors)
-
-
-def _panels(hessian: Tensor, columns: int) -> np.ndarray:
-    """H as [panels, in, columns], the last panel padded with zeros."""
-    width = hessian.shape[0]
-    count = -(-width // columns)
-    padded = torch.nn.functional.pad(hessian.double(), (0, count * columns - width))
-    return padded.reshape(width, count, columns).transpose(0, 1).contiguous().numpy()
-
-
-def _tracks(positive: Side, negative: Side):
-    """The grid's levels as the compiled form wants them: see `kernels.piso.compiled`."""
-    short, long = sorted((positive, negative), key=lambda side: len(side.gap))
-    common = len(short.gap)
-    side = 0 if common == len(long.gap) else (1 if long is positive else -1)
-    split = short.middle != long.middle[:common] or short.gap != long.gap[:common]
-    if split:
-        a, b, side = positive, negative, -1
-    else:
-        a, b = short, Side(long.middle[common:], long.gap[common:])
-    return np.array(a.middle + b.middle), np.array(a.gap + b.gap), len(a.gap), side, split

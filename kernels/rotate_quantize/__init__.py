@@ -1,1 +1,1 @@
-"""A block Hadamard rotation fused with the rounding behind it."""
+"""Rotate by a block Hadamard matrix and quantize, in one pass over the activations."""

@@ -1,8 +1,7 @@
 """Block Hadamard and dynamic quantization in one call: what an online rotation is followed by.
 
-The reference is the composition of `kernels.hadamard.operation.block_hadamard_transform` and
-`fake_quantize_integer` or `fake_quantize_microscaling`, with
-random signs in front where the rotation has them:
+The reference is the composition of `block_hadamard_transform` and `fake_quantize_integer` or
+`fake_quantize_microscaling`, with random signs in front where the rotation has them:
 
     y = Q([x · signs, 0] (I ⊗ B) / √b)
 
@@ -20,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kernels.checks import require_quantizable
-from kernels.dispatch import Path, Twin, choose, differentiates
+from kernels.dispatch import Implementation, Twin, choose, differentiates
 from kernels.hadamard.operation import block_hadamard_transform
 from kernels.hadamard.plan import LEAST, against_blocks, tile_blocks
 from kernels.hadamard.sylvester import block_fill
@@ -42,7 +41,7 @@ def rotate_and_quantize(
     *,
     order: int | None = None,
     signs: Float[Tensor, " n"] | None = None,
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> Float[Tensor, "... order"]:
     """The module's y, in x's dtype.
 
@@ -52,7 +51,7 @@ def rotate_and_quantize(
         quantizer: what follows.
         order: a multiple of b; n where left out. Zeros are shared out as `block_fill` says.
         signs: ±1 in front of the features.
-        path: triton, or the composition (torch); None leaves it to `kernels.dispatch`.
+        implementation: triton, or the composition (torch); None leaves it to `kernels.dispatch`.
 
     Raises:
         KernelError: as the two operations, or signs that are not one for each feature.
@@ -70,8 +69,8 @@ def rotate_and_quantize(
         )
     against = _against(x, matrix, quantizer, order, signs)
     twins: dict[Twin, str | None] = {"compiled": APART, "triton": against}
-    choice = choose("rotation with rounding", x.device, twins, path=path)
-    if choice.path == "triton":
+    choice = choose("rotation with rounding", x.device, twins, implementation=implementation)
+    if choice.implementation == "triton":
         from kernels.rotate_quantize.triton import (
             rotate_and_quantize as rotate_and_quantize_triton,  # triton is not on every machine
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.dispatch import Path
+from kernels.dispatch import Implementation
 from kernels.elements.values import Element, FixedPoint
 from kernels.hadamard.plan import LEAST, tile_blocks
 from kernels.integer.operation import fake_quantize_integer, integer_element
@@ -30,11 +30,11 @@ class Integer:
         return integer_element(self.bits, symmetric=self.symmetric)
 
     def apply(
-        self, x: Float[Tensor, "... width"], *, path: Path | None = None
+        self, x: Float[Tensor, "... width"], *, implementation: Implementation | None = None
     ) -> Float[Tensor, "... width"]:
         """`x` quantized and dequantized."""
         return fake_quantize_integer(
-            x, self.bits, symmetric=self.symmetric, group=self.group, path=path
+            x, self.bits, symmetric=self.symmetric, group=self.group, implementation=implementation
         )
 
 
@@ -51,10 +51,12 @@ class Microscaling:
         return BLOCK
 
     def apply(
-        self, x: Float[Tensor, "... width"], *, path: Path | None = None
+        self, x: Float[Tensor, "... width"], *, implementation: Implementation | None = None
     ) -> Float[Tensor, "... width"]:
         """`x` quantized and dequantized."""
-        return fake_quantize_microscaling(x, self.element, rule=self.rule, path=path)
+        return fake_quantize_microscaling(
+            x, self.element, rule=self.rule, implementation=implementation
+        )
 
 
 Quantizer = Integer | Microscaling

@@ -1,1 +1,1 @@
-"""Second moments XᵀX, accumulated in float32."""
+"""Add XᵀX of some tokens to a second moment, in float32."""

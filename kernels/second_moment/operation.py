@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kernels.checks import require_together
-from kernels.dispatch import Path, choose
+from kernels.dispatch import Implementation, choose
 from qcore.errors import KernelError
 
 PANELS = 4
@@ -26,14 +26,14 @@ def add_second_moment(
     total: Float[Tensor, "width width"],
     x: Float[Tensor, "tokens width"],
     *,
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> None:
     """Add xᵀx to `total` in place; read its upper triangle only.
 
     Args:
         total: float32.
         x: any float type.
-        path: which implementation; None leaves it to `kernels.dispatch`.
+        implementation: which implementation; None leaves it to `kernels.dispatch`.
 
     Raises:
         KernelError: shapes that do not meet, another type, or tensors on different devices.
@@ -46,8 +46,8 @@ def add_second_moment(
             remedy=f"pass [tokens, width] and a float32 of [{width}, {width}]",
         )
     wide = None if x.dtype in (torch.bfloat16, torch.float16) else f"{x.dtype} is not of 16 bits"
-    choice = choose("second moment", x.device, {"triton": wide}, path=path)
-    if choice.path == "triton":
+    choice = choose("second moment", x.device, {"triton": wide}, implementation=implementation)
+    if choice.implementation == "triton":
         from kernels.second_moment.triton import (
             add_second_moment as add_second_moment_triton,  # triton is not on every machine
         )

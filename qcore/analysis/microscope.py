@@ -18,6 +18,7 @@ activations does not turn all others black; dynamic quantization scales per toke
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -216,12 +217,14 @@ def measure(
 
     A number that has no meaning (a site of zeros) is 0: it stands for no outliers.
     """
-    second = float(mean_square.double().mean())
+    second, fourth = (float(part.double().mean()) for part in (mean_square, mean_fourth))
+    if not (math.isfinite(second) and math.isfinite(fourth)):  # beyond float32: the sample's own
+        second, fourth = (float(sample.double().pow(power).mean()) for power in (2, 4))
     block = min(32, len(mean_abs) & -len(mean_abs))
     mass = block_l1(mean_abs.double(), block)
     total = float(mass.mean())
     return Measures(
-        kurtosis=float(mean_fourth.double().mean()) / second**2 if second else 0.0,
+        kurtosis=fourth / second**2 if second else 0.0,
         peak_to_rms=float(max_abs.max()) / second**0.5 if second else 0.0,
         token_kurtosis=_median(kurtosis(sample)),
         token_peak_to_rms=_median(peak_to_rms(sample)),

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kernels.dispatch import Path, Twin, choose
+from kernels.dispatch import Implementation, Twin, choose
 
 MANTISSA_BITS = 6
 SHIFT = 23 - MANTISSA_BITS
@@ -64,11 +64,17 @@ class Moments:
 
 
 def add_moments(
-    moments: Moments, x: Float[Tensor, "tokens width"], *, path: Path | None = None
+    moments: Moments,
+    x: Float[Tensor, "tokens width"],
+    *,
+    implementation: Implementation | None = None,
 ) -> None:
-    """Add the tokens of `x` to `moments`, in place; `path` as in `kernels.dispatch`."""
+    """Add the tokens of `x` to `moments`, in place; `implementation` as in `kernels.dispatch`."""
     twins: dict[Twin, str | None] = {"compiled": None if x.numel() else "nothing to add"}
-    if choose("outlier sketch", x.device, twins, path=path).path == "compiled":
+    if (
+        choose("outlier sketch", x.device, twins, implementation=implementation).implementation
+        == "compiled"
+    ):
         values = np.ascontiguousarray(x.detach().float().numpy())
         _compiled()(
             values,

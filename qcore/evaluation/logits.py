@@ -7,12 +7,14 @@ of rows at a time (`qcore.numerics.distributions`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from qcore.errors import UnsupportedModel
+from qcore.errors import DataError, UnsupportedModel
 
 PASS_TOKENS = 512
 """Tokens of several short texts that go through the network together; more suit a GPU."""
@@ -43,6 +45,21 @@ def final_hidden(
         mask.masked_fill_(~sees, torch.finfo(model.dtype).min)
         placed["attention_mask"] = mask[None, None].to(model.device)
     return model.base_model(**placed, use_cache=False).last_hidden_state[0]
+
+
+def require_words(tokens: Sequence[int], words: int) -> None:
+    """Refuse tokens that a network of `words` words has no embedding for.
+
+    Raises:
+        DataError: names the first one.
+    """
+    outside = next((token for token in (min(tokens), max(tokens)) if not 0 <= token < words), None)
+    if outside is not None:
+        raise DataError(
+            f"token {outside} is outside the model's vocabulary of {words} words",
+            remedy="use the tokenizer that the network was trained with, or leave out the text "
+            "that it makes this token of",
+        )
 
 
 def head_of(model: PreTrainedModel) -> torch.nn.Linear:

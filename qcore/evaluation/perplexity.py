@@ -29,7 +29,7 @@ from transformers import PreTrainedModel
 from qcore.errors import DataError, NumericalError
 from qcore.evaluation.confidence import MAX_LOSS
 from qcore.evaluation.divergence import Head, Reference, token_agreement
-from qcore.evaluation.logits import final_hidden, head_of
+from qcore.evaluation.logits import final_hidden, head_of, require_words
 from qcore.numerics.distributions import log_probabilities, row_chunks, token_divergence
 from qcore.progress import Progress, silent
 
@@ -166,7 +166,7 @@ def score_reference(
     """
     for index, window in enumerate(windows):
         hidden = reference.window(index, len(window))
-        scored = _score_hidden(hidden, reference.head, window, None, index)
+        scored = _score_hidden(hidden, reference.head, window, None, index, is_float=True)
         yield WindowScore(scored.loss, scored.tokens, kl=0.0, agreement=1.0)
 
 
@@ -176,13 +176,9 @@ def _check(model: PreTrainedModel, windows: Tensor) -> None:
             f"windows of shape {tuple(windows.shape)} cannot be scored",
             remedy="give at least 1 window of at least 2 tokens",
         )
-    words = model.config.get_text_config().vocab_size
-    low, high = int(windows.min()), int(windows.max())
-    if low < 0 or high >= words:
-        raise DataError(
-            f"token {low if low < 0 else high} is outside the model's vocabulary of {words} words",
-            remedy="tokenize the text with the model's own tokenizer",
-        )
+    require_words(
+        [int(windows.min()), int(windows.max())], model.config.get_text_config().vocab_size
+    )
 
 
 @torch.no_grad()
@@ -192,6 +188,8 @@ def _score_hidden(
     window: Int[Tensor, " length"],
     anchor: tuple[Float[Tensor, "length hidden"], Head] | None,
     index: int,
+    *,
+    is_float: bool = False,
 ) -> WindowScore:
     """Losses, and divergence from the anchor's hidden states and head, chunk by chunk."""
     targets = window[1:].to(hidden.device)
@@ -208,11 +206,19 @@ def _score_hidden(
     loss = _mean(losses)
     kl, agreement = (_mean(divergences), _mean(agreements)) if anchor else (None, None)
     if not math.isfinite(loss) or (kl is not None and not math.isfinite(kl)):
-        raise NumericalError(
-            f"window {index} has a loss of {loss}, so the network's outputs are not finite",
-            remedy="use more bits, or float32 instead of bfloat16",
-        )
+        raise _not_finite(index, loss, is_float)
     return WindowScore(loss, len(targets), kl, agreement)
+
+
+def _not_finite(index: int, loss: float, is_float: bool) -> NumericalError:
+    """What may help depends on whose outputs they are: no bits can be given to a float network."""
+    whose = "float network's" if is_float else "network's"
+    return NumericalError(
+        f"window {index} has a loss of {loss}, so the {whose} outputs are not finite",
+        remedy="compute in float32, or choose another checkpoint"
+        if is_float
+        else "use more bits, or float32 instead of bfloat16",
+    )
 
 
 def _mean(parts: list[Tensor]) -> float:

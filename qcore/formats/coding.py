@@ -69,6 +69,16 @@ def dequantize(quantized: Quantized) -> Float[Tensor, "out in"]:
     return decode_element(codes, element_of(quantized.format), zero).mul_(scale).flatten(1)
 
 
+REPAIR = "repair the checkpoint: every weight must be a finite number"
+"""What helps against weights that are none."""
+
+LOOK_AWAY = (
+    "calibrate on another text, or choose rounding rtn and scales absmax or mse, which look at no "
+    "inputs"
+)
+"""What helps against second moments that are none."""
+
+
 def require_finite(name: str, values: Tensor) -> None:
     """Refuse a matrix that holds NaN or an infinity.
 
@@ -81,7 +91,7 @@ def require_finite(name: str, values: Tensor) -> None:
     if broken:
         raise NumericalError(
             f"{broken} of {values.numel()} entries of the {name} are NaN or infinite",
-            remedy="check the checkpoint, or compute the calibration pass in float32",
+            remedy=REPAIR if name == "weight" else LOOK_AWAY,
         )
 
 

@@ -90,10 +90,12 @@ class Format:
             return 1
         if width % self.group:
             fitting = [g for g in (16, 32, 64, 128, 256, 512) if width % g == 0]
-            choices = f"choose {', '.join(map(str, fitting))}" if fitting else "use no group"
+            choices = f"choose {', '.join(map(str, fitting))}" if fitting else "leave the group out"
             raise InvalidRecipe(
                 f"group {self.group} of {self.name} does not divide {width}",
-                remedy=choices if self.kind == "int" else "MX formats need widths divisible by 32",
+                remedy=choices
+                if self.kind == "int"
+                else "choose an INT format, whose group is free",
             )
         return width // self.group
 
@@ -113,7 +115,10 @@ class Format:
                 remedy="leave the group out",
             )
         if group is not None and group < 2:
-            raise InvalidRecipe(f"group {group} is less than 2", remedy="choose 16 to 512")
+            raise InvalidRecipe(
+                f"group {group} is less than 2",
+                remedy="choose one that divides the layers' widths, such as 32, or leave it out",
+            )
         return self if self.kind == "mx" else replace(self, group=group)
 
     def with_scale_rounding(self, rule: ScaleRounding) -> Format:

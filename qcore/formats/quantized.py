@@ -35,12 +35,14 @@ class Quantized:
         format: what the codes mean.
         damping: the damping that error correction needed, as a fraction of the mean diagonal;
             None where there was none.
+        asked: the damping that was asked for, where it was not enough for a Cholesky factor.
     """
 
     codes: Int[Tensor, "out in"]
     scales: Scales
     format: Format
     damping: float | None = None
+    asked: float | None = None
 
 
 SCALE_TYPES: dict[ScaleType, torch.dtype] = {

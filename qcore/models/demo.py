@@ -37,6 +37,9 @@ ARTEFACT = (
     "asymmetric round-to-nearest with that group is lossless here, and says nothing of the format."
 )
 
+CONTEXT = 8192
+"""Tokens of the longest text that the demo model was made for."""
+
 _CONVERSION = 1
 """Raised when the dequantized files would come out differently."""
 
@@ -49,7 +52,7 @@ def demo_source(root: Path) -> ModelSource:
     """
     found = digest({"gguf": digest_files([gguf_path()], root), "conversion": _CONVERSION})
     folder = root / "models" / f"smollm2-135m-instruct-q4_1-{found[:16]}"
-    return ModelSource("demo", found, folder, LABEL, "Llama", notes=(NOTE,))
+    return ModelSource("demo", found, folder, LABEL, "Llama", notes=(NOTE,), context=CONTEXT)
 
 
 def artefact_of(fmt: Format) -> str | None:

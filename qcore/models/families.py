@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from qcore.errors import UnsupportedModel
+from qcore.models.prequantized import refuse_by_config
 
 if TYPE_CHECKING:  # names are asked for before any network is loaded
     from torch import nn
@@ -165,17 +166,14 @@ def family_of_config(config: Mapping[str, Any]) -> Family:
             remedy=f"choose a model of a supported family: {SUPPORTED}",
         )
     architectures = config.get("architectures") or [family.architecture]
+    if not isinstance(architectures, list):
+        architectures = [architectures]
     if family.architecture not in architectures:
         raise UnsupportedModel(
             f"the checkpoint holds a {str(architectures[0])[:60]}, not a language model",
             remedy=f"choose a {family.architecture} checkpoint",
         )
-    if config.get("quantization_config"):
-        method = dict(config["quantization_config"]).get("quant_method", "unknown")
-        raise UnsupportedModel(
-            f"the checkpoint is quantized already (method {str(method)[:40]!r})",
-            remedy="start from the float checkpoint that it was made from",
-        )
+    refuse_by_config(config)
     return family
 
 

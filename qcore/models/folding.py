@@ -62,5 +62,5 @@ def _require_foldable(path: str, norm: nn.Module) -> None:
         raise UnsupportedModel(
             f"{path} is a {type(norm).__name__} with {', '.join(parameters) or 'no parameters'}, "
             "which no rotation of the residual stream can pass",
-            remedy="choose rotation none for the residual stream",
+            remedy="set the rotation's r1 to false",
         )

@@ -6,14 +6,20 @@ used; if there is none it fails at once.
 
 from __future__ import annotations
 
+import errno
+import re
 from pathlib import Path
 
 from qcore.errors import DiskFull, ModelError, NotDownloaded
+from qcore.models.files import printable
 from qcore.models.source import CONFIG, INDEX, TOKENIZER_FILES
 
 ALLOWED = (CONFIG, INDEX, "generation_config.json", "*.safetensors", *TOKENIZER_FILES)
 
 _SECONDS = 5.0
+
+_REVISION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_./+-]{0,199}")
+"""What names a revision; it becomes a part of paths in the Hub's cache."""
 
 
 def snapshot(
@@ -34,6 +40,10 @@ def snapshot(
     """
     from huggingface_hub import errors, snapshot_download
 
+    if revision is not None and (".." in revision or not _REVISION.fullmatch(revision)):
+        raise ModelError(
+            f"{printable(revision, 80)!r} is no revision", remedy="name a branch, a tag or a commit"
+        )
     at = f"{name}@{revision}" if revision else name
     try:
         folder = snapshot_download(
@@ -46,7 +56,7 @@ def snapshot(
         )
     except errors.HFValidationError as error:
         raise ModelError(
-            f"{name[:80]!r} is no Hub id", remedy="write it as in Qwen/Qwen3-0.6B"
+            f"{printable(name, 80)!r} is no Hub id", remedy="write it as in Qwen/Qwen3-0.6B"
         ) from error
     except errors.GatedRepoError as error:
         raise ModelError(
@@ -69,6 +79,11 @@ def snapshot(
     except (errors.EntryNotFoundError, errors.HfHubHTTPError, ConnectionError) as error:
         raise _unreachable(at) from error
     except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise ModelError(
+                f"{at} could not be downloaded: {error.strerror or type(error).__name__}",
+                remedy="set HF_HUB_CACHE to a folder that you may write to",
+            ) from error
         raise DiskFull(
             f"{at} could not be downloaded: {error.strerror or error}",
             remedy="free some disk space, or set HF_HUB_CACHE to another disk",

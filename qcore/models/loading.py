@@ -13,13 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cache.digest import digest
 from qcore.errors import BrokenCheckpoint
 from qcore.models.coexistence import refuse_foreign_kernels
+from qcore.models.config import plain_config, resets_frequencies
 from qcore.models.demo import demo_source, ensure_dequantized
+from qcore.models.expected import sizes_of
 from qcore.models.families import Family
-from qcore.models.folder import examine
+from qcore.models.files import printable, real_path
+from qcore.models.folder import Checkpoint, checkpoint_errors, examine
 from qcore.models.hub import snapshot
-from qcore.models.source import ModelSource, digest_files
+from qcore.models.source import ModelSource, digest_files, stamp
+from qcore.models.stateless import forget_between_calls
+from qcore.models.view import view
 from qcore.progress import Progress, silent
 from qcore.recipe import ModelRef
 
@@ -38,12 +44,30 @@ class Network:
         tokenizer: its tokenizer.
         family: what its parts are called.
         source: where it came from.
+        files: what it was loaded from; weights may be mapped from there as long as it is in use.
+        seen: their `stamp` when they were loaded.
     """
 
     model: Any
     tokenizer: PreTrainedTokenizerBase
     family: Family
     source: ModelSource
+    files: tuple[Path, ...] = ()
+    seen: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def words(self) -> int:
+        """Tokens that the network has an embedding for."""
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
+    def require_unchanged(self) -> None:
+        """Refuse to go on when a file was written to since the network was loaded.
+
+        Raises:
+            BrokenCheckpoint: it was.
+        """
+        if stamp(self.files) != self.seen:
+            raise _other_files(self.source.folder)
 
 
 def resolve(ref: ModelRef, root: Path, *, download: bool = True) -> ModelSource:
@@ -59,14 +83,37 @@ def resolve(ref: ModelRef, root: Path, *, download: bool = True) -> ModelSource:
     if ref.source == "demo":
         return demo_source(root)
     if ref.source == "folder":
-        folder = Path(ref.name).expanduser().resolve()
-        label, revision = folder.name, None
+        folder = real_path(ref.name, remedy="name a folder with config.json and *.safetensors")
+        label, revision = printable(folder.name), None
     else:
         folder = snapshot(ref.name, ref.revision, download=download)
         label, revision = ref.name, folder.name
-    family, files = examine(folder)
-    found = digest_files(files, root)
-    return ModelSource(ref.source, found, folder, label, family.name, revision)
+    found = examine(folder)
+    with checkpoint_errors(folder):
+        plain_config(found.config)
+        sizes = sizes_of(found.config) or {}
+    return ModelSource(
+        ref.source,
+        digest_of(found, root),
+        folder,
+        label,
+        found.family.name,
+        revision,
+        found.notes,
+        sizes.get("max_position_embeddings"),
+    )
+
+
+def digest_of(checkpoint: Checkpoint, root: Path) -> str:
+    """The name of what a checkpoint computes: the digest of its files, with few exceptions.
+
+    Networks whose frequencies were kept between calls by earlier versions have another name now,
+    so that nothing is served that was computed then.
+    """
+    found = digest_files(checkpoint.files, root)
+    if resets_frequencies(checkpoint.config):
+        return digest({"files": found, "frequencies": "anew in every call"})
+    return found
 
 
 def load(
@@ -80,44 +127,47 @@ def load(
     """The network behind `source`, computing in `dtype` on `device`.
 
     Raises:
-        BrokenCheckpoint: tensors are missing, do not fit the config, or hold NaN or infinities.
+        BrokenCheckpoint: tensors are missing, do not fit the config, or hold NaN or infinities;
+            the files are not those any more that `source` names; or the network cannot be run.
         ModelError: anything else that keeps it from being loaded.
     """
     refuse_foreign_kernels()
     if source.kind == "demo":
         with _quiet():
             ensure_dequantized(source, root, progress)
-    family, _ = examine(source.folder)
+    found = examine(source.folder)
+    before = stamp(found.files)
+    if source.kind != "demo" and digest_of(found, root) != source.digest:
+        raise _other_files(source.folder)
     progress(0, 1, f"loading {source.label}")
-    with _quiet():
-        model = _model(source.folder, dtype)
-        tokenizer = _tokenizer(source.folder)
-    _check_finite(model)
-    model.eval().requires_grad_(False).to(device)
+    with _quiet(), checkpoint_errors(source.folder, "be loaded"), view(found) as folder:
+        model = _model(folder, dtype)
+        tokenizer = _tokenizer(folder, source.folder)
+        _check_finite(model)
+        model.eval().requires_grad_(False).to(device)
+        forget_between_calls(model)
+        _check_runs(model)
+    network = Network(model, tokenizer, found.family, source, found.files, before)
+    network.require_unchanged()
     progress(1, 1, f"loaded {source.label}")
-    return Network(model, tokenizer, family, source)
+    return network
 
 
 def _model(folder: Path, dtype: str) -> nn.Module:
     import torch
     from transformers import AutoModelForCausalLM
 
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    # transformers raises builtin errors of many kinds for configs that contradict themselves.
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise BrokenCheckpoint(
-            f"{folder} cannot be loaded: {_first_line(error)}", remedy="check its config.json"
-        ) from error
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=getattr(torch, dtype),
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        attn_implementation="sdpa",  # a config could name a kernel to be fetched
+    )
     model, told = loaded
-    for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+    for what in ("missing_keys", "mismatched_keys"):
         if told[what]:
             names = sorted(str(name) for name in told[what])
             raise BrokenCheckpoint(
@@ -127,15 +177,16 @@ def _model(folder: Path, dtype: str) -> nn.Module:
     return model
 
 
-def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def _tokenizer(folder: Path, named: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     # The tokenizers library raises bare Exception for a file that it cannot parse.
     except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
         raise BrokenCheckpoint(
-            f"the tokenizer in {folder} cannot be loaded: {_first_line(error)}",
+            f"the tokenizer in {printable(str(named))} cannot be loaded: {printable(lines[0])}",
             remedy="download its files again",
         ) from error
 
@@ -147,6 +198,31 @@ def _check_finite(model: nn.Module) -> None:
             raise BrokenCheckpoint(
                 f"{name} holds {count} NaN or infinite weights", remedy="download it again"
             )
+
+
+def _check_runs(model: Any) -> None:
+    """Read two tokens, and ask for the angles of a place beyond the network's length.
+
+    A configuration that contradicts itself may be noticed only there, in the middle of a run.
+    """
+    import torch
+
+    tokens = torch.zeros((1, 2), dtype=torch.int64, device=model.device)
+    with torch.no_grad():
+        hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        beyond = tokens[:, :1] + model.config.max_position_embeddings
+        model.base_model.rotary_emb(hidden, beyond)
+    if not bool(hidden.isfinite().all()):
+        raise BrokenCheckpoint(
+            "two tokens give hidden states that are not finite", remedy="check its config.json"
+        )
+
+
+def _other_files(folder: Path) -> BrokenCheckpoint:
+    return BrokenCheckpoint(
+        f"the files in {printable(str(folder))} changed after the run had begun",
+        remedy="run it again once they are complete",
+    )
 
 
 @contextmanager
@@ -163,7 +239,3 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

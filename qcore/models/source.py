@@ -2,7 +2,8 @@
 
 The digest is SHA-256 over the names and SHA-256s of config, tokenizer and weight files, so the same
 checkpoint has the same digest from a folder and from the Hub. Hashing gigabytes takes seconds:
-each file's hash is remembered with its path, size and modification time.
+each file's hash is remembered with its path, inode, size, and times of modification and change
+(the last of which no copying tool can set back).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from cache.digest import digest, digest_file
+from qcore.errors import BrokenCheckpoint
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
@@ -46,6 +48,8 @@ class ModelSource:
         family: `Family.name`.
         revision: the Hub's commit; None elsewhere.
         notes: sentences that a reader of its results must know.
+        context: tokens of the longest text that it was made for (`max_position_embeddings`); None
+            where that is not known.
     """
 
     kind: Literal["demo", "folder", "hub"]
@@ -55,10 +59,15 @@ class ModelSource:
     family: str
     revision: str | None = None
     notes: tuple[str, ...] = ()
+    context: int | None = None
 
 
 def digest_files(paths: Iterable[Path], root: Path) -> str:
-    """One digest for the names and contents of `paths`; hashes are remembered under `root`."""
+    """One digest for the names and contents of `paths`; hashes are remembered under `root`.
+
+    Raises:
+        BrokenCheckpoint: a file cannot be read, or changes meanwhile.
+    """
     memo = _read_memo(root)
     known = dict(memo)
     hashes = {path.name: _hash(path, known) for path in sorted(paths)}
@@ -67,15 +76,45 @@ def digest_files(paths: Iterable[Path], root: Path) -> str:
     return digest(hashes)
 
 
+def stamp(paths: Iterable[Path]) -> tuple[tuple[int, ...], ...]:
+    """What changes when one of `paths` is written to or replaced; no file is opened.
+
+    Raises:
+        BrokenCheckpoint: a file is gone.
+    """
+    return tuple(tuple(_stamp(path)) for path in sorted(paths))
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise _changed(path) from error
+    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
 def _hash(path: Path, memo: dict[str, list[int | str]]) -> str:
     real = path.resolve()
-    stat = real.stat()
+    before = _stamp(real)
     kept = memo.get(str(real))
-    if kept is not None and kept[:2] == [stat.st_size, stat.st_mtime_ns]:
-        return str(kept[2])
-    found = digest_file(real)
-    memo[str(real)] = [stat.st_size, stat.st_mtime_ns, found]
+    if kept is not None and kept[:-1] == before:
+        return str(kept[-1])
+    try:
+        found = digest_file(real)
+    except OSError as error:
+        raise BrokenCheckpoint(
+            f"{path.name} cannot be read: {error.strerror}", remedy="check its permissions"
+        ) from error
+    if _stamp(real) != before:
+        raise _changed(path)
+    memo[str(real)] = [*before, found]
     return found
+
+
+def _changed(path: Path) -> BrokenCheckpoint:
+    return BrokenCheckpoint(
+        f"{path.name} changed while it was read", remedy="try again once it is complete"
+    )
 
 
 def _read_memo(root: Path) -> dict[str, list[int | str]]:
@@ -85,7 +124,7 @@ def _read_memo(root: Path) -> dict[str, list[int | str]]:
     except (OSError, ValueError):
         return {}
     sound = isinstance(found, dict) and all(
-        isinstance(row, list) and len(row) == 3 for row in found.values()
+        isinstance(row, list) and len(row) == 5 for row in found.values()
     )
     return found if sound else {}
 

@@ -2,7 +2,8 @@
 
 A stage's key is the digest of its own inputs, its version and its parents' keys, so two recipes
 share a stage exactly when nothing that the stage reads differs. Changing what a stage computes
-means raising its version here: everything below it is then computed anew.
+means raising its version here: everything below it is then computed anew. What changes for some
+recipes alone goes into the keys of those (`qcore.pipeline.revisions`).
 
     load ── capture ── transform ─┬──────────── scales ──┬── quantize ──┬── evaluate (by window)
       │                           └ sensitivity ─ assign ┘              │
@@ -18,7 +19,9 @@ from typing import Any
 from cache.digest import digest
 from qcore.calibration.text import text_digest
 from qcore.models.demo import artefact_of
+from qcore.models.limits import length_notes
 from qcore.models.loading import ModelSource, resolve
+from qcore.pipeline import revisions
 from qcore.recipe import Recipe
 from qcore.serialization import to_plain
 
@@ -61,7 +64,7 @@ class Resolved:
 
     def notes(self, recipe: Recipe) -> list[str]:
         """What a reader of this recipe's results must know about the model."""
-        notes = list(self.source.notes)
+        notes = [*self.source.notes, *length_notes(recipe, self.source.context)]
         if self.source.kind == "demo" and recipe.weights is not None:
             artefact = artefact_of(recipe.weights.value)
             notes += [artefact] if artefact else []
@@ -108,7 +111,8 @@ class Keys:
     def report(self) -> str:
         """The Report's id: 16 digits over the recipe, the contents it names, and the stages."""
         inputs = [self.inputs.source.digest, self.inputs.data]
-        return digest(["report", VERSIONS, self.recipe.digest, inputs])[:16]
+        changed = revisions.of_any(self.recipe, self.inputs.source)
+        return digest(["report", VERSIONS, self.recipe.digest, inputs, *changed])[:16]
 
     @property
     def load(self) -> str:
@@ -139,13 +143,16 @@ class Keys:
         parts.append(to_plain(recipe.expansion))
         draws = recipe.rotation.signs or (self.permutes and recipe.permutation is not None)
         seed = recipe.seed if draws else None
-        return self._key("transform", self.load, self.capture if self.permutes else "", parts, seed)
+        seen = self.capture if self.permutes else ""
+        changed = revisions.of_rotation(recipe, self.inputs.source)
+        return self._key("transform", self.load, seen, parts, seed, *changed)
 
     @property
     def scales(self) -> str:
         """Scales that are found from the float network alone, before any rounding."""
         recipe = self.recipe
         parts = [to_plain(recipe.weights), self._scale_knobs, *self._budget]
+        parts += revisions.of_weights(recipe)
         return self._key("scales", self.transform, self.capture, parts)
 
     @property
@@ -154,9 +161,10 @@ class Keys:
         recipe, part = self.recipe, self.recipe.precision
         assert part is not None
         assert recipe.weights is not None
-        inputs = None
+        inputs, changed = None, revisions.of_weights(recipe)
         if recipe.activations is not None and part.shared:
             symmetric = recipe.activations.value.symmetric
+            changed += revisions.of_inputs(recipe)
             inputs = [symmetric, recipe.activations.group, recipe.activations.scale_rounding]
         return self._key(
             "sensitivity",
@@ -167,6 +175,7 @@ class Keys:
             [recipe.weights.group, recipe.weights.scale_rounding, self._scale_knobs],
             inputs,
             [part.probe.windows, part.probe.length],
+            *changed,
         )
 
     @property
@@ -183,6 +192,7 @@ class Keys:
         if part.method == "dmx":
             learned = [self.inputs.calibration, to_plain(recipe.calibration)]
             learned.append(to_plain(recipe.activations))
+            learned += revisions.of_training(recipe)
         else:
             del asked["training"]
         formats = [to_plain(recipe.weights), recipe.activations is not None]
@@ -200,6 +210,8 @@ class Keys:
             rounding = ["rtn", recipe.rounding.inputs, recipe.rounding.interleaving]
         sees_activations = recipe.rounding.inputs != "float" and recipe.activations
         activations = to_plain(recipe.activations) if sees_activations else None
+        changed = revisions.of_weights(recipe)
+        changed += revisions.of_inputs(recipe) if sees_activations else []
         return self._key(
             "quantize",
             self.transform,
@@ -209,6 +221,7 @@ class Keys:
             rounding,
             activations,
             *self._budget,
+            *changed,
         )
 
     @property
@@ -222,7 +235,12 @@ class Keys:
         """The quantized network on the evaluation text."""
         evaluation = self.recipe.evaluation
         return self._key(
-            "evaluate", self.reference, self.quantize, self._activations, evaluation.divergence
+            "evaluate",
+            self.reference,
+            self.quantize,
+            self._activations,
+            evaluation.divergence,
+            *revisions.of_inputs(self.recipe),
         )
 
     @property
@@ -247,7 +265,7 @@ class Keys:
         """Key of one task's scores."""
         limit = self.recipe.evaluation.limit
         inputs = [self.quantize, self._activations, task, self.inputs.tasks[task], limit]
-        return self._key("task", *inputs)
+        return self._key("task", *inputs, *revisions.of_inputs(self.recipe))
 
     @property
     def _budget(self) -> list[str]:

@@ -8,6 +8,7 @@ weight and its inputs' second moments are at hand.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,8 +16,10 @@ import torch
 from torch import Tensor
 
 from cache.store import Artifact
+from qcore.errors import NumericalError
 from qcore.formats.coding import dequantize
 from qcore.formats.format import Format
+from qcore.formats.limits import beyond, clipped
 from qcore.formats.quantized import Quantized, Scales
 from qcore.models.families import Linear
 from qcore.pipeline.methods import Moments, find_scales_of, round_weight
@@ -51,6 +54,7 @@ def quantize_together(
 
     Raises:
         NumericalError: the Hessian cannot be used.
+        NumericalError: a quantized weight is no float32 number.
         InvalidRecipe: the format's group does not divide the layers' width.
     """
     start = time.perf_counter()
@@ -75,7 +79,7 @@ def _split(stacked: Quantized, heights: Sequence[int]) -> list[Quantized]:
     zeros = stacked.scales.zero
     zero = [None] * len(sizes) if zeros is None else zeros.split(sizes)
     return [
-        Quantized(part, Scales(s, z), stacked.format, stacked.damping)
+        Quantized(part, Scales(s, z), stacked.format, stacked.damping, stacked.asked)
         for part, s, z in zip(codes, scale, zero, strict=True)
     ]
 
@@ -92,21 +96,52 @@ def _row(
         parameters=weight.numel(),
         element_bits=quantized.format.bits,
         bits_per_weight=quantized.format.bits_per_weight(weight.shape[1]),
-        weight_error=_ratio(error.square().sum(), weight.square().sum()),
+        weight_error=_weight_error(linear, error, weight),
         output_error=None if hessian is None else _output_error(error, weight, hessian),
         damping=quantized.damping,
+        asked=quantized.asked,
         seconds=round(seconds, 4),
+        clipped=clipped(weight, quantized.scales, quantized.format),
+        beyond=beyond(weight, quantized.scales, quantized.format) or None,
     )
 
 
-def _output_error(error: Tensor, weight: Tensor, hessian: Tensor) -> float:
-    """‖XEᵀ‖² / ‖XWᵀ‖² = tr(E H Eᵀ) / tr(W H Wᵀ)."""
-    return _ratio(((error @ hessian) * error).sum(), ((weight @ hessian) * weight).sum())
+def _weight_error(linear: Linear, error: Tensor, weight: Tensor) -> float:
+    """‖E‖² / ‖W‖².
+
+    Raises:
+        NumericalError: a quantized weight is no float32 number.
+    """
+    found = _ratio(error.square().sum(), weight.square().sum())
+    if not math.isfinite(found):  # float32 cannot hold the squares
+        error, weight = error.double(), weight.double()
+        found = _ratio(error.square().sum(), weight.square().sum())
+    if math.isfinite(found):
+        return found
+    raise NumericalError(
+        f"{int((~error.isfinite()).sum())} quantized weights of {linear.name} are beyond float32; "
+        f"the largest weight is {float(weight.abs().max()):.3g}",
+        remedy='choose an INT format, or the scale rounding "floor"',
+    )
+
+
+def _output_error(error: Tensor, weight: Tensor, hessian: Tensor) -> float | None:
+    """‖XEᵀ‖² / ‖XWᵀ‖² = tr(E H Eᵀ) / tr(W H Wᵀ); None where H is beyond float32."""
+    if not bool(hessian.diagonal().isfinite().all()):
+        return None
+    found = _ratio(((error @ hessian) * error).sum(), ((weight @ hessian) * weight).sum())
+    if not math.isfinite(found):
+        error, weight, hessian = error.double(), weight.double(), hessian.double()
+        found = _ratio(((error @ hessian) * error).sum(), ((weight @ hessian) * weight).sum())
+    return found if math.isfinite(found) else None
 
 
 def _ratio(part: Tensor, whole: Tensor) -> float:
-    """The quotient, 0 for an all-zero layer."""
-    return float(part / whole) if float(whole) > 0 else 0.0
+    """The quotient, 0 for an all-zero layer, and where rounding alone makes a square negative."""
+    if float(whole) <= 0:
+        return 0.0
+    quotient = float(part / whole)
+    return 0.0 if quotient < 0 else quotient
 
 
 def pack(layers: Sequence[Layer]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -136,6 +171,7 @@ def unpack(artifact: Artifact, format_of: Callable[[str], Format]) -> dict[str, 
             Scales(tensors[f"{row.name}.scale"], tensors.get(f"{row.name}.zero")),
             format_of(row.name),
             row.damping,
+            row.asked,
         )
         for row in rows(artifact)
     }

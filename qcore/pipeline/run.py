@@ -25,7 +25,7 @@ from qcore.pipeline.keys import Keys, resolve_inputs
 from qcore.pipeline.planning.fitting import require_fits
 from qcore.pipeline.planning.preview import stages_of
 from qcore.pipeline.session import Workbench
-from qcore.pipeline.summary import damping_notes, volume
+from qcore.pipeline.summary import damping_notes, limit_notes, volume
 from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
@@ -68,11 +68,11 @@ def run(
         emit(Event("job", 1, 1, "this exact run was finished before"))
         return library.get(keys.report)
     bench = bench or Workbench(root, device)
-    from kernels.dispatch import served  # waits for torch
+    from kernels.dispatch import record_choices  # waits for torch
 
-    with memory_errors(bench.device), served() as record:
+    with memory_errors(bench.device), record_choices() as record:
         report = _tell(keys, cache, Journal(emit), bench)
-    kernels = [KernelReport(s.operation, s.path, s.why, s.count) for s in record.services()]
+    kernels = [KernelReport(s.operation, s.implementation, s.why, s.count) for s in record.counts()]
     return library.add(replace(report, kernels=tuple(kernels)))
 
 
@@ -123,6 +123,8 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
             with journal.stage("quantize", keys.quantize) as step:
                 layers, step.cached = quantizer.quantize(step)
             for note in damping_notes(recipe, layers):
+                journal.note(note)
+            for note in limit_notes(layers, captured=bool(keys.capture)):
                 journal.note(note)
         if not keys.is_float:
             with journal.stage("evaluate", keys.evaluate) as step:

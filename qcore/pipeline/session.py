@@ -28,7 +28,11 @@ class Workbench:
         self._key = ""
 
     def network(self, keys: Keys, progress: Progress) -> Network:
-        """The float network that `keys.load` names."""
+        """The float network that `keys.load` names.
+
+        Raises:
+            ModelError: it cannot be loaded, or its files were written to since it was.
+        """
         if self._network is None or self._key != keys.load:
             self._network = None  # two networks at once may not fit
             self._network = load(
@@ -39,6 +43,7 @@ class Workbench:
                 progress=progress,
             )
             self._key = keys.load
+        self._network.require_unchanged()
         return self._network
 
     def facts(self, keys: Keys, cache: Cache, progress: Progress = silent) -> Facts:

@@ -49,7 +49,7 @@ def damping_notes(recipe: Recipe, layers: Sequence[LayerReport]) -> list[str]:
     asked = recipe.rounding.damping or DAMPING[recipe.rounding.method]
     if recipe.rounding.method == "qronos":
         # Its unit is the largest eigenvalue: each layer's own fraction is in its row.
-        return _few_tokens(recipe, asked)
+        return _raised(layers) + _few_tokens(recipe, asked)
     raised = [row for row in layers if (row.damping or 0) > asked]
     if not raised:
         return []
@@ -58,6 +58,45 @@ def damping_notes(recipe: Recipe, layers: Sequence[LayerReport]) -> list[str]:
         f"{len(raised)} of {len(layers)} layers needed more damping than {asked:g} for a Cholesky "
         f"factor: {worst.name} took {worst.damping:g}"
     ]
+
+
+def _raised(layers: Sequence[LayerReport]) -> list[str]:
+    """Where the moments have so little rank that their own rounding is more than the damping."""
+    raised = [row for row in layers if row.asked is not None]
+    if not raised:
+        return []
+    worst = max(raised, key=lambda row: row.damping or 0)
+    return [
+        f"{len(raised)} of {len(layers)} layers needed more damping than was asked for: the inputs "
+        "of all tokens are so much alike that float32's rounding outweighs it. At most, "
+        f"{worst.name} took {worst.damping:.2g} of the mean diagonal in place of {worst.asked:.2g}"
+    ]
+
+
+def limit_notes(layers: Sequence[LayerReport], *, captured: bool) -> list[str]:
+    """A sentence for each type that could not hold what was to be stored in it.
+
+    Args:
+        layers: rows of the quantized layers.
+        captured: there are second moments to measure output errors with.
+    """
+    notes = []
+    for what in sorted({what for row in layers for what in row.beyond or ()}):
+        counts = {row.name: (row.beyond or {}).get(what, 0) for row in layers}
+        worst = max(counts, key=lambda name: counts[name])
+        total, where = sum(counts.values()), sum(count > 0 for count in counts.values())
+        advice = "" if "E8M0" in what else ': storage "float32" holds them'
+        notes.append(
+            f"{total:,} {what} were held at the nearest that it has, in {where} of {len(layers)} "
+            f"layers, {counts[worst]:,} of them in {worst}{advice}"
+        )
+    unknown = [row.name for row in layers if captured and row.output_error is None]
+    if unknown:
+        notes.append(
+            f"{len(unknown)} of {len(layers)} layers have no output error, {unknown[0]} first: the "
+            "second moments of their inputs are beyond float32"
+        )
+    return notes
 
 
 def _few_tokens(recipe: Recipe, damping: float) -> list[str]:

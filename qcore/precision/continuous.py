@@ -100,14 +100,16 @@ def format_path(formats: Sequence[str]) -> FormatPath:
         if wide.exponent < narrow.exponent or wide.mantissa < narrow.mantissa:
             raise InvalidRecipe(
                 f"{wide.name} is not {narrow.name} widened: one of E and M shrinks between them",
-                remedy="leave one of the two out",
+                remedy="leave one of the two out and allow another, or choose the method knapsack",
             )
     return FormatPath(tuple(known))
 
 
 def temperature(step: int, steps: int) -> float:
-    """T at a step, counted from 0; the last one of several has 400."""
+    """T at a step, counted from 0; the last one of several has 400, one step alone 8."""
     held = math.ceil(HELD * steps)
+    if steps > 1:
+        held = min(held, steps - 1)  # of two steps three fifths are both
     if step < held:
         return FIRST
     return FIRST * (LAST / FIRST) ** ((step + 1 - held) / (steps - held))

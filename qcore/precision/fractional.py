@@ -20,9 +20,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from kernels.continuous.operation import quantize_continuous, straight_through
+from kernels.continuous.operation import quantize_continuous
 from kernels.continuous.values import Widths
 from kernels.microscaling.values import ScaleRule
+from kernels.straight_through import replace_forward
 from qcore.formats.coding import fake_quantize
 from qcore.formats.format import Format
 from qcore.models.families import blocks, linear_module, linears
@@ -123,7 +124,7 @@ def _input(
     else:
         rule = inputs.scale_rounding
         return lambda x: widths.round(x, unit, rule)
-    return lambda x: straight_through(x, fake_quantize(x.detach(), fixed))
+    return lambda x: replace_forward(x, fake_quantize(x.detach(), fixed))
 
 
 def _forgetful(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -115,7 +115,8 @@ class Problem:
         if capacity < low or capacity > high:
             raise InvalidRecipe(
                 f"a budget of {budget:g} bits cannot be met: {len(self.units)} choices{pins} reach "
-                f"{low / self.denominator:.4g} to {high / self.denominator:.4g} bits",
+                f"{math.ceil(low / self.denominator * 1e4) / 1e4:g} to "
+                f"{math.floor(high / self.denominator * 1e4) / 1e4:g} bits",
                 remedy="choose a budget in that range, other formats, or fewer pins",
             )
         least = math.ceil((Fraction(budget) - TOLERANCE) * self.denominator)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qcore.formats.format import Format, ScaleRounding, ScaleType, named
-from qcore.serialization import require
+from qcore.serialization import require, require_name
 
 TASKS = ("arc_easy", "arc_challenge", "piqa", "hellaswag", "winogrande")
 """Zero-shot tasks, by their names in lm-eval."""
@@ -18,16 +18,26 @@ TEXTS = ("lambada/calibration", "lambada/evaluation", "wikitext2/train", "wikite
 """Texts known by name; `file:PATH` names any other."""
 
 
+MOST_WINDOWS = 1_000_000
+"""Windows that a recipe may ask for: more than any text that is read has."""
+
+
 def _check_text(text: str) -> None:
+    require_name(text, "text")
     require(
         text in TEXTS or (text.startswith("file:") and len(text) > len("file:")),
-        f"unknown text {text!r}",
+        f"unknown text {text[:80]!r}",
         f"choose {', '.join(TEXTS)} or file:PATH",
     )
 
 
 def _check_windows(windows: int, length: int) -> None:
     require(windows >= 1, f"{windows} windows are none", "ask for at least 1")
+    require(
+        windows <= MOST_WINDOWS,
+        f"{windows} windows are too many",
+        f"ask for at most {MOST_WINDOWS}",
+    )
     require(
         2 <= length <= 32768, f"window length {length} is out of range", "choose 2 to 32768 tokens"
     )
@@ -51,6 +61,8 @@ class ModelRef:
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self):
+        require_name(self.name, "model")
+        require_name(self.revision or "", "revision")
         if self.source == "demo":
             require(
                 not self.name and self.revision is None,
@@ -306,5 +318,5 @@ class Evaluation:
         require(
             self.limit is None or self.limit >= 1,
             f"a limit of {self.limit} questions is none",
-            "ask for at least 1, or leave the limit out for all",
+            "ask for at least 1, or set the limit to null for all",
         )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from qcore.formats.format import FORMATS, named
-from qcore.serialization import require
+from qcore.serialization import require, require_name
 
 Method = Literal["uniform", "random", "kl", "knapsack", "dmx", "manual"]
 
@@ -35,6 +35,7 @@ class Pin:
     format: str
 
     def __post_init__(self):
+        require_name(self.layer, "layer")
         require(bool(self.layer), "a pin names no layer", "write 3.mlp.down_proj, down_proj or 3")
 
 

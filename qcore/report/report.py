@@ -5,9 +5,12 @@ Reports are JSON. Pages and the command line only draw Reports; nothing in them 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from cache.digest import canonical_json
+from qcore.errors import NumericalError
 from qcore.recipe import Recipe
 from qcore.serialization import from_plain, parse_json, to_plain
 
@@ -53,6 +56,10 @@ class LayerReport:
         output_error: ‖X(W − Ŵ)ᵀ‖² / ‖XWᵀ‖² on the calibration text; None without a capture.
         damping: fraction of the mean diagonal that the Cholesky factor needed; None for RTN.
         seconds: wall time of scaling and rounding.
+        asked: the damping asked for, where it was not enough; None where it was, and in Reports
+            written before this was kept.
+        clipped: weights beyond the last code of their scale; None in Reports written before.
+        beyond: what the types of scales could not hold → how many; None where they held all.
     """
 
     name: str
@@ -66,6 +73,9 @@ class LayerReport:
     output_error: float | None = None
     damping: float | None = None
     seconds: float = 0.0
+    asked: float | None = None
+    clipped: int | None = None
+    beyond: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +239,19 @@ class Report:
         return next((metric for metric in self.metrics if metric.name == name), None)
 
     def to_json(self) -> str:
-        """The canonical JSON text; `from_json` gives back an equal Report."""
-        return canonical_json(to_plain(self))
+        """The canonical JSON text; `from_json` gives back an equal Report.
+
+        Raises:
+            NumericalError: a number is NaN or infinite, which JSON has no word for.
+        """
+        plain = to_plain(self)
+        place = _not_finite(plain, "report")
+        if place is not None:
+            raise NumericalError(
+                f"{place} is not a finite number",
+                remedy="use more bits, or scales that clip less",
+            )
+        return canonical_json(plain)
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -240,3 +261,16 @@ class Report:
             InvalidRecipe: not a Report of a schema that this version reads.
         """
         return from_plain(cls, parse_json(text), "report")
+
+
+def _not_finite(value: Any, where: str) -> str | None:
+    """Where the first NaN or infinity stands; None where there is none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return where
+    if isinstance(value, dict):
+        parts = ((item, f"{where}.{key}") for key, item in value.items())
+    elif isinstance(value, list):
+        parts = ((item, f"{where}[{at}]") for at, item in enumerate(value))
+    else:
+        return None
+    return next((found for part in parts if (found := _not_finite(*part))), None)

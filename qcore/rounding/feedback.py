@@ -18,8 +18,8 @@ error they make, and a target reads past errors instead of rewriting all the wei
 Where the layer's inputs have moved (X̃ ≠ X), GPFQ and Qronos add a *shift* y_j to every target; the
 rest stays as it is.
 
-Columns are handled in visiting order and transposed, `[in, out]`. Blocks of `BLOCK` columns take
-what they heard from earlier blocks by one matrix product; `kernels.gptq.operation` does the rest.
+Columns are handled in visiting order and transposed, `[in, out]`. One matrix product brings a block
+of `BLOCK` columns the error propagated from earlier blocks; `kernels.gptq.operation` does the rest.
 
 The public order of use: `column_order` → `feedback_factor` → `round_with_feedback`. Callers that
 learn scales on the way (group-interleaving) drive `round_columns` a block at a time, with
@@ -34,7 +34,7 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from kernels.dispatch import Path
+from kernels.dispatch import Implementation
 from kernels.elements.values import code_dtype, encode
 from kernels.gptq.operation import round_block
 from qcore.errors import NotPositiveDefinite
@@ -64,11 +64,13 @@ class Factor:
         upper: F of the module's text: upper triangular, unit diagonal.
         pivots: diag(R)², so that the damped H is F·diag(pivots)·Fᵀ.
         damping: what was added to the diagonal, as a fraction of its mean.
+        asked: the fraction that was asked for, where it was not enough; else None.
     """
 
     upper: Float[Tensor, "in in"]
     pivots: Float[Tensor, " in"]
     damping: float
+    asked: float | None = None
 
 
 def feedback_factor(
@@ -78,9 +80,9 @@ def feedback_factor(
     damping: float = 0.01,
     dtype: torch.dtype = torch.float32,
 ) -> Factor:
-    """F for a Hessian, its columns taken in `order`, in `dtype`.
+    """Factor a Hessian into F, its columns taken in `order`, in `dtype`.
 
-    Columns that no input ever reached (H_ii = 0) neither make nor hear of errors. When the damped
+    Columns that no input ever reached (H_ii = 0) make no error and receive none. When the damped
     Hessian has no Cholesky factor, ten times the damping is tried, up to the mean diagonal itself.
 
     Raises:
@@ -92,7 +94,7 @@ def feedback_factor(
     backwards = order.flip(0)
     damped = hessian.to(dtype)[backwards].index_select(1, backwards)
     diagonal = damped.diagonal().clone()
-    mean = float(diagonal.mean())
+    mean, asked = float(diagonal.mean()), damping
     while True:
         damped.diagonal().copy_(diagonal + damping * mean).masked_fill_(diagonal == 0, 1.0)
         lower, failed = torch.linalg.cholesky_ex(damped)
@@ -102,12 +104,13 @@ def feedback_factor(
             raise NotPositiveDefinite(
                 f"the Hessian has no Cholesky factor at damping {damping:g} of its mean diagonal "
                 f"{mean:.3g}; its smallest diagonal entry is {float(diagonal.min()):.3g}",
-                remedy="calibrate on more tokens, or compute the calibration pass in float32",
+                remedy="calibrate on another text, or choose rounding rtn, which needs no factor",
             )
         damping *= DAMPING_STEP
     roots = lower.diagonal().clone()
     lower /= roots
-    return Factor(lower.flip(0, 1), roots.flip(0).square(), damping)
+    raised = asked if damping > asked else None
+    return Factor(lower.flip(0, 1), roots.flip(0).square(), damping, raised)
 
 
 def round_with_feedback(
@@ -118,7 +121,7 @@ def round_with_feedback(
     *,
     order: Int64[Tensor, " in"] | None = None,
     shift: Float[Tensor, "in out"] | None = None,
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> Int[Tensor, "out in"]:
     """Codes of a whole matrix; `weight`, `scales` and the result in the layer's own column order.
 
@@ -129,13 +132,15 @@ def round_with_feedback(
         fmt: what the codes mean.
         order: the visiting order that `upper` was made with; None is as the columns lie.
         shift: y, in visiting order and transposed; None is zero.
-        path: see `kernels.gptq.operation.round_block`.
+        implementation: see `kernels.gptq.operation.round_block`.
     """
     width = weight.shape[1]
     order = torch.arange(width, device=weight.device) if order is None else order
     group_of = order // (width // scales.scale.shape[1])
     columns = weight.float().T.contiguous()[order]
-    codes = round_columns(columns, upper, scales, fmt, group_of, shift=shift, path=path)
+    codes = round_columns(
+        columns, upper, scales, fmt, group_of, shift=shift, implementation=implementation
+    )
     return torch.empty_like(codes).index_copy_(0, order, codes).T.contiguous()
 
 
@@ -147,7 +152,7 @@ def round_columns(
     group_of: Int64[Tensor, " in"],
     *,
     shift: Float[Tensor, "in out"] | None = None,
-    path: Path | None = None,
+    implementation: Implementation | None = None,
 ) -> Int[Tensor, "in out"]:
     """Codes of columns in visiting order, transposed.
 
@@ -158,7 +163,7 @@ def round_columns(
         fmt: what the codes mean.
         group_of: the group of each visited column.
         shift: y, None is zero.
-        path: see `kernels.gptq.operation.round_block`.
+        implementation: see `kernels.gptq.operation.round_block`.
     """
     element = element_of(fmt)
     scale = scales.scale.T.contiguous()
@@ -170,25 +175,25 @@ def round_columns(
         groups = group_of[block]
         values, errors[block] = round_block(
             columns[block],
-            heard(upper, errors, block, shift),
+            propagated_error(upper, errors, block, shift),
             upper[block, block],
             scale,
             zero,
             groups,
             element,
-            path=path,
+            implementation=implementation,
         )
         codes[block] = encode(values, element, None if zero is None else zero[groups])
     return codes
 
 
-def heard(
+def propagated_error(
     upper: Float[Tensor, "in in"],
     errors: Float[Tensor, "in out"],
     block: slice,
     shift: Float[Tensor, "in out"] | None = None,
 ) -> Float[Tensor, "block out"]:
-    """What the columns of `block` are moved by: errors of all columns before it, and the shift."""
+    """Sum what moves the columns of `block`: the errors of all columns before it, and the shift."""
     moved = upper[: block.start, block].T @ errors[: block.start]
     return moved if shift is None else moved.add_(shift[block])
 
@@ -203,10 +208,10 @@ def pending_columns(
     """The real-valued weights that would be best for `block`, given the errors before it.
 
     GPTQ's "updated weights": all terms of the objective from the block on become zero, so the
-    errors in the block solve the unit triangular system Fᵀe = −heard. A scale that is learned when
-    error correction reaches its group is fitted to these.
+    errors in the block solve the unit triangular system Fᵀe = −p, p the propagated error. A scale
+    that is learned when error correction reaches its group is fitted to these.
     """
-    moved = heard(upper, errors, block, shift)
+    moved = propagated_error(upper, errors, block, shift)
     return columns[block] + torch.linalg.solve_triangular(
         upper[block, block].T, moved, upper=False, unitriangular=True
     )

@@ -57,4 +57,4 @@ def gptq(
     order = column_order(hessian, act_order=act_order)
     factor = feedback_factor(hessian, order, damping=damping)
     codes = round_with_feedback(weight, factor.upper, scales, fmt, order=order)
-    return Quantized(codes, scales, fmt, factor.damping)
+    return Quantized(codes, scales, fmt, factor.damping, factor.asked)

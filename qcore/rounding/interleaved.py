@@ -34,8 +34,8 @@ from qcore.rounding.feedback import (
     BLOCK,
     column_order,
     feedback_factor,
-    heard,
     pending_columns,
+    propagated_error,
 )
 from qcore.rounding.gptq import gptq
 from qcore.rounding.qronos import qronos, qronos_factor, qronos_shift
@@ -121,7 +121,7 @@ def group_interleaved(
         shift = qronos_shift(weight, hessian, cross, factor, order)
     upper = factor.upper.float()
     codes, scales = _round_groups(weight.float(), hessian, upper, shift, order, count, fmt, rule)
-    return Quantized(codes, scales, fmt, factor.damping)
+    return Quantized(codes, scales, fmt, factor.damping, factor.asked)
 
 
 def group_order(
@@ -194,7 +194,7 @@ def _round_group(
         same = torch.zeros(block.stop - block.start, dtype=torch.long, device=columns.device)
         values[inside], errors[block] = round_block(
             columns[block],
-            heard(upper, errors, block, shift),
+            propagated_error(upper, errors, block, shift),
             upper[block, block],
             scale,
             zero,

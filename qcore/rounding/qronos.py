@@ -77,7 +77,7 @@ def qronos(
     factor = qronos_factor(hessian, order, damping=damping)
     shift = qronos_shift(weight, hessian, cross, factor, order)
     codes = round_with_feedback(weight, factor.upper.float(), scales, fmt, order=order, shift=shift)
-    return Quantized(codes, scales, fmt, factor.damping)
+    return Quantized(codes, scales, fmt, factor.damping, factor.asked)
 
 
 def qronos_factor(

@@ -7,9 +7,10 @@ at that scale, H is the group's own block of the Hessian and t what the group sh
 - symmetric integers: PiSO on the integer grid (`kernels.piso.operation`);
 - integers with a zero point z: for a given z the grid is [−z, 2^b − 1 − z], which contains 0, so
   PiSO is exact in s. Over z either the given one (`fixed`), all 2^b of them (`all`: the exact
-  joint optimum, and the sign of s is covered, since −s with z is s with 2^b − 1 − z), or a descent
-  from the given one to a z that neither neighbour improves on (`near`, the default: a handful of
-  sweeps; the range of a group already says nearly where zero lies);
+  joint optimum, and the sign of s is covered, since −s with z is s with 2^b − 1 − z), or `near`,
+  the default: all of them up to 4 bits; beyond, a walk to either side of the given one that ends
+  when `PATIENCE` in a row were no better, since e over z has many local minima. The range of a
+  group already says nearly where zero lies; docs/piso.md says how far off the walk may end;
 - microscaling: the scale is a power of two, so there are only as many candidates as there are
   exponents between "everything rounds to zero" and "everything saturates", and each is scored with
   the very rounding that will be used. That is exact, and cheaper than a sweep. The sweep would be
@@ -33,6 +34,12 @@ from qcore.formats.format import Format, ScaleType
 from qcore.formats.quantized import SCALE_TYPES
 
 ZeroPoints = Literal["near", "fixed", "all"]
+
+EXACT_ZEROS = 16
+"""Up to so many zero points (4 bits) `near` tries all: at most twice the cost of a descent."""
+
+PATIENCE = 4
+"""Beyond, a walk over zero points ends after so many in a row that were no better."""
 
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -127, 127
 """What E8M0 holds."""
@@ -136,22 +143,34 @@ def _at_zero(rows, hessian, target, fmt: Format, how: Search, zero: Tensor) -> G
 
 def _with_zero(rows, hessian, target, fmt: Format, how: Search, zero: Tensor) -> GroupFit:
     best = _at_zero(rows, hessian, target, fmt, how, zero)
-    if how.zero_points == "all":
+    few = how.zero_points == "near" and fmt.high - fmt.low < EXACT_ZEROS
+    if how.zero_points == "all" or few:
         for value in range(fmt.low, fmt.high + 1):
             fit = _at_zero(rows, hessian, target, fmt, how, torch.full_like(zero, value))
             best = best.where(fit.error < best.error, fit)
-    if how.zero_points == "near":
+    elif how.zero_points == "near":
         for direction in (-1, 1):
-            active = torch.arange(len(zero), device=zero.device)
-            while len(active):
-                moved = best.zero[active] + direction
-                inside = (moved >= fmt.low) & (moved <= fmt.high)
-                active, moved = active[inside], moved[inside]
-                fit = _at_zero(rows[active], hessian, target[active], fmt, how, moved)
-                better = fit.error < best.error[active]
-                active = active[better]
-                best.scale[active], best.error[active] = fit.scale[better], fit.error[better]
-                best.zero[active] = fit.zero[better]
+            best = _walk(rows, hessian, target, fmt, how, zero, best, direction)
+    return best
+
+
+def _walk(
+    rows, hessian, target, fmt: Format, how: Search, zero: Tensor, best: GroupFit, direction: int
+) -> GroupFit:
+    """`best`, or what a walk over the zero points to one side of `zero` finds better."""
+    best = GroupFit(best.scale.clone(), best.zero.clone(), best.error.clone())
+    active, tried = torch.arange(len(zero), device=zero.device), zero.clone()
+    misses = torch.zeros_like(zero)
+    while len(active):
+        tried[active] += direction
+        active = active[(tried[active] >= fmt.low) & (tried[active] <= fmt.high)]
+        fit = _at_zero(rows[active], hessian, target[active], fmt, how, tried[active])
+        better = fit.error < best.error[active]
+        found = active[better]
+        best.scale[found], best.zero[found] = fit.scale[better], fit.zero[better]
+        best.error[found] = fit.error[better]
+        misses[active] = torch.where(better, 0.0, misses[active] + 1)
+        active = active[misses[active] < PATIENCE]
     return best
 
 

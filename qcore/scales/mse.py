@@ -22,7 +22,7 @@ from torch import Tensor
 from kernels.dispatch import choose
 from kernels.elements.values import Element
 from kernels.integer.operation import integer_element
-from kernels.mse_scale.operation import CHUNK, best_shrink, gain
+from kernels.mse_scale.operation import CHUNK, gain, search_mse_scale
 from qcore.formats.coding import element_of
 from qcore.formats.format import Format
 from qcore.formats.quantized import Scales
@@ -48,7 +48,7 @@ def mse(weight: Float[Tensor, "out in"], fmt: Format) -> Scales:
     else:
         zero = None if start.zero is None else start.zero.flatten()
         element = integer_element(fmt.bits, symmetric=fmt.symmetric)
-        best = best_shrink(rows, start.scale.flatten(), zero, element, FRACTIONS)
+        best = search_mse_scale(rows, start.scale.flatten(), zero, element, FRACTIONS)
     return Scales(best.reshape(start.scale.shape), start.zero)
 
 

@@ -9,14 +9,17 @@ apart by a value that carries no tensors and can stand in a report:
     random     R from the QR decomposition of a Gaussian matrix: where no Hadamard matrix is known
 
 D holds random signs, drawn from a seed, or is the identity. Hadamard matrices exist here for every
-order v·2^k with v from `cores`. For a width without one, `full_rotation` falls back openly: to a
-random orthogonal matrix where the rotation is fused into weights and costs nothing at run time, to
-the largest block that divides where it is computed online. `Rotation.note` says so.
+order v·2^k with v from `cores`, and for products u·v·2^k of two of them, K = U ⊗ V, whose factors
+are applied one after the other: u + v operations a feature instead of u·v. For a width without one,
+`full_rotation` falls back openly: to a random orthogonal matrix where the rotation is fused into
+weights and costs nothing at run time, to the largest block that divides where it is computed
+online. `Rotation.note` says so.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -34,20 +37,32 @@ from qcore.transforms.cores import MAX_CORE, core, has_core
 
 
 class Order(NamedTuple):
-    """A Hadamard order v·2^k: a core of order v times Sylvester's matrix of order 2^k."""
+    """A Hadamard order u·v·2^k: cores of orders u and v times Sylvester's matrix of order 2^k.
+
+    Attributes:
+        core: v.
+        log2: k.
+        outer: u, 1 wherever one core is enough.
+    """
 
     core: int
     log2: int
+    outer: int = 1
 
     @property
     def size(self) -> int:
+        """u·v·2^k."""
+        return self.outer * self.core << self.log2
+
+    @property
+    def inner(self) -> int:
         """v·2^k."""
         return self.core << self.log2
 
 
 @functools.cache
 def order_for(width: int) -> Order | None:
-    """`width` as v·2^k with the smallest core that can be made; None where there is none."""
+    """`width` as v·2^k with the smallest core that can be made, else as u·v·2^k, or None."""
     if width < 1:
         return None
     twos = (width & -width).bit_length() - 1
@@ -55,7 +70,22 @@ def order_for(width: int) -> Order | None:
     if odd == 1:
         return Order(1, twos)
     candidates = (Order(odd << k, twos - k) for k in range(2, twos + 1) if odd << k <= MAX_CORE)
-    return next((order for order in candidates if has_core(order.core)), None)
+    one = next((order for order in candidates if has_core(order.core)), None)
+    return one or _of_two_cores(odd, twos)
+
+
+def _of_two_cores(odd: int, twos: int) -> Order | None:
+    """The product of two cores of odd·2^twos that costs least, u + v; of equal ones the least u."""
+    found = [
+        Order(right, twos - i - j, left)
+        for part in range(3, math.isqrt(odd) + 1, 2)
+        if odd % part == 0
+        for i in range(2, twos - 1)
+        for j in range(2, twos - i + 1)
+        for left, right in [sorted((part << i, odd // part << j))]
+        if has_core(left) and has_core(right)
+    ]
+    return min(found, key=lambda order: (order.outer + order.core, order.outer), default=None)
 
 
 def largest_block(width: int) -> int:
@@ -70,13 +100,14 @@ def power_of_two_blocks(width: int) -> list[int]:
 
 @functools.cache
 def hadamard_matrix(order: int) -> Int[Tensor, "order order"]:
-    """K ⊗ S, ±1 in int8. Shared between callers: do not write to it.
+    """U ⊗ V ⊗ S, ±1 in int8. Shared between callers: do not write to it.
 
     Raises:
         InvalidRecipe: no Hadamard matrix of that order is known here.
     """
     found = _known(order)
-    return torch.kron(core(found.core), sylvester(1 << found.log2))
+    inner = torch.kron(core(found.core), sylvester(1 << found.log2))
+    return inner if found.outer == 1 else torch.kron(core(found.outer), inner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +137,14 @@ class Rotation:
 
     @property
     def title(self) -> str:
-        """For people: `Hadamard 12·2^7`, `Hadamard in blocks of 32`, `random orthogonal`."""
+        """For people: `Hadamard 12·2^7`, `Hadamard 60·108·2^1`, `Hadamard in blocks of 32`."""
         if self.kind == "random":
             return "random orthogonal"
         if not self.is_full:
             return f"Hadamard in blocks of {self.block}"
         found = _known(self.order)
-        return f"Hadamard {found.core}·2^{found.log2}".replace(" 1·", " ")
+        cores = "·".join(str(v) for v in (found.outer, found.core) if v > 1)
+        return f"Hadamard {cores}·2^{found.log2}" if cores else f"Hadamard 2^{found.log2}"
 
 
 def full_rotation(width: int, *, seed: int | None = None, fused: bool = False) -> Rotation:
@@ -148,13 +180,12 @@ def block_rotation(width: int, block: int, *, seed: int | None = None) -> Rotati
         InvalidRecipe: the block does not divide the width, or has no Hadamard matrix.
     """
     _check_width(width)
-    offered = ", ".join(map(str, power_of_two_blocks(width))) or "1 (no rotation)"
+    offered = ", ".join(map(str, power_of_two_blocks(width)))
+    remedy = f"choose {offered}" if offered else "leave this rotation out: the width is odd"
     if block < 1 or width % block:
-        raise InvalidRecipe(f"block {block} does not divide {width}", remedy=f"choose {offered}")
+        raise InvalidRecipe(f"block {block} does not divide {width}", remedy=remedy)
     if order_for(block) is None:
-        raise InvalidRecipe(
-            f"no Hadamard matrix of order {block} is known", remedy=f"choose {offered}"
-        )
+        raise InvalidRecipe(f"no Hadamard matrix of order {block} is known", remedy=remedy)
     return Rotation("hadamard", width, block, seed)
 
 
@@ -177,7 +208,7 @@ def rotate(x: Float[Tensor, "... n"], rotation: Rotation) -> Float[Tensor, "... 
     if rotation.seed is not None:
         x = x * _signs_for(x, rotation, x.shape[-1])
     if rotation.is_full:
-        return hadamard_transform(x, _core_for(x, rotation), rotation.order)
+        return _full(x, rotation)
     return block_hadamard_transform(x, _matrix_for(x, rotation), rotation.order)
 
 
@@ -222,7 +253,7 @@ def unrotate(
         work = torch.promote_types(y.dtype, torch.float32)
         return (y.to(work) @ matrix[:n].T.to(y.device, work)).to(y.dtype)
     if rotation.is_full:
-        x = hadamard_transform(y, _core_for(y, rotation).T)[..., :n]
+        x = _full(y, rotation, back=True)[..., :n]
     else:
         x = block_hadamard_transform(y, _matrix_for(y, rotation).T)
         x = x[..., _held(slots, (rotation, n), y.device, torch.int64)]
@@ -297,8 +328,24 @@ def _signs_for(x: Tensor, rotation: Rotation, n: int) -> Tensor:
     return _held(signs, (rotation, n), x.device, x.dtype)
 
 
-def _core_for(x: Tensor, rotation: Rotation) -> Tensor:
-    return _held(core, (_known(rotation.order).core,), x.device, x.dtype)
+def _full(x: Tensor, rotation: Rotation, *, back: bool = False) -> Tensor:
+    """The product [x, 0] H of a full rotation, or `back` [x, 0] Hᵀ."""
+    order = _known(rotation.order)
+    inner = _core_for(x, order.core)
+    if order.outer == 1:
+        return hadamard_transform(x, inner.T if back else inner, order.size)
+    # (U ⊗ V ⊗ S): V ⊗ S on each of u runs of features, then U across the runs; rounded once.
+    work = torch.promote_types(x.dtype, torch.float32)
+    outer = _core_for(x.to(work), order.outer)
+    runs = torch.nn.functional.pad(x.to(work), (0, order.size - x.shape[-1]))
+    runs = runs.unflatten(-1, (order.outer, order.inner))
+    runs = hadamard_transform(runs, inner.T if back else inner)
+    mixed = (outer if back else outer.T) @ runs
+    return mixed.mul_(order.outer**-0.5).flatten(-2).to(x.dtype)
+
+
+def _core_for(x: Tensor, order: int) -> Tensor:
+    return _held(core, (order,), x.device, x.dtype)
 
 
 def _matrix_for(x: Tensor, rotation: Rotation) -> Tensor:

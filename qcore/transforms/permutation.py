@@ -228,7 +228,9 @@ def capacities(channels: int, block: int, slots: int | None = None) -> list[int]
         offered = ", ".join(str(1 << k) for k in range(1, (slots & -slots).bit_length()))
         raise InvalidRecipe(
             f"block {block} does not divide {slots}",
-            remedy=f"choose {offered or '1 (no permutation)'}",
+            remedy=f"choose {offered}"
+            if offered
+            else "leave the permutation out: the width is odd",
         )
     if channels > slots:
         raise InvalidRecipe(f"{channels} channels do not fit {slots} slots", remedy="expand more")

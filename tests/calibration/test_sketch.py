@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.dispatch import served
+from kernels.dispatch import record_choices
 from qcore.calibration.sketch import (
     BINS,
     Moments,
@@ -107,11 +107,11 @@ def test_histograms_of_two_texts_add_up():
 
 def test_a_run_can_tell_what_sketched():
     moments = Moments.empty(4)
-    with served() as record:
+    with record_choices() as record:
         add_moments(moments, torch.ones(3, 4))
-        add_moments(moments, torch.ones(3, 4), path="torch")
+        add_moments(moments, torch.ones(3, 4), implementation="torch")
         add_moments(moments, torch.ones(0, 4))
-    found = {(item.path, item.why) for item in record.services()}
+    found = {(item.implementation, item.why) for item in record.counts()}
     assert found == {
         ("compiled", "the twin for cpu"),
         ("torch", "asked for"),

@@ -1,6 +1,8 @@
 import gzip
 import importlib.util
 import json
+import os
+import socket
 from types import SimpleNamespace
 
 import datasets
@@ -73,6 +75,34 @@ def test_a_text_too_short_says_how_many_windows_it_has(tokenizer, tmp_path):
         windows(tokenizer, name, 99, 8)
     with pytest.raises(DataError, match=rf"ask for at most {tokens} tokens in a window"):
         windows(tokenizer, name, 1, 4096)
+
+
+@pytest.mark.parametrize(("content", "tokens"), [("r", 1), ("rs", 2)])
+def test_no_window_of_fewer_than_two_tokens_is_advised(tokenizer, tmp_path, content, tokens):
+    (tmp_path / "a.txt").write_text(content)
+    assert len(tokenizer(content)["input_ids"]) == tokens
+    advice = {1: "; name a longer text", 2: "at most 2 tokens in a window, or name a longer text"}
+    with pytest.raises(DataError, match=rf"has {tokens} tokens.*{advice[tokens]}$"):
+        windows(tokenizer, f"file:{tmp_path / 'a.txt'}", 1, 8)
+
+
+def test_one_window_is_advised_in_the_singular(tokenizer, tmp_path):
+    name = prose(tmp_path / "a.txt", 1)
+    with pytest.raises(DataError, match="ask for at most 1 window, or"):
+        windows(tokenizer, name, 2, len(tokenizer(read_text(name))["input_ids"]))
+
+
+def test_a_token_that_the_network_does_not_know_is_refused_by_the_word_it_came_from(tmp_path):
+    tokenizer = tiny_tokenizer()
+    words = len(tokenizer)
+    tokenizer.add_tokens(["[PAD]"])
+    (tmp_path / "a.txt").write_text("rain [PAD] had stopped by noon " * 20)
+    name = f"file:{tmp_path / 'a.txt'}"
+    expected = rf"holds '\[PAD\]', token {words} of the tokenizer, and the network has only {words}"
+    with pytest.raises(DataError, match=expected):
+        windows(tokenizer, name, 1, 32, words)
+    (tmp_path / "a.txt").write_text("rain had stopped by noon " * 20)  # the remedy
+    assert windows(tokenizer, name, 1, 32, words).max() < words
 
 
 def test_a_digest_is_that_of_the_content(tmp_path):
@@ -169,3 +199,68 @@ def test_wikitext_without_a_network_names_what_needs_none(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(DataError, match=r"\(ConnectionError\).*file:PATH.*need no network"):
         read_text("wikitext2/train")
+
+
+def odd_files(folder):
+    """Paths that are no text files, with what is said of each."""
+    os.mkfifo(folder / "pipe")
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "broken").symlink_to(folder / "nowhere")
+    (folder / "to-zero").symlink_to("/dev/zero")
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(folder / "socket"))
+    server.close()
+    return {
+        str(folder / "pipe"): "is a pipe",
+        str(folder / "loop"): "is no path here",
+        str(folder / "broken"): "cannot be read: No such file",
+        str(folder / "to-zero"): "is a device",
+        str(folder / "socket"): "is a socket",
+        "/dev/zero": "is a device",
+        "/dev/stdin/x": "cannot be read|is no path",
+        str(folder / ("n" * 300)): "is no path here: File name too long",
+        str(folder) + "/x" * 5000: "is no path here: File name too long",
+        "~nosuchuser/a.txt": "is no path here",
+        "a\0b": r"a\\x00b is no path here",
+        "a\ud800b": "is no path here",
+        "a\x1b[31mb": r"a\\x1b\[31mb cannot be read",
+    }
+
+
+def test_what_is_no_text_file_is_refused_at_once(tmp_path):
+    for path, sentence in odd_files(tmp_path).items():
+        with pytest.raises(DataError, match=sentence) as found:
+            read_text(f"file:{path}")
+        assert len(str(found.value)) < 600
+        assert str(found.value).isprintable()
+
+
+def test_a_text_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(DataError, match=r"a\.txt cannot be read: Permission denied"):
+        read_text(prose(tmp_path / "a.txt"))
+
+
+def test_a_text_larger_than_the_limit_is_refused_with_both_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "LARGEST_TEXT", 1000)
+    (tmp_path / "a.txt").write_text("x" * 1001)
+    with pytest.raises(DataError, match="has 1001 bytes, and at most 1000 are read"):
+        read_text(f"file:{tmp_path / 'a.txt'}")
+    (tmp_path / "a.txt").write_text("x" * 1000)
+    assert read_text(f"file:{tmp_path / 'a.txt'}") == "x" * 1000
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.truncate(text.LARGEST_TEXT + 1)  # a hole: no disk is used
+    with pytest.raises(DataError, match="has 1000000001 bytes, and at most 1000000000 are read"):
+        read_text(f"file:{tmp_path / 'a.txt'}")
+
+
+def test_a_file_that_claims_no_bytes_and_goes_on_is_cut_off(monkeypatch):
+    monkeypatch.setattr(text, "LARGEST_TEXT", 10)
+    with pytest.raises(DataError, match="has more than 10 bytes"):
+        read_text("file:/proc/self/status")

@@ -73,7 +73,7 @@ REFUSALS = {
     "short text": (text(b"Too short."), "tokens, and 3 windows of 24 need 72"),
     "group that does not divide": (
         field(weights={"format": "int4", "group": 32}),
-        "group 32 of int4 does not divide 48; choose 16",
+        "group 32 of int4 does not divide 48 (the layers' inputs are 32 and 48 wide); choose 16",
     ),
     "a NaN weight": (
         checkpoint(_poison),

@@ -1,3 +1,4 @@
+import copy
 import importlib.util
 import logging
 
@@ -88,6 +89,32 @@ def test_eager_attention_and_another_family_give_lm_evals_likelihoods_too(tokeni
     model = Qwen3ForCausalLM(config).eval()
     ours = ChoiceModel(model, tokenizer).loglikelihood(requests)
     close(ours, lm_evals_own(model, tokenizer, requests))
+
+
+def test_a_tokenizer_without_words_that_begin_or_end_a_text_answers_all_the_same(
+    model, tokenizer, requests
+):
+    bare = copy.deepcopy(tokenizer)
+    bare.eos_token = bare.bos_token = None
+    assert bare.eos_token_id is None
+    asked = [request for request in requests if request.args[0]]
+    ours = ChoiceModel(model, bare).loglikelihood(asked)
+    assert ours == ChoiceModel(model, tokenizer).loglikelihood(asked)
+
+
+def test_an_answer_without_a_question_needs_such_a_word(model, tokenizer, requests):
+    bare = copy.deepcopy(tokenizer)
+    bare.eos_token = bare.bos_token = None
+    alone = [request for request in requests if not request.args[0]]
+    assert alone
+    with pytest.raises(DataError, match=r"names no token .* leave the task out"):
+        ChoiceModel(model, bare).loglikelihood(alone)
+
+
+def test_a_token_that_the_model_does_not_know_is_refused(model, tokenizer):
+    scorer = ChoiceModel(model, tokenizer)
+    with pytest.raises(DataError, match=rf"token {WORDS} is outside the model's vocabulary"):
+        scorer._loglikelihood_tokens([(None, [1, WORDS], [2])])
 
 
 def test_answers_that_greedy_decoding_would_give_are_marked(model, tokenizer):

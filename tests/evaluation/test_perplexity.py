@@ -210,3 +210,21 @@ def test_a_stored_reference_of_another_width_is_refused(model, windows):
     tensors["hidden"] = tensors["hidden"][..., :32]
     with pytest.raises(QuantscopeError, match="width 64"):
         Reference.from_tensors(tensors)
+
+
+@pytest.mark.parametrize(
+    ("is_float", "advice"), [(True, "another checkpoint"), (False, "use more bits")]
+)
+def test_outputs_that_are_not_finite_are_refused_with_what_can_help(
+    model, windows, is_float, advice
+):
+    hidden = torch.full((1, windows.shape[1], 64), torch.nan)
+    reference = Reference(hidden, Head(model.lm_head.weight, None))
+
+    def scored():
+        if is_float:
+            return list(score_reference(reference, windows[:1]))
+        return score_window(model, windows[0], reference)
+
+    with pytest.raises(NumericalError, match=advice):
+        scored()

@@ -60,27 +60,31 @@ def compile_instead_of_launching(compiled: list) -> None:
 def call_everything() -> None:
     for dtype in (HALF, SINGLE):
         x = torch.zeros(4, 1024, dtype=dtype)
-        fake_quantize_microscaling(x, E2M1, path="triton")
-        quantize_microscaling(x, E4M3, rule="midmax", path="triton")
+        fake_quantize_microscaling(x, E2M1, implementation="triton")
+        quantize_microscaling(x, E4M3, rule="midmax", implementation="triton")
         for symmetric in (True, False):
-            fake_quantize_integer(x, 4, symmetric=symmetric, path="triton")
-        block_hadamard_transform(x[:, :1000], sylvester(32), 1024, path="triton")
-        hadamard_transform(torch.zeros(2, 4096, dtype=dtype), sylvester(1), path="triton")
+            fake_quantize_integer(x, 4, symmetric=symmetric, implementation="triton")
+        block_hadamard_transform(x[:, :1000], sylvester(32), 1024, implementation="triton")
+        hadamard_transform(torch.zeros(2, 4096, dtype=dtype), sylvester(1), implementation="triton")
         for quantizer in (Integer(4, symmetric=False), Microscaling(MXINT8)):
-            rotate_and_quantize(x, sylvester(64), quantizer, path="triton")
+            rotate_and_quantize(x, sylvester(64), quantizer, implementation="triton")
     wide = torch.zeros(2, 14336, dtype=HALF)
-    fake_quantize_integer(torch.zeros(2, 20000, dtype=HALF), 4, symmetric=False, path="triton")
-    block_hadamard_transform(wide, sylvester(256), path="triton")
-    hadamard_transform(wide, torch.ones(28, 28), path="triton")
-    rotate_and_quantize(wide, sylvester(128), Integer(4, symmetric=True), path="triton")
-    add_second_moment(torch.zeros(4096, 4096), torch.zeros(64, 4096, dtype=HALF), path="triton")
+    fake_quantize_integer(
+        torch.zeros(2, 20000, dtype=HALF), 4, symmetric=False, implementation="triton"
+    )
+    block_hadamard_transform(wide, sylvester(256), implementation="triton")
+    hadamard_transform(wide, torch.ones(28, 28), implementation="triton")
+    rotate_and_quantize(wide, sylvester(128), Integer(4, symmetric=True), implementation="triton")
+    add_second_moment(
+        torch.zeros(4096, 4096), torch.zeros(64, 4096, dtype=HALF), implementation="triton"
+    )
     groups = torch.zeros(128, dtype=torch.int64)
     for element in (E2M1, FixedPoint(-8, 7)):
         zeros = torch.zeros(128, 256)
         given = (zeros, zeros, torch.zeros(128, 128), torch.ones(1, 256), None, groups)
-        round_block(*given, element, path="triton")
+        round_block(*given, element, implementation="triton")
     weights, hessian = torch.ones(2, 64), torch.eye(64)
-    search(weights, torch.arange(-8.0, 8.0), hessian, weights, path="triton")
+    search(weights, torch.arange(-8.0, 8.0), hessian, weights, implementation="triton")
 
 
 def main() -> None:

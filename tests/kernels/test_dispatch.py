@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kernels import dispatch
-from kernels.dispatch import SWITCH, Choice, Service, choose, served
+from kernels.dispatch import SWITCH, Choice, DispatchCount, choose, record_choices
 from kernels.elements.values import E2M1
 from kernels.gptq.operation import round_block
 from qcore.errors import KernelError
@@ -62,12 +62,12 @@ def test_the_environment_can_hold_all_calls_to_one_implementation(monkeypatch, n
     monkeypatch.setenv(SWITCH, name)
     device = DEVICE if name == "triton" else CPU
     assert choose("x", device, BOTH) == Choice(name, f"{SWITCH}={name}")
-    assert choose("x", device, {}).path == "torch"
+    assert choose("x", device, {}).implementation == "torch"
 
 
 def test_the_caller_comes_before_the_environment(monkeypatch):
     monkeypatch.setenv(SWITCH, "triton")
-    assert choose("x", CPU, BOTH, path="compiled") == Choice("compiled", "asked for")
+    assert choose("x", CPU, BOTH, implementation="compiled") == Choice("compiled", "asked for")
 
 
 def test_an_unknown_name_in_the_environment_is_refused(monkeypatch):
@@ -77,7 +77,7 @@ def test_an_unknown_name_in_the_environment_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("path", "device", "twins", "why"),
+    ("implementation", "device", "twins", "why"),
     [
         ("compiled", GPU, BOTH, "cuda is not the CPU"),
         ("compiled", CPU, {}, "no compiled twin"),
@@ -85,34 +85,36 @@ def test_an_unknown_name_in_the_environment_is_refused(monkeypatch):
         ("triton", CPU, {"compiled": None}, "no triton twin"),
     ],
 )
-def test_an_implementation_asked_for_runs_or_says_why_not(path, device, twins, why):
-    with pytest.raises(KernelError, match=f"x cannot run {path} on {device}: {why}"):
-        choose("x", device, twins, path=path)
+def test_an_implementation_asked_for_runs_or_says_why_not(implementation, device, twins, why):
+    with pytest.raises(KernelError, match=f"x cannot run {implementation} on {device}: {why}"):
+        choose("x", device, twins, implementation=implementation)
 
 
 def test_what_served_is_counted_by_operation_and_reason():
     columns = torch.ones(2, 3)
     given = (columns, torch.zeros(2, 3), torch.zeros(2, 2), torch.ones(1, 3), None)
-    with served() as record:
-        for path in (None, None, "torch"):
-            round_block(*given, torch.zeros(2, dtype=torch.int64), E2M1, path=path)
+    with record_choices() as record:
+        for implementation in (None, None, "torch"):
+            round_block(
+                *given, torch.zeros(2, dtype=torch.int64), E2M1, implementation=implementation
+            )
         choose("another", CPU, {})
-        assert record.services() == [
-            Service("another", "torch", "no twin for cpu", 1),
-            Service("gptq block", "compiled", "the twin for cpu", 2),
-            Service("gptq block", "torch", "asked for", 1),
+        assert record.counts() == [
+            DispatchCount("another", "torch", "no twin for cpu", 1),
+            DispatchCount("gptq block", "compiled", "the twin for cpu", 2),
+            DispatchCount("gptq block", "torch", "asked for", 1),
         ]
         record.reset()
-        assert record.services() == []
+        assert record.counts() == []
     choose("another", CPU, {})
-    assert record.services() == []
+    assert record.counts() == []
 
 
 def test_records_nest_and_hear_every_thread():
-    with served() as outer, served() as inner, ThreadPoolExecutor(4) as pool:
+    with record_choices() as outer, record_choices() as inner, ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: choose("x", CPU, BOTH), range(1000)))
-    assert [item.count for item in outer.services()] == [1000]
-    assert inner.services() == outer.services()
+    assert [item.count for item in outer.counts()] == [1000]
+    assert inner.counts() == outer.counts()
 
 
 def test_the_kernels_do_not_need_triton():

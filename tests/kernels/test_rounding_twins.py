@@ -21,11 +21,13 @@ def test_microscaling_codes_scales_and_values_are_the_references(dtype, element,
     for shape in [(7, 96), *LARGE]:
         x = awkward(*shape, dtype)
         x[4, 3], x[5, 40], x[6, 95] = torch.nan, torch.inf, -torch.inf
-        expected = fake_quantize_microscaling(x, element, rule=rule, path="torch")
-        found = fake_quantize_microscaling(x.to(DEVICE), element, rule=rule, path="triton")
+        expected = fake_quantize_microscaling(x, element, rule=rule, implementation="torch")
+        found = fake_quantize_microscaling(
+            x.to(DEVICE), element, rule=rule, implementation="triton"
+        )
         assert same_bits(found, expected)
-        codes, shared = quantize_microscaling(x, element, rule=rule, path="torch")
-        twins = quantize_microscaling(x.to(DEVICE), element, rule=rule, path="triton")
+        codes, shared = quantize_microscaling(x, element, rule=rule, implementation="torch")
+        twins = quantize_microscaling(x.to(DEVICE), element, rule=rule, implementation="triton")
         assert twins[0].dtype == codes.dtype
         assert torch.equal(twins[0].cpu(), codes)
         assert torch.equal(twins[1].cpu(), shared)
@@ -37,8 +39,8 @@ def test_microscaling_agrees_on_every_bfloat16(element, rule):
     """Each 16-bit pattern stands in a block with its neighbours; all of them are rounded."""
     x = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
     x = x.view(-1, 32)
-    expected = fake_quantize_microscaling(x, element, rule=rule, path="torch")
-    found = fake_quantize_microscaling(x.to(DEVICE), element, rule=rule, path="triton")
+    expected = fake_quantize_microscaling(x, element, rule=rule, implementation="torch")
+    found = fake_quantize_microscaling(x.to(DEVICE), element, rule=rule, implementation="triton")
     assert same_bits(found, expected)
 
 
@@ -53,9 +55,11 @@ def test_symmetric_integers_are_the_references(dtype, bits):
     ]:
         x = awkward(*shape, dtype)
         x[4, 3], x[5, 40], x[6, 95] = torch.nan, torch.inf, -torch.inf
-        expected = fake_quantize_integer(x, bits, symmetric=True, group=group, path="torch")
+        expected = fake_quantize_integer(
+            x, bits, symmetric=True, group=group, implementation="torch"
+        )
         found = fake_quantize_integer(
-            x.to(DEVICE), bits, symmetric=True, group=group, path="triton"
+            x.to(DEVICE), bits, symmetric=True, group=group, implementation="triton"
         )
         assert same_bits(found, expected)
 
@@ -73,9 +77,11 @@ def test_asymmetric_integers_are_the_references(dtype, bits):
         x = awkward(*shape, dtype)
         x[4, 3], x[5, 40], x[6, 95] = torch.nan, torch.inf, -torch.inf
         x[3] = x[3].abs()  # a range from 0 upwards
-        expected = fake_quantize_integer(x, bits, symmetric=False, group=group, path="torch")
+        expected = fake_quantize_integer(
+            x, bits, symmetric=False, group=group, implementation="torch"
+        )
         found = fake_quantize_integer(
-            x.to(DEVICE), bits, symmetric=False, group=group, path="triton"
+            x.to(DEVICE), bits, symmetric=False, group=group, implementation="triton"
         )
         assert same_values(found, expected)
 
@@ -87,32 +93,43 @@ def test_a_row_too_wide_for_registers_is_read_twice(symmetric):
     x = awkward(4, WIDEST + 24, torch.bfloat16)
     x[0, -1] = -3.0  # the extreme lies in the last chunk
     x[1, -1] = torch.nan
-    expected = fake_quantize_integer(x, 4, symmetric=symmetric, path="torch")
-    found = fake_quantize_integer(x.to(DEVICE), 4, symmetric=symmetric, path="triton")
+    expected = fake_quantize_integer(x, 4, symmetric=symmetric, implementation="torch")
+    found = fake_quantize_integer(x.to(DEVICE), 4, symmetric=symmetric, implementation="triton")
     assert same_values(found, expected)
 
 
-@pytest.mark.parametrize("path", ["torch", "triton"])
-def test_any_leading_shape_strides_and_no_tokens_at_all(path):
+@pytest.mark.parametrize("implementation", ["torch", "triton"])
+def test_any_leading_shape_strides_and_no_tokens_at_all(implementation):
     x = awkward(24, 64, torch.bfloat16).to(DEVICE)
     for given in (x.view(2, 3, 4, 64), x.view(24, 64).T.contiguous().T, x[::2], x[0], x[:0]):
         flat = given.reshape(-1, 64).contiguous()
-        mx = fake_quantize_microscaling(given, E2M1, path=path)
-        assert same_bits(mx, fake_quantize_microscaling(flat, E2M1, path=path).view(given.shape))
-        codes, shared = quantize_microscaling(given, E2M1, path=path)
+        mx = fake_quantize_microscaling(given, E2M1, implementation=implementation)
+        assert same_bits(
+            mx,
+            fake_quantize_microscaling(flat, E2M1, implementation=implementation).view(given.shape),
+        )
+        codes, shared = quantize_microscaling(given, E2M1, implementation=implementation)
         assert codes.shape == given.shape
         assert shared.shape == (*given.shape[:-1], 2)
-        integers = fake_quantize_integer(given, 4, symmetric=False, path=path)
-        expected = fake_quantize_integer(flat, 4, symmetric=False, path=path).view(given.shape)
+        integers = fake_quantize_integer(given, 4, symmetric=False, implementation=implementation)
+        expected = fake_quantize_integer(
+            flat, 4, symmetric=False, implementation=implementation
+        ).view(given.shape)
         assert same_values(integers, expected)
 
 
-@pytest.mark.parametrize("path", ["torch", "triton"])
-def test_no_features_are_none_afterwards(path):
+@pytest.mark.parametrize("implementation", ["torch", "triton"])
+def test_no_features_are_none_afterwards(implementation):
     x = torch.empty(3, 0, device=DEVICE)
-    assert fake_quantize_microscaling(x, E2M1, path=path).shape == (3, 0)
-    assert fake_quantize_integer(x, 4, symmetric=True, path=path).shape == (3, 0)
-    assert fake_quantize_integer(x, 4, symmetric=False, path=path).shape == (3, 0)
+    assert fake_quantize_microscaling(x, E2M1, implementation=implementation).shape == (3, 0)
+    assert fake_quantize_integer(x, 4, symmetric=True, implementation=implementation).shape == (
+        3,
+        0,
+    )
+    assert fake_quantize_integer(x, 4, symmetric=False, implementation=implementation).shape == (
+        3,
+        0,
+    )
 
 
 @pytest.mark.gpu
@@ -121,7 +138,7 @@ def test_elements_beyond_the_reach_of_32_bits_are_rounded():
     x = torch.empty(2**31 // width + 3, width, dtype=torch.bfloat16, device=DEVICE)
     x[-2:] = torch.randn(2, width, device=DEVICE)
     for quantize in (
-        lambda x: fake_quantize_integer(x, 4, symmetric=False, path="triton"),
-        lambda x: fake_quantize_microscaling(x, E2M1, path="triton"),
+        lambda x: fake_quantize_integer(x, 4, symmetric=False, implementation="triton"),
+        lambda x: fake_quantize_microscaling(x, E2M1, implementation="triton"),
     ):
         assert same_values(quantize(x)[-2:], quantize(x[-2:].clone()))

@@ -27,9 +27,9 @@ SIZES = {
 }
 
 MAKERS = {
-    "llama": lambda **more: LlamaForCausalLM(LlamaConfig(**SIZES, **more)),
-    "qwen2": lambda **more: Qwen2ForCausalLM(Qwen2Config(**SIZES, **more)),
-    "qwen3": lambda **more: Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=16, **more)),
+    "llama": lambda **more: LlamaForCausalLM(LlamaConfig(**(SIZES | more))),
+    "qwen2": lambda **more: Qwen2ForCausalLM(Qwen2Config(**(SIZES | more))),
+    "qwen3": lambda **more: Qwen3ForCausalLM(Qwen3Config(**(SIZES | {"head_dim": 16} | more))),
 }
 
 VARIANTS = {

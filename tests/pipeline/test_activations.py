@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kernels.dispatch import SWITCH, Service, served
+from kernels.dispatch import SWITCH, DispatchCount, record_choices
 from kernels.rotate_quantize.operation import APART
 from qcore.errors import InvalidRecipe
 from qcore.formats.coding import fake_quantize
@@ -39,9 +39,9 @@ def test_linears_that_share_an_input_share_its_quantization(name):
     model = tiny_model(name)
     surgery = Surgery(model)
     quantize_inputs(surgery, lambda layer: named("int4_asym"))
-    with served() as record, torch.no_grad():
+    with record_choices() as record, torch.no_grad():
         model(tiny_windows())
-    rounded = [each for each in record.services() if each.operation == "integer rounding"]
+    rounded = [each for each in record.counts() if each.operation == "integer rounding"]
     assert sum(each.count for each in rounded) == len(sites(model)) == 4 * 3
     assert len(linears(model)) == 7 * 3
 
@@ -78,13 +78,13 @@ def test_rotating_and_rounding_in_one_call_changes_no_bit(name, dtype):
         apart = logits(model)
         surgery.restore()
         quantize_inputs(surgery, lambda layer: named(name))
-        with served() as record:
+        with record_choices() as record:
             together = logits(model)
         surgery.restore()
         plain = logits(model)
     assert torch.equal(together, apart)
     assert not torch.equal(together, plain)
-    assert Service("rotation with rounding", "torch", APART, 2 * 3) in record.services()
+    assert DispatchCount("rotation with rounding", "torch", APART, 2 * 3) in record.counts()
 
 
 @pytest.mark.skipif(
@@ -99,11 +99,11 @@ def test_the_triton_twin_gives_a_network_the_same_logits(name, monkeypatch):
         quantize_inputs(surgery, lambda layer: named(name))
         expected = logits(model)
         monkeypatch.setenv(SWITCH, "triton")
-        with served() as record:
+        with record_choices() as record:
             found = logits(model)
         surgery.restore()
     assert torch.equal(found, expected)
-    by = {(item.operation, item.path): item.count for item in record.services()}
+    by = {(item.operation, item.implementation): item.count for item in record.counts()}
     assert by["rotation with rounding", "triton"] == 2 * 3
     assert not {operation for operation, path in by if path == "torch"}
 
@@ -151,10 +151,10 @@ def test_a_rotation_of_all_features_is_followed_by_rounding():
     with transform(model, plan_for(model, "none", "none", "none", "full")):
         surgery = Surgery(model)
         quantize_inputs(surgery, lambda layer: named("int4"))
-        with served() as record:
+        with record_choices() as record:
             logits(model)
         surgery.restore()
-    counts = {item.operation: item.count for item in record.services()}
+    counts = {item.operation: item.count for item in record.counts()}
     assert counts == {"Hadamard": 3, "integer rounding": 4 * 3}
 
 

@@ -80,6 +80,12 @@ def test_one_step_alone_is_at_the_first_temperature():
     assert temperature(0, 1) == 8.0
 
 
+@pytest.mark.parametrize("steps", range(2, 12))
+def test_the_last_of_several_steps_is_at_the_last_temperature(steps):
+    assert temperature(steps - 1, steps) == pytest.approx(400)
+    assert temperature(0, steps) == 8.0
+
+
 @pytest.mark.parametrize("formats", [TWO, NARROW, BENT, STRAIGHT])
 def test_the_nearest_format_is_the_one_that_assignments_take(formats):
     layers = made_layers(blocks=1)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from qcore.calibration.statistics import Accumulator
 from qcore.errors import InvalidRecipe, NotPositiveDefinite, NumericalError
 from qcore.formats.coding import dequantize
 from qcore.formats.format import named
@@ -13,6 +14,7 @@ from qcore.rounding.gptq import gptq
 from qcore.rounding.qronos import largest_eigenvalue, qronos
 from qcore.rounding.rtn import rtn
 from qcore.scales.absmax import absmax
+from qcore.scales.piso import piso
 
 
 def layer(width=12, out=5, tokens=60, drift=0.3, seed=0):
@@ -188,3 +190,66 @@ def test_scales_of_groups_stay_with_their_columns():
         found = method(weight, xq.T @ xq, None, lopsided, fmt)
         assert found.codes[:, :16].abs().amax() > 1
         assert found.codes[:, 16:].abs().amax() <= 1
+
+
+def blank_lines(tokens=1024, width=32, seed=1):
+    """H of tokens that are all alike, summed in float32 as the capture does."""
+    row = torch.randn(1, width, generator=torch.Generator().manual_seed(seed))
+    seen = Accumulator(width, tokens)
+    for _ in range(tokens // 64):
+        seen.add(row.expand(64, width).clone())
+    return seen.finish("site").hessian
+
+
+def one_large_channel(tokens=1024, width=64):
+    """H behind a norm where one residual channel stands at +3000."""
+    x = torch.randn(tokens, width, generator=torch.Generator().manual_seed(2))
+    x[:, 7] += 3000
+    x = torch.nn.functional.normalize(x, dim=1) * width**0.5
+    seen = Accumulator(width, tokens)
+    seen.add(x)
+    return seen.finish("site").hessian
+
+
+def least(hessian):
+    return float(torch.linalg.eigvalsh(hessian.double())[0] / hessian.double().trace())
+
+
+@pytest.mark.parametrize("tokens", [1024, 8192])
+def test_moments_of_tokens_that_are_all_alike_are_damped_and_say_so(tokens):
+    h = blank_lines(tokens)
+    assert least(h) < -1e-6  # that is float32's rounding, and more than Qronos's own damping
+    weight = torch.randn(8, 32, generator=torch.Generator().manual_seed(3))
+    fmt = named("int4")
+    scales = piso(weight, fmt, h, h, objective="cross")
+    found = qronos(weight, h, h, scales, fmt)
+    assert found.asked is not None
+    assert found.asked < (found.damping or 0) < 0.1
+    greedy, plain = gpfq(weight, h, h, scales, fmt), gptq(weight, h, scales, fmt)
+    assert plain.asked is None
+    for one in (found, greedy, plain):
+        error = dequantize(one).double() - weight
+        lost = torch.linalg.vecdot(error @ h.double(), error)
+        whole = torch.linalg.vecdot(weight.double() @ h.double(), weight.double())
+        assert float(lost.sum()) < 0.05 * float(whole.sum())
+
+
+def test_moments_of_one_channel_far_above_the_others_are_served():
+    h = one_large_channel()
+    weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(3))
+    fmt = named("int4", 16)
+    for method in (gpfq, qronos):
+        assert dequantize(method(weight, h, h, absmax(weight, fmt), fmt)).isfinite().all()
+    assert piso(weight, fmt, h, refine=True).scale.isfinite().all()
+
+
+@pytest.mark.parametrize("share", [2e-3, 0.01, 0.5])
+def test_what_no_rounding_explains_is_refused(share):
+    _, xq, weight = layer()
+    h = xq.T @ xq
+    least_of_h = torch.linalg.eigvalsh(h.double())[0]
+    broken = h - (least_of_h + share * h.trace()) * torch.eye(len(h))
+    scales = absmax(weight, named("int4"))
+    for method in (gpfq, qronos):
+        with pytest.raises(NotPositiveDefinite, match="eigenvalue"):
+            method(weight, broken.float(), None, scales, named("int4"))

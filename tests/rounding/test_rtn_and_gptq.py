@@ -12,8 +12,8 @@ from qcore.formats.quantized import Quantized, Scales
 from qcore.rounding.feedback import (
     column_order,
     feedback_factor,
-    heard,
     pending_columns,
+    propagated_error,
     round_with_feedback,
 )
 from qcore.rounding.gptq import gptq
@@ -106,12 +106,14 @@ def test_gptq_beats_round_to_nearest_on_layer_output_error(fmt, act_order):
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=title)
 @pytest.mark.parametrize("act_order", [True, False])
-@pytest.mark.parametrize("path", ["torch", "compiled"])
-def test_blocked_gptq_gives_the_textbooks_codes(fmt, act_order, path):
+@pytest.mark.parametrize("implementation", ["torch", "compiled"])
+def test_blocked_gptq_gives_the_textbooks_codes(fmt, act_order, implementation):
     weight, _, hessian, scales = example(fmt, out=50, width=320, seed=2)
     order = column_order(hessian, act_order=act_order)
     factor = feedback_factor(hessian, order, damping=0.01)
-    codes = round_with_feedback(weight, factor.upper, scales, fmt, order=order, path=path)
+    codes = round_with_feedback(
+        weight, factor.upper, scales, fmt, order=order, implementation=implementation
+    )
     found = dequantize(Quantized(codes, scales, fmt))
     expected = textbook_gptq(weight, hessian, scales, fmt, order, 0.01)
     # A float32 near-tie that goes the other way moves the rest of its channel with good reason:
@@ -270,5 +272,5 @@ def test_pending_columns_minimise_the_objective_given_the_errors_so_far():
     expected = columns[20:32] - later[:12].float()
     found = pending_columns(columns, upper, errors, slice(20, 32))
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
-    first = columns[20] + heard(upper, errors, slice(20, 21))[0]
+    first = columns[20] + propagated_error(upper, errors, slice(20, 21))[0]
     torch.testing.assert_close(first, expected[0], rtol=1e-3, atol=1e-4)

@@ -169,6 +169,49 @@ def test_every_zero_point_tried_is_never_worse_than_some_or_the_given_one():
         assert bool((measured <= errors(x, xq, weight, other, fmt) * (1 + 1e-9)).all())
 
 
+def test_the_default_finds_the_zero_point_that_a_descent_misses():
+    weight = torch.tensor([[0.375, -2.375, 0.75, -0.75, 0.375, 2.125]])
+    hessian = torch.tensor(
+        [
+            [29.25, 11.5, 3, -8, 4.75, -1],
+            [11.5, 5.5, -0.25, -5.25, 4, -1.25],
+            [3, -0.25, 5.75, 5.5, -6.25, 2.75],
+            [-8, -5.25, 5.5, 10.75, -10, 4],
+            [4.75, 4, -6.25, -10, 10.5, -4.25],
+            [-1, -1.25, 2.75, 4, -4.25, 2.25],
+        ]
+    )
+    energy = (weight.double() @ hessian.double() * weight.double()).sum()
+    near, every = (
+        fit(weight, named("int3_asym"), hessian, zero_points=how).error for how in ("near", "all")
+    )
+    assert torch.equal(near, every)
+    assert float(1 + near / energy) == pytest.approx(0.053, abs=5e-4)
+
+
+@pytest.mark.parametrize("name", ["int2_asym", "int3_asym", "int4_asym"])
+@pytest.mark.parametrize("group", [None, 16])
+def test_the_default_is_the_joint_optimum_up_to_four_bits(name, group):
+    x, xq, weight = layer(width=32, out=40, seed=15)
+    fmt, both = named(name, group), moments(x, xq)
+    given = {"objective": "cross", "grouping": "independent"}
+    near, every = (fit(weight + 0.5, fmt, *both, **given, zero_points=h) for h in ("near", "all"))
+    assert torch.equal(near.error, every.error)
+    assert torch.equal(near.scales.scale, every.scales.scale)
+
+
+def test_beyond_four_bits_the_default_walks_past_local_minima():
+    x, xq, weight = layer(width=48, out=24, seed=16)
+    fmt, both = named("int6_asym"), moments(x, xq)
+    energy = ((x.double() @ weight.double().T) ** 2).sum(0)
+    near, every = (
+        fit(weight, fmt, *both, objective="cross", zero_points=how).error + energy
+        for how in ("near", "all")
+    )
+    assert bool((near >= every * (1 - 1e-9)).all())
+    assert float((near / every).mean()) < 1.01
+
+
 def test_stored_scales_are_numbers_of_their_type():
     _, xq, weight = layer(seed=13)
     h = xq.T @ xq

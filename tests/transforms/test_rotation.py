@@ -8,6 +8,7 @@ import torch
 from kernels.elements.values import E2M1
 from kernels.rotate_quantize.values import Integer, Microscaling
 from qcore.errors import InvalidRecipe
+from qcore.transforms.cores import has_core
 from qcore.transforms.hadamard import (
     Order,
     _held,
@@ -38,6 +39,7 @@ EXACT = [
     block_rotation(96, 32, seed=5),
     block_rotation(96, 12),
     full_rotation(23, fused=True, seed=2),
+    full_rotation(3024, seed=6),
 ]
 EXPANDED = [(full_rotation(1664, seed=1), 1536), (full_rotation(40), 33), (full_rotation(40), 1)]
 EXPANDED += [(block_rotation(1664, 32, seed=1), 1536), (block_rotation(64, 16), 3)]
@@ -175,6 +177,9 @@ def test_signs_are_balanced():
         (18944, Order(148, 7)),
         (9728, Order(76, 7)),
         (29568, Order(924, 5)),
+        (12960, Order(108, 1, 60)),
+        (12096, Order(84, 2, 36)),
+        (3024, Order(84, 0, 36)),
         (13696, None),
         (23, None),
         (0, None),
@@ -184,6 +189,42 @@ def test_width_splits_into_its_smallest_core_and_a_power_of_two(width, expected)
     assert order_for(width) == expected
     if expected is not None:
         assert expected.size == width
+
+
+@pytest.mark.parametrize("width", [12960, 12096])
+def test_products_of_two_cores_are_orthogonal_and_mix_everything(width):
+    rotation = full_rotation(width)
+    assert rotation.is_full
+    assert not rotation.note
+    found = order_for(width)
+    assert found is not None
+    assert found.size == width
+    assert rotation.title == f"Hadamard {found.outer}·{found.core}·2^{found.log2}"
+    x = samples(3, width)
+    x[0], x[0, 777] = 0.0, width**0.5
+    y = rotate(x, rotation)
+    torch.testing.assert_close(y[0].abs(), torch.ones(width, dtype=torch.float64))
+    torch.testing.assert_close(y @ y.T, x @ x.T, rtol=1e-12, atol=1e-9)
+    torch.testing.assert_close(unrotate(y, rotation), x, rtol=0, atol=1e-11)
+    half = rotate(x.bfloat16(), rotation)
+    assert torch.equal(half, rotate(x.bfloat16().float(), rotation).bfloat16())
+
+
+def test_the_factored_product_is_the_dense_matrix():
+    rotation, x = full_rotation(3024), samples(2, 3000)
+    dense = hadamard_matrix(3024).double() / 3024**0.5
+    torch.testing.assert_close(rotate(x, rotation), x @ dense[:3000], rtol=0, atol=1e-12)
+    y = samples(2, 3024)
+    torch.testing.assert_close(unrotate(y, rotation), y @ dense.T, rtol=0, atol=1e-12)
+
+
+def test_a_product_is_taken_only_where_no_single_core_serves():
+    for width in range(4, 20001, 4):
+        found = order_for(width)
+        if found is not None and found.outer > 1:
+            twos = (width & -width).bit_length() - 1
+            odd = width >> twos
+            assert not any(has_core(odd << k) for k in range(2, twos + 1))
 
 
 def test_online_rotation_without_a_hadamard_matrix_falls_back_to_blocks_and_says_so():

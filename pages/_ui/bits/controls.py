@@ -75,7 +75,7 @@ def _follow_run(found: Sequence[Contest]) -> None:
 
 
 def rules(contest: Contest, table: SensitivityTable) -> Precision:
-    """By which rules a budget is spent; its budget is the middle of the formats."""
+    """Choose the rules by which a budget is spent; its budget is the middle of the formats."""
     part = contest.part
     method_column, rules_column = st.columns([4, 1], vertical_alignment="bottom")
     default = part.method if part.method in SOLVED else "knapsack"
@@ -151,7 +151,7 @@ def _counts(contest: Contest) -> list[str]:
 
 
 def choose_budget(reach: tuple[float, float], wanted: float | None) -> float:
-    """A budget that pins and formats can meet, in steps of a twentieth of a bit.
+    """Choose a budget that pins and formats can meet, in steps of a twentieth of a bit.
 
     Args:
         reach: the least and the most bits.
@@ -189,7 +189,7 @@ def shown_run(contest: Contest) -> str:
 
 
 def choose_shown(contest: Contest) -> None:
-    """The widget behind `shown_run`."""
+    """Choose whose assignment the maps show; `shown_run` reads the choice."""
     titles = {report.id: run_label(report) for report in contest.budgeted}
     st.selectbox(
         "Assignment shown",
@@ -214,7 +214,7 @@ def show(run: str) -> None:
 
 
 def choose_colour(part: Precision) -> str:
-    """What colours the map of sensitivities: a format's cost, or what widening saves."""
+    """Choose what colours the map of sensitivities: a format's cost, or what widening saves."""
     names = [*part.narrow_to_wide, "saved"]
     return st.selectbox(
         "Sensitivity shown",
@@ -231,7 +231,7 @@ def choose_colour(part: Precision) -> str:
 
 
 def submit_buttons(case: Case) -> None:
-    """Run what is solved: by its method, or as a list of pins; or where it was measured already."""
+    """Offer to run the solution, by its method or as pins; link its report if it was run."""
     by_method = allocation.as_recipe(case.contest, case.part)
     pins = allocation.as_pins(case.part, case.solved.formats)
     by_pins = allocation.as_recipe(case.contest, pins)

@@ -37,7 +37,7 @@ def measured(
     group: int | None,
     table: SensitivityTable | None = None,
 ) -> pd.DataFrame:
-    """A contest's runs as `frames.runs`, their bits counted by one rule, whatever theirs was.
+    """A contest's runs as `tables.runs`, their bits counted by one rule, whatever theirs was.
 
     Args:
         reports: of one contest.
@@ -78,7 +78,7 @@ def measured(
 
 
 def values_of(costs: Costs, shown: str, layers: Sequence[LayerSize]) -> dict[str, float]:
-    """What colours the map of sensitivities, by layer.
+    """Values that colour the map of sensitivities, by layer.
 
     Args:
         costs: by layer and format.

@@ -34,7 +34,7 @@ class Catalogue:
         """Grows whenever the table was made anew: a key for whatever is drawn from it."""
 
     def table(self) -> pd.DataFrame:
-        """One row per run, newest first (`frames.summary`); to be read, not written."""
+        """One row per run, newest first (`tables.summary`); to be read, not written."""
         with self._lock:
             stamp = self._library.stamp()
             if stamp != self._stamp:

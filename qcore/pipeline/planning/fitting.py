@@ -6,6 +6,7 @@ Nothing here needs torch: New run asks while the form is filled in, a run asks b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from qcore.errors import InvalidRecipe
 from qcore.models.families import BLOCK_SITES
@@ -16,6 +17,12 @@ from qcore.precision.layers import LayerSize
 from qcore.recipe import Recipe
 from qcore.recipe.formats import formats_of
 from qcore.transforms.expansion import Expansion, Site, solve
+
+BLOCKS = tuple(1 << k for k in range(1, 14))
+"""Blocks of online rotations that are offered."""
+
+GROUPS = (16, 32, 64, 128, 256, 512)
+"""Groups of INT formats that are offered."""
 
 
 def require_fits(recipe: Recipe, facts: Facts) -> None:
@@ -119,28 +126,63 @@ def _require_block(recipe: Recipe, facts: Facts) -> None:
 
     Those that grow take a size that the block divides.
     """
-    block = recipe.rotation.block if recipe.rotation is not None else None
-    if block is None:
+    rotation = recipe.rotation
+    if rotation is None or rotation.block is None:
         return
+    block = rotation.block
+    if recipe.expansion is not None and rotation.online and block & (block - 1):
+        fact = f"block {block} is no power of two, and expanded sizes are v·2^k"
+    else:
+        misfit = _misfit(recipe, facts)
+        if misfit is None:
+            return
+        fact = f"block {block} does not divide {misfit[1]}, the width of {misfit[0]}'s input"
+    offered = [
+        size
+        for size in BLOCKS
+        if _misfit(replace(recipe, rotation=replace(rotation, block=size)), facts) is None
+    ]
+    offered = [size for size in offered if size >= 16] or offered
+    choices = f"choose {_or(offered)}, or " if offered else ""
+    raise InvalidRecipe(fact, remedy=f"{choices}leave the block out for a full rotation")
+
+
+def _misfit(recipe: Recipe, facts: Facts) -> tuple[str, int] | None:
+    """The first online rotation, and its width, that the recipe's block does not divide."""
+    block = recipe.rotation.block if recipe.rotation is not None else None
     widths = online_widths(recipe, facts.size)
     grown = expansion_of(recipe, facts.size, facts.parameters)
     sizes = widths if grown is None else {name: grown.sizes[name] for name in widths}
-    for name, width in sizes.items():
-        if width % block:
-            fits = [1 << k for k in range(1, 14) if all(w % (1 << k) == 0 for w in widths.values())]
-            offered = ", ".join(map(str, [b for b in fits if b >= 16] or fits))
-            raise InvalidRecipe(
-                f"block {block} does not divide {width}, the width of {name}'s input",
-                remedy=(f"choose {offered}, or " if offered else "")
-                + "leave the block out for a full rotation",
-            )
+    return next(((name, width) for name, width in sizes.items() if width % (block or 1)), None)
 
 
 def _require_groups(recipe: Recipe, widths: Iterable[int]) -> None:
-    """Formats, against the widths of the layers' inputs."""
+    """Formats, against the widths of all layers' inputs: what is advised fits every one of them."""
+    widths = sorted(widths)
     for what, fmt in formats_of(recipe):
-        for width in widths:
-            try:
-                fmt.groups(width)
-            except InvalidRecipe as error:
-                raise InvalidRecipe(f"{what}: {error.fact}", remedy=error.remedy) from error
+        narrow = next((width for width in widths if fmt.group and width % fmt.group), None)
+        if narrow is None:
+            continue
+        every = f"the layers' inputs are {_and(widths)} wide"
+        if fmt.kind == "mx":
+            raise InvalidRecipe(
+                f"{what}: block {fmt.group} of {fmt.name} does not divide {narrow} ({every})",
+                remedy="choose an INT format, whose group may be left out",
+            )
+        offered = [size for size in GROUPS if not any(width % size for width in widths)]
+        raise InvalidRecipe(
+            f"{what}: group {fmt.group} of {fmt.name} does not divide {narrow} ({every})",
+            remedy=f"choose {_or(offered)}, or leave the group out"
+            if offered
+            else "leave the group out",
+        )
+
+
+def _or(numbers: Iterable[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _and(numbers: Iterable[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last

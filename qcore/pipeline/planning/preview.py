@@ -37,6 +37,8 @@ class Preview:
         disk: bytes that the sweep would add to the cache; None likewise.
         unseen: Hub models that are not on this machine yet. Nothing is told about their runs but
             that there are so many.
+        notes: what a reader of the results must know, as far as it is known before: each sentence
+            once.
     """
 
     runs: int
@@ -48,6 +50,7 @@ class Preview:
     memory: int | None = None
     disk: int | None = None
     unseen: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def plan(recipe: Recipe, cache: Cache, *, root: Path | None = None) -> tuple[PlannedStage, ...]:
@@ -84,6 +87,7 @@ def preview(
     todo: dict[str, Todo] = {}
     needs: list[int | None] = []
     unseen: dict[str, None] = {}
+    notes: dict[str, None] = {}
     finished = 0
     for recipe in recipes:
         try:
@@ -91,6 +95,7 @@ def preview(
         except NotDownloaded:
             unseen[recipe.model.name] = None
             continue
+        notes |= dict.fromkeys(keys.inputs.notes(recipe))
         if history.library.has(keys.report):
             finished += 1
             continue
@@ -112,6 +117,7 @@ def preview(
         memory=None if unseen else _all_known(needs, max),
         disk=None if unseen else _all_known([_disk(item) for item in todo.values()], sum),
         unseen=tuple(unseen),
+        notes=tuple(notes),
     )
 
 

@@ -49,6 +49,14 @@ class Calibrator:
                 self._cache.put_artifact(self._key(found.block), found.to_tensors())
         return not missing
 
+    def fits(self) -> bool:
+        """Whether float32 holds all second moments; a diagonal tells, since |H_ij|² ≤ H_ii H_jj."""
+        return all(
+            bool(site.hessian.diagonal().isfinite().all())
+            for block in range(self.blocks)
+            for site in self.block(block).sites.values()
+        )
+
     def block(self, block: int) -> BlockStatistics:
         """One block's statistics; captured again if the cache has lost them."""
         if block in self._held:
@@ -65,8 +73,8 @@ class Calibrator:
         """The calibration tokens."""
         part = self._keys.recipe.calibration
         assert part is not None
-        tokenizer = self._bench.network(self._keys, silent).tokenizer
-        return windows(tokenizer, part.text, part.windows, part.length)
+        network = self._bench.network(self._keys, silent)
+        return windows(network.tokenizer, part.text, part.windows, part.length, network.words)
 
     def _key(self, block: int) -> str:
         return self._keys.block("capture", block)

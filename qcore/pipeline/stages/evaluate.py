@@ -143,8 +143,9 @@ class Meter:
     def _window(self, index: int) -> Int[Tensor, " length"]:
         if self._tokens is None:
             part = self._evaluation
-            tokenizer = self._bench.network(self._keys, silent).tokenizer
-            self._tokens = windows(tokenizer, part.text, part.windows, part.length)
+            lent = self._bench.network(self._keys, silent)
+            asked = part.text, part.windows, part.length
+            self._tokens = windows(lent.tokenizer, *asked, lent.words)
         return self._tokens[index]
 
 

@@ -49,7 +49,7 @@ class Learner:
         count = min(training.steps * training.batch, max(1, tokens // training.length))
         return train(
             network.model,
-            windows(network.tokenizer, calibration.text, count, training.length),
+            windows(network.tokenizer, calibration.text, count, training.length, network.words),
             layers,
             part,
             inputs=None if recipe.activations is None else recipe.activations.value,

@@ -63,11 +63,13 @@ class Sensitivities:
         rounder = _Rounder(keys, self._calibrator, self._transformer)
         for found in measure(
             network.model,
-            windows(network.tokenizer, calibration.text, probe.windows, probe.length),
+            windows(
+                network.tokenizer, calibration.text, probe.windows, probe.length, network.words
+            ),
             precision.narrow_to_wide,
             weight=rounder.weight,
             inputs=_inputs_of(keys.recipe),
-            proxy=rounder.output_error if keys.capture else None,
+            proxy=rounder.output_error if rounder.has_errors else None,
             skip=kept,
             progress=progress,
         ):
@@ -134,6 +136,11 @@ class _Rounder:
         if row.output_error is not None:
             self._errors[linear, name] = row.output_error
         return dequantize(quantized)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether there are second moments, all within float32, to measure output errors with."""
+        return self._captured and self._calibrator.fits()
 
     def output_error(self, linear: Linear, name: str) -> float:
         """tr(E H Eᵀ) / tr(W H Wᵀ) on the captured inputs; of a layer that was rounded before."""

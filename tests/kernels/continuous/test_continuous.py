@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
 
-from kernels.continuous.operation import quantize_continuous, straight_through
+from kernels.continuous.operation import quantize_continuous
 from kernels.continuous.values import Widths
-from kernels.elements.values import E2M1, E2M3, E3M2, E4M3
+from kernels.elements.values import E2M1, E2M3, E3M2, E4M3, midmax_carry
 from kernels.microscaling.operation import fake_quantize_microscaling
 from qcore.errors import KernelError
 
 ELEMENTS = [E2M1, E2M3, E3M2, E4M3]
-PATHS = ["torch", "compiled"]
+IMPLEMENTATIONS = ["torch", "compiled"]
 RULES = ["floor", "midmax"]
 BETWEEN = [(2.0, 1.7), (2.05, 1.05), (2.5, 1.5), (3.3, 2.3), (3.97, 2.97), (4.0, 3.0), (3.99, 3.0)]
 
@@ -34,13 +35,13 @@ def bits_of(exponent: float, mantissa: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("element", ELEMENTS, ids=str)
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_whole_widths_give_the_ocp_formats_to_the_last_bit(element, rule, path, dtype):
+def test_whole_widths_give_the_ocp_formats_to_the_last_bit(element, rule, implementation, dtype):
     x = spread(200, 96).to(dtype)
     x[5, 40], x[6, 2] = torch.inf, torch.nan
     bits = bits_of(element.exponent, element.mantissa).detach()
-    found = quantize_continuous(x, bits, rule=rule, path=path)
+    found = quantize_continuous(x, bits, rule=rule, implementation=implementation)
     expected = fake_quantize_microscaling(x, element, rule=rule)
     assert found.dtype == dtype
     assert torch.equal(found.isnan(), expected.isnan())
@@ -59,6 +60,16 @@ def test_constants_at_whole_widths_are_the_specifications():
     assert [Widths(e.exponent, e.mantissa).capped for e in ELEMENTS] == [False] * 3 + [True]
 
 
+def test_midmax_has_the_formats_thresholds_and_no_jump_between_them():
+    for element in ELEMENTS:
+        assert Widths(element.exponent, element.mantissa).carry("midmax") == midmax_carry(element)
+    # Along dMX's path the largest value reaches the cap, 448, between E3M2 and E4M3.
+    carries = [Widths(2 + at / 4096, 1 + at / 4096).carry("midmax") for at in range(8193)]
+    steps = [abs(b - a) for a, b in itertools.pairwise(carries)]
+    assert any(Widths(2 + at / 4096, 1 + at / 4096).capped for at in range(8193))
+    assert max(steps) < 2**23 / 512
+
+
 def by_definition(x: torch.Tensor, exponent: float, mantissa: float):
     """Blocks, steps, clipping levels and who is subnormal, from the module's formulas; float64."""
     blocks = x.double().reshape(-1, 32)
@@ -71,11 +82,18 @@ def by_definition(x: torch.Tensor, exponent: float, mantissa: float):
 
 
 @pytest.mark.parametrize("widths", BETWEEN, ids=str)
-@pytest.mark.parametrize("path", PATHS)
-def test_between_the_formats_every_number_becomes_the_nearest_multiple_of_its_step(widths, path):
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_between_the_formats_every_number_becomes_the_nearest_multiple_of_its_step(
+    widths, implementation
+):
     x = spread(300, 64, seed=1)[3:]
     blocks, step, level, _ = by_definition(x, *widths)
-    found = quantize_continuous(x, bits_of(*widths), path=path).detach().double().reshape(-1, 32)
+    found = (
+        quantize_continuous(x, bits_of(*widths), implementation=implementation)
+        .detach()
+        .double()
+        .reshape(-1, 32)
+    )
     inside = found.abs() < level * (1 - 1e-6)
     steps = found / step
     assert float((steps - steps.round())[inside].abs().max()) < 1e-4
@@ -89,11 +107,11 @@ def test_between_the_formats_every_number_becomes_the_nearest_multiple_of_its_st
 def test_the_compiled_twin_rounds_and_differentiates_as_the_reference_does(widths, rule):
     x, grad = spread(1000, 288), spread(1000, 288, seed=3).clamp(-1e3, 1e3)
     found = {}
-    for path in PATHS:
+    for implementation in IMPLEMENTATIONS:
         given, bits = x.clone().requires_grad_(), bits_of(*widths)
-        rounded = quantize_continuous(given, bits, rule=rule, path=path)
+        rounded = quantize_continuous(given, bits, rule=rule, implementation=implementation)
         rounded.backward(grad)
-        found[path] = rounded.detach(), given.grad, bits.grad
+        found[implementation] = rounded.detach(), given.grad, bits.grad
     for mine, expected in zip(found["compiled"], found["torch"], strict=True):
         torch.testing.assert_close(mine, expected, rtol=1e-6 if expected.ndim == 1 else 0, atol=0)
 
@@ -117,18 +135,20 @@ def held(x: torch.Tensor, at: tuple[float, float]):
 
 
 @pytest.mark.parametrize("widths", [(2.0, 1.7), (2.05, 1.05), (2.3, 1.4), (3.3, 2.3), (4.0, 3.0)])
-@pytest.mark.parametrize("path", PATHS)
-def test_width_gradients_are_finite_differences_with_zones_and_residues_held(widths, path):
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_width_gradients_are_finite_differences_with_zones_and_residues_held(
+    widths, implementation
+):
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(256, 64, generator=generator) * torch.exp2(
         3 * torch.randn(256, 64, generator=generator)
     )
     grad = torch.randn(256, 64, generator=generator) / x.abs().amax(1, keepdim=True)
     bits = bits_of(*widths)
-    quantize_continuous(x, bits, path=path).backward(grad)
+    quantize_continuous(x, bits, implementation=implementation).backward(grad)
     assert bits.grad is not None
     function, h = held(x, widths), 1e-5
-    rounded = quantize_continuous(x, bits_of(*widths), path=path).detach()
+    rounded = quantize_continuous(x, bits_of(*widths), implementation=implementation).detach()
     off = (function(*widths) - rounded).abs().reshape(-1, 32) / by_definition(x, *widths)[1]
     assert float(off.max()) < 1e-4
     exponent, mantissa = widths
@@ -141,12 +161,12 @@ def test_width_gradients_are_finite_differences_with_zones_and_residues_held(wid
         assert abs(found - float(terms.sum())) <= 1e-5 * float(terms.abs().sum())
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_inside_the_range_the_mantissa_gradient_is_ln2_times_the_error(path):
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_inside_the_range_the_mantissa_gradient_is_ln2_times_the_error(implementation):
     x = torch.rand(8, 64, generator=torch.Generator().manual_seed(2)) * 1.4 + 0.01
     grad = torch.linspace(-1, 1, x.numel()).view_as(x)
     bits = bits_of(2.0, 1.0)
-    rounded = quantize_continuous(x, bits, path=path)
+    rounded = quantize_continuous(x, bits, implementation=implementation)
     rounded.backward(grad)
     assert bits.grad is not None
     expected = math.log(2) * float((grad * (x - rounded.detach())).double().sum())
@@ -174,25 +194,25 @@ def test_over_whole_bits_the_gradient_of_a_squared_error_adds_up_to_its_change(s
     assert total == pytest.approx(last - first, rel=0.1)
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_gradients_pass_to_what_was_not_clipped(path):
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_gradients_pass_to_what_was_not_clipped(implementation):
     x = torch.tensor([[7.9, -7.9, 6.0, 6.9, 0.3, -0.1] + [0.0] * 26]).requires_grad_()
-    quantize_continuous(x, bits_of(2, 1), path=path).sum().backward()
+    quantize_continuous(x, bits_of(2, 1), implementation=implementation).sum().backward()
     assert x.grad is not None
     assert x.grad[0, :6].tolist() == [0, 0, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_gradients_come_back_in_the_inputs_type_and_only_where_asked_for(path):
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_gradients_come_back_in_the_inputs_type_and_only_where_asked_for(implementation):
     x = spread(4, 32).to(torch.bfloat16).requires_grad_()
     bits = bits_of(2.4, 1.4)
-    quantize_continuous(x, bits, path=path).sum().backward()
+    quantize_continuous(x, bits, implementation=implementation).sum().backward()
     assert x.grad is not None
     assert x.grad.dtype == torch.bfloat16
     assert bits.grad is not None
     assert bits.grad.dtype == torch.float32
     frozen = spread(4, 32)
-    quantize_continuous(frozen, bits, path=path).sum().backward()
+    quantize_continuous(frozen, bits, implementation=implementation).sum().backward()
     assert frozen.grad is None
 
 
@@ -204,7 +224,7 @@ def test_the_compiled_sums_do_not_depend_on_threads(threads):
     for count in (threads, 2):
         torch.set_num_threads(count)
         bits = bits_of(2.4, 1.4)
-        rounded = quantize_continuous(x, bits, path="compiled")
+        rounded = quantize_continuous(x, bits, implementation="compiled")
         rounded.backward(x.clamp(-1, 1))
         found.append((rounded.detach(), bits.grad))
     torch.set_num_threads(before)
@@ -221,12 +241,3 @@ def test_a_width_a_type_or_bits_out_of_range_are_refused():
         Widths(4.5, 3)
     with pytest.raises(KernelError, match="-1 mantissa bits are not between 0 and 10"):
         Widths(4, -1)
-
-
-def test_straight_through_shows_one_tensor_and_sends_the_gradient_to_the_other():
-    x = torch.tensor([0.3, 0.7], requires_grad=True)
-    shown = straight_through(x, x.detach().round())
-    assert shown.tolist() == [0.0, 1.0]
-    shown.backward(torch.tensor([2.0, 3.0]))
-    assert x.grad is not None
-    assert x.grad.tolist() == [2.0, 3.0]

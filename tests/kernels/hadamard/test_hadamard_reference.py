@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.linalg import hadamard
 
-from kernels.hadamard import operation as operation_module
 from kernels.hadamard.operation import block_hadamard_transform, hadamard_transform
+from kernels.hadamard.operation import operation as operation_module
 from kernels.hadamard.sylvester import block_fill, sylvester, sylvester_factors
 
 PALEY_12 = torch.tensor(

@@ -37,8 +37,8 @@ def test_blocks_are_transformed_as_exactly_as_by_torch(block, n, order, dtype):
     if dtype == torch.float32 and block > 64:
         pytest.skip("torch serves large float32 blocks")
     exact = block_hadamard_transform(x.double(), matrix, order)
-    by_torch = block_hadamard_transform(x, matrix, order, path="torch")
-    found = block_hadamard_transform(x.to(DEVICE), matrix, order, path="triton")
+    by_torch = block_hadamard_transform(x, matrix, order, implementation="torch")
+    found = block_hadamard_transform(x.to(DEVICE), matrix, order, implementation="triton")
     assert found.dtype == dtype
     assert found.shape == by_torch.shape
     assert error(found, exact) < 2 * error(by_torch, exact) + TINY
@@ -51,8 +51,8 @@ def test_whole_vectors_are_transformed_as_exactly_as_by_torch(n, order, dtype):
     if against_full(x, len(matrix), order):
         pytest.skip("torch serves it")
     exact = hadamard_transform(x.double(), matrix, order)
-    by_torch = hadamard_transform(x, matrix, order, path="torch")
-    found = hadamard_transform(x.to(DEVICE), matrix, order, path="triton")
+    by_torch = hadamard_transform(x, matrix, order, implementation="torch")
+    found = hadamard_transform(x.to(DEVICE), matrix, order, implementation="triton")
     assert found.dtype == dtype
     assert error(found, exact) < 2 * error(by_torch, exact) + TINY
 
@@ -61,9 +61,9 @@ def test_a_core_that_is_not_symmetric_keeps_its_direction():
     identity, matrix = torch.eye(192)[::8], kernel_of(192)
     matrix = matrix[torch.randperm(12, generator=torch.Generator().manual_seed(0))]
     x = identity.bfloat16()
-    there = hadamard_transform(x.to(DEVICE), matrix, path="triton").cpu()
-    assert same_values(there, hadamard_transform(x, matrix, path="torch"))
-    back = hadamard_transform(there.to(DEVICE), matrix.T, path="triton").cpu()
+    there = hadamard_transform(x.to(DEVICE), matrix, implementation="triton").cpu()
+    assert same_values(there, hadamard_transform(x, matrix, implementation="torch"))
+    back = hadamard_transform(there.to(DEVICE), matrix.T, implementation="triton").cpu()
     assert (back.float() - identity).abs().max() < 0.02
 
 
@@ -72,39 +72,54 @@ def test_whole_numbers_come_out_exactly():
     x = torch.randint(-8, 9, (3, 64), generator=torch.Generator().manual_seed(1)).float()
     for dtype in DTYPES:
         given = x.to(dtype)
-        expected = block_hadamard_transform(given, hadamard_matrix(16), path="torch")
-        found = block_hadamard_transform(given.to(DEVICE), hadamard_matrix(16), path="triton")
+        expected = block_hadamard_transform(given, hadamard_matrix(16), implementation="torch")
+        found = block_hadamard_transform(
+            given.to(DEVICE), hadamard_matrix(16), implementation="triton"
+        )
         assert same_values(found, expected)
-        expected = hadamard_transform(given, kernel_of(64), path="torch")
+        expected = hadamard_transform(given, kernel_of(64), implementation="torch")
         assert same_values(
-            hadamard_transform(given.to(DEVICE), kernel_of(64), path="triton"), expected
+            hadamard_transform(given.to(DEVICE), kernel_of(64), implementation="triton"), expected
         )
 
 
-@pytest.mark.parametrize("path", ["torch", "triton"])
-def test_strides_single_tokens_and_no_tokens(path):
+@pytest.mark.parametrize("implementation", ["torch", "triton"])
+def test_strides_single_tokens_and_no_tokens(implementation):
     x = normal(6, 64).bfloat16().to(DEVICE)
     wide = torch.stack((x, x), 1)  # (6, 2, 64): x at a stride of 128
     expected = block_hadamard_transform(x, hadamard_matrix(32))
     whole = hadamard_transform(x, kernel_of(64))
     for given, rows in ((wide[:, 0], slice(None)), (x.T.contiguous().T, slice(None)), (x[2], 2)):
-        found = block_hadamard_transform(given, hadamard_matrix(32), path=path)
+        found = block_hadamard_transform(given, hadamard_matrix(32), implementation=implementation)
         assert same_values(found, expected[rows])
-        assert same_values(hadamard_transform(given, kernel_of(64), path=path), whole[rows])
-    assert block_hadamard_transform(x[:0], hadamard_matrix(32), 96, path=path).shape == (0, 96)
-    assert hadamard_transform(x[:0], kernel_of(64), 128, path=path).shape == (0, 128)
+        assert same_values(
+            hadamard_transform(given, kernel_of(64), implementation=implementation), whole[rows]
+        )
+    assert block_hadamard_transform(
+        x[:0], hadamard_matrix(32), 96, implementation=implementation
+    ).shape == (0, 96)
+    assert hadamard_transform(x[:0], kernel_of(64), 128, implementation=implementation).shape == (
+        0,
+        128,
+    )
 
 
 @pytest.mark.parametrize("poison", [torch.nan, torch.inf])
-@pytest.mark.parametrize("path", ["torch", "triton"])
-def test_a_broken_feature_breaks_its_block_and_no_other(path, poison):
+@pytest.mark.parametrize("implementation", ["torch", "triton"])
+def test_a_broken_feature_breaks_its_block_and_no_other(implementation, poison):
     x = normal(2, 96).bfloat16()
     x[0, 40] = poison
-    y = block_hadamard_transform(x.to(DEVICE), hadamard_matrix(32), path=path).cpu()
+    y = block_hadamard_transform(
+        x.to(DEVICE), hadamard_matrix(32), implementation=implementation
+    ).cpu()
     assert not y[0, 32:64].isfinite().any()
     y[0, 32:64] = 0
     assert y.isfinite().all()
-    assert not hadamard_transform(x[:1, :64].to(DEVICE), kernel_of(64), path=path).isfinite().any()
+    assert (
+        not hadamard_transform(x[:1, :64].to(DEVICE), kernel_of(64), implementation=implementation)
+        .isfinite()
+        .any()
+    )
 
 
 def test_rows_beyond_the_reach_of_32_bits_are_found():
@@ -115,8 +130,8 @@ def test_rows_beyond_the_reach_of_32_bits_are_found():
     x.copy_(normal(3, 64))
     near = x.clone()
     for transform in (
-        lambda x: block_hadamard_transform(x, hadamard_matrix(32), path="triton"),
-        lambda x: hadamard_transform(x, kernel_of(64), path="triton"),
+        lambda x: block_hadamard_transform(x, hadamard_matrix(32), implementation="triton"),
+        lambda x: hadamard_transform(x, kernel_of(64), implementation="triton"),
     ):
         assert same_values(transform(x), transform(near))
 
@@ -125,13 +140,15 @@ def test_what_does_not_fit_is_left_to_torch():
     wide = torch.ones(1, 512, device=DEVICE).bfloat16()
     learned = torch.ones(1, 64, device=DEVICE, requires_grad=True)
     with pytest.raises(KernelError, match="bfloat16 blocks of 512 exceed 256"):
-        block_hadamard_transform(wide, hadamard_matrix(512), path="triton")
+        block_hadamard_transform(wide, hadamard_matrix(512), implementation="triton")
     with pytest.raises(KernelError, match="float64 has no twin"):
-        hadamard_transform(torch.ones(1, 64, device=DEVICE).double(), kernel_of(64), path="triton")
+        hadamard_transform(
+            torch.ones(1, 64, device=DEVICE).double(), kernel_of(64), implementation="triton"
+        )
     with pytest.raises(KernelError, match=r"12 is 12·1, with no power of two from 16 on"):
-        hadamard_transform(torch.ones(1, 12, device=DEVICE), kernel_of(12), path="triton")
+        hadamard_transform(torch.ones(1, 12, device=DEVICE), kernel_of(12), implementation="triton")
     with pytest.raises(KernelError, match="autograd follows it"):
-        hadamard_transform(learned, kernel_of(64), path="triton")
+        hadamard_transform(learned, kernel_of(64), implementation="triton")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from kernels.dispatch import served
+from kernels.dispatch import record_choices
 from kernels.elements.values import E2M1, E2M3, E3M2, E4M3, E5M2, MXINT8
 from kernels.integer.operation import fake_quantize_integer
 from kernels.microscaling.operation import fake_quantize_microscaling
@@ -61,8 +61,10 @@ def test_integers_have_the_references_bits(dtype, symmetric, group):
     x = tokens().to(dtype)
     for width in range(2, 9):
         found, expected = (
-            fake_quantize_integer(x, width, symmetric=symmetric, group=group, path=path)
-            for path in ("compiled", "torch")
+            fake_quantize_integer(
+                x, width, symmetric=symmetric, group=group, implementation=implementation
+            )
+            for implementation in ("compiled", "torch")
         )
         assert found.dtype == dtype
         assert same(found, expected)
@@ -74,8 +76,8 @@ def test_integers_have_the_references_bits(dtype, symmetric, group):
 def test_microscaling_blocks_have_the_references_bits(dtype, rule, element):
     x = tokens().to(dtype)
     found, expected = (
-        fake_quantize_microscaling(x, element, rule=rule, path=path)
-        for path in ("compiled", "torch")
+        fake_quantize_microscaling(x, element, rule=rule, implementation=implementation)
+        for implementation in ("compiled", "torch")
     )
     assert found.dtype == dtype
     assert same(found, expected)
@@ -88,13 +90,13 @@ def test_every_bfloat16_number_is_rounded_as_the_reference_does():
     for given in (x, shuffled):
         for element in ELEMENTS:
             found, expected = (
-                fake_quantize_microscaling(given, element, path=path)
-                for path in ("compiled", "torch")
+                fake_quantize_microscaling(given, element, implementation=implementation)
+                for implementation in ("compiled", "torch")
             )
             assert same(found, expected)
         found, expected = (
-            fake_quantize_integer(given, 4, symmetric=False, path=path)
-            for path in ("compiled", "torch")
+            fake_quantize_integer(given, 4, symmetric=False, implementation=implementation)
+            for implementation in ("compiled", "torch")
         )
         assert same(found, expected)
 
@@ -102,27 +104,32 @@ def test_every_bfloat16_number_is_rounded_as_the_reference_does():
 @pytest.mark.parametrize("shape", [(0, 64), (64,), (1, 32), (2, 3, 5, 32), (7, 160)], ids=str)
 def test_any_shape_is_served(shape):
     x = torch.randn(shape)
-    for path in ("compiled", "torch"):
-        assert fake_quantize_integer(x, 4, symmetric=True, path=path).shape == shape
+    for implementation in ("compiled", "torch"):
+        assert (
+            fake_quantize_integer(x, 4, symmetric=True, implementation=implementation).shape
+            == shape
+        )
     assert same(
-        fake_quantize_microscaling(x, E2M1, path="compiled"),
-        fake_quantize_microscaling(x, E2M1, path="torch"),
+        fake_quantize_microscaling(x, E2M1, implementation="compiled"),
+        fake_quantize_microscaling(x, E2M1, implementation="torch"),
     )
     assert same(
-        fake_quantize_integer(x, 4, symmetric=False, path="compiled"),
-        fake_quantize_integer(x, 4, symmetric=False, path="torch"),
+        fake_quantize_integer(x, 4, symmetric=False, implementation="compiled"),
+        fake_quantize_integer(x, 4, symmetric=False, implementation="torch"),
     )
 
 
 def test_strided_input_is_served_and_left_alone():
     x = torch.randn(64, 2, 40).to(torch.bfloat16).permute(2, 1, 0)
     before = x.clone()
-    found = fake_quantize_integer(x, 4, symmetric=False, path="compiled")
-    assert same(found, fake_quantize_integer(x.contiguous(), 4, symmetric=False, path="torch"))
+    found = fake_quantize_integer(x, 4, symmetric=False, implementation="compiled")
+    assert same(
+        found, fake_quantize_integer(x.contiguous(), 4, symmetric=False, implementation="torch")
+    )
     assert torch.equal(x, before)
     contiguous = torch.randn(4, 64)
     before = contiguous.clone()
-    fake_quantize_microscaling(contiguous, E2M1, path="compiled")
+    fake_quantize_microscaling(contiguous, E2M1, implementation="compiled")
     assert torch.equal(contiguous, before)
 
 
@@ -131,24 +138,26 @@ def test_the_number_of_threads_changes_nothing(restored_threads):
     found = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        found.append(fake_quantize_integer(x, 4, symmetric=False, path="compiled"))
+        found.append(fake_quantize_integer(x, 4, symmetric=False, implementation="compiled"))
     assert torch.equal(*found)
-    assert torch.equal(found[0], fake_quantize_integer(x, 4, symmetric=False, path="torch"))
+    assert torch.equal(
+        found[0], fake_quantize_integer(x, 4, symmetric=False, implementation="torch")
+    )
 
 
 def test_threads_may_quantize_at_the_same_time():
     x = torch.randn(512, 64)
-    expected = fake_quantize_microscaling(x, E2M1, path="torch")
+    expected = fake_quantize_microscaling(x, E2M1, implementation="torch")
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: fake_quantize_microscaling(x, E2M1), range(16)))
     assert all(torch.equal(each, expected) for each in found)
 
 
 def test_the_cpu_is_served_by_the_compiled_twins():
-    with served() as record:
+    with record_choices() as record:
         fake_quantize_integer(torch.randn(2, 32), 4, symmetric=True)
         fake_quantize_microscaling(torch.randn(2, 32), E2M1)
-    assert [(each.operation, each.path) for each in record.services()] == [
+    assert [(each.operation, each.implementation) for each in record.counts()] == [
         ("integer rounding", "compiled"),
         ("microscaling rounding", "compiled"),
     ]

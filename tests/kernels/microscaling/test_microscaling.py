@@ -6,7 +6,17 @@ from fractions import Fraction
 import pytest
 import torch
 
-from kernels.elements.values import E2M1, E2M3, E3M2, E4M3, E5M2, MXINT8, element_values
+from kernels.elements.values import (
+    E2M1,
+    E2M3,
+    E3M2,
+    E4M3,
+    E5M2,
+    MXINT8,
+    Minifloat,
+    element_values,
+    nearest,
+)
 from kernels.microscaling.operation import (
     dequantize_microscaling,
     fake_quantize_microscaling,
@@ -15,18 +25,28 @@ from kernels.microscaling.operation import (
     shared_exponents,
 )
 from qcore.errors import KernelError
+from tests.kernels.helpers_twins import DEVICE
 
 ELEMENTS = [E2M1, E2M3, E3M2, E4M3, E5M2, MXINT8]
 RULES = ["floor", "midmax"]
 INF, NAN = float("inf"), float("nan")
+THRESHOLDS = {
+    E2M1: Fraction(7, 4),
+    E2M3: Fraction(31, 16),
+    E3M2: Fraction(15, 8),
+    E4M3: Fraction(29, 16),  # 464 of 256: half way from 448 to 480
+    E5M2: Fraction(15, 8),
+    MXINT8: Fraction(255, 128),
+}
+"""Of midmax, over 2^emax: half way from the largest value to the least larger one at twice the
+scale."""
 
 
 def specified_exponent(largest: float, element, rule: str) -> int:
     """⌊log2⌋ by the bits of a Python float, and midmax's ⌈log2(a / threshold)⌉ exactly."""
     exponent = math.frexp(largest)[1] - 1
     if rule == "midmax":
-        threshold = 2 - Fraction(1, 2 ** (element.precision + 1))
-        exponent += Fraction(largest) > threshold * Fraction(2) ** exponent
+        exponent += Fraction(largest) > THRESHOLDS[element] * Fraction(2) ** exponent
     return min(max(exponent - element.max_exponent, -127), 127)
 
 
@@ -41,7 +61,8 @@ def spread(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("rule", RULES)
 def test_shared_exponents_follow_the_formula_at_every_float_exponent(element, rule):
     powers = torch.arange(-149, 128)
-    mantissas = torch.tensor([1.0, 1.25, 1.5, 1.75, 1.875, 1.9375, 1.96875, 1.9921875, 1.99999988])
+    mantissas = [1.0, 1.25, 1.5, 1.75, 1.8125, 1.875, 1.9375, 1.96875, 1.9921875, 1.99999988]
+    mantissas = torch.tensor(mantissas)
     around = torch.cat([mantissas, mantissas.nextafter(torch.tensor(2.0))[1:-1]])
     largest = (2.0 ** powers[:, None].double() * around).float().flatten()
     largest = largest[(largest > 0) & largest.isfinite()]
@@ -53,6 +74,30 @@ def test_midmax_bumps_e2m1_exactly_above_seven_eighths_of_the_next_power():
     largest = torch.tensor([7.0, 7.0000005, 7.5, 6.0])
     assert shared_exponents(largest, E2M1, "floor").tolist() == [127] * 4
     assert shared_exponents(largest, E2M1, "midmax").tolist() == [127, 128, 128, 127]
+
+
+@pytest.mark.parametrize("path", ["torch", "compiled", "triton"])
+def test_midmax_raises_e4m3_above_the_middle_of_448_and_480(path):
+    x = torch.zeros(4, 32, device=DEVICE if path == "triton" else "cpu")
+    x[:, 5] = torch.tensor([490.0, 464.0, 464.00003, 448.0])
+    found = fake_quantize_microscaling(x, E4M3, rule="midmax", path=path)
+    assert found[:, 5].tolist() == [480.0, 448.0, 480.0, 448.0]
+    floor = fake_quantize_microscaling(x, E4M3, path=path)
+    assert floor[:, 5].tolist() == [448.0] * 4
+
+
+@pytest.mark.parametrize("element", ELEMENTS, ids=str)
+def test_midmax_leaves_a_maximum_as_close_as_the_better_of_two_exponents(element):
+    mantissas = torch.linspace(1, 2, 4097)[:-1, None]
+    x = torch.cat([mantissas * 2.0**element.max_exponent, torch.zeros(4096, 31)], 1)
+    found = fake_quantize_microscaling(x, element, rule="midmax")[:, 0]
+    floor = fake_quantize_microscaling(x, element)[:, 0]
+    raised = 2 * nearest(x[:, 0] / 2, element)
+    error = torch.minimum((floor - x[:, 0]).abs(), (raised - x[:, 0]).abs())
+    if isinstance(element, Minifloat):  # of a fixed point the raised exponent halves the steps
+        assert torch.equal((found - x[:, 0]).abs(), error)
+    beyond = x[:, 0] > element_values(element)[-1]
+    assert torch.equal((found - x[:, 0]).abs()[beyond], error[beyond])
 
 
 def test_e8m0_codes_are_the_powers_of_two_and_255_is_nan():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kernels.elements.values import FixedPoint, nearest
-from kernels.mse_scale.operation import best_shrink
+from kernels.mse_scale.operation import search_mse_scale
 from qcore.errors import KernelError
 
 FRACTIONS = [1.1 * 0.9**i for i in range(20)]
@@ -31,33 +31,40 @@ def error(rows, scale, zero, element):
 def test_the_compiled_search_is_as_good_as_the_reference(element, width):
     rows, start, zero = example(element, width)
     scales = [
-        best_shrink(rows, start, zero, element, FRACTIONS, path=path)
-        for path in ("torch", "compiled")
+        search_mse_scale(rows, start, zero, element, FRACTIONS, implementation=implementation)
+        for implementation in ("torch", "compiled")
     ]
     expected, found = (error(rows, scale, zero, element) for scale in scales)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-9)
     assert torch.isclose(*scales, rtol=1e-5, atol=0).float().mean() >= 0.95
 
 
-@pytest.mark.parametrize("path", ["torch", "compiled"])
-def test_nothing_that_was_tried_is_better_than_what_was_found(path):
+@pytest.mark.parametrize("implementation", ["torch", "compiled"])
+def test_nothing_that_was_tried_is_better_than_what_was_found(implementation):
     element = FixedPoint(-4, 3)
     rows, start, zero = example(element, 256)
     found = error(
-        rows, best_shrink(rows, start, zero, element, FRACTIONS, path=path), zero, element
+        rows,
+        search_mse_scale(rows, start, zero, element, FRACTIONS, implementation=implementation),
+        zero,
+        element,
     )
     for fraction in [1.0, *FRACTIONS]:
         assert (found <= error(rows, start * fraction, zero, element) * (1 + 1e-5)).all()
-    plain = best_shrink(rows, start, zero, element, FRACTIONS, alternations=0, path=path)
+    plain = search_mse_scale(
+        rows, start, zero, element, FRACTIONS, alternations=0, implementation=implementation
+    )
     refined = error(rows, plain, zero, element)
     assert (found <= refined * (1 + 1e-5)).all()
     assert found.sum() < refined.sum()
 
 
-@pytest.mark.parametrize("path", ["torch", "compiled"])
-def test_a_row_of_zeros_keeps_its_scale(path):
+@pytest.mark.parametrize("implementation", ["torch", "compiled"])
+def test_a_row_of_zeros_keeps_its_scale(implementation):
     element = FixedPoint(-8, 7)
-    scale = best_shrink(torch.zeros(3, 8), torch.ones(3), None, element, FRACTIONS, path=path)
+    scale = search_mse_scale(
+        torch.zeros(3, 8), torch.ones(3), None, element, FRACTIONS, implementation=implementation
+    )
     assert scale.tolist() == [1.0] * 3
 
 
@@ -66,9 +73,13 @@ def test_a_row_with_nan_leaves_the_others_their_scales():
     rows, start, _ = example(element, 64)
     broken = rows.clone()
     broken[3, 5] = torch.nan
-    for path in ("torch", "compiled"):
-        expected = best_shrink(rows, start, None, element, FRACTIONS, path=path)
-        found = best_shrink(broken, start, None, element, FRACTIONS, path=path)
+    for implementation in ("torch", "compiled"):
+        expected = search_mse_scale(
+            rows, start, None, element, FRACTIONS, implementation=implementation
+        )
+        found = search_mse_scale(
+            broken, start, None, element, FRACTIONS, implementation=implementation
+        )
         others = torch.arange(len(rows)) != 3
         assert torch.equal(found[others], expected[others])
         assert found[3] == start[3]  # nothing gains on NaN: what it started with
@@ -77,4 +88,4 @@ def test_a_row_with_nan_leaves_the_others_their_scales():
 def test_scales_on_another_device_are_refused():
     rows, start, _ = example(FixedPoint(-8, 7), 64)
     with pytest.raises(KernelError, match="start is on meta, rows on cpu; move them to one"):
-        best_shrink(rows, start.to("meta"), None, FixedPoint(-8, 7), FRACTIONS)
+        search_mse_scale(rows, start.to("meta"), None, FixedPoint(-8, 7), FRACTIONS)

@@ -96,10 +96,10 @@ def test_no_piece_is_better_than_the_one_found(seed, width, name, spread, same, 
 def test_all_forms_of_the_search_agree(seed, width, name, spread, storage):
     w, h, t = problem(seed, width, spread, same=False)
     results = [
-        search(w, grid_of(name), h, t, storage=storage, signed=True, path=path)
-        for path in ("reference", "blocked", "compiled")
+        search(w, grid_of(name), h, t, storage=storage, signed=True, implementation=implementation)
+        for implementation in ("reference", "blocked", "compiled")
     ]
-    assert [found.path for found in results] == ["reference", "blocked", "compiled"]
+    assert [found.implementation for found in results] == ["reference", "blocked", "compiled"]
     for found in results[1:]:
         torch.testing.assert_close(
             found.error, results[0].error, rtol=1e-9, atol=1e-12 * float(h.trace())
@@ -110,8 +110,8 @@ def test_all_forms_of_the_search_agree(seed, width, name, spread, storage):
 @pytest.mark.parametrize("name", ["int4", "int6", "int8", "zero_at_3_of_16"])
 def test_widths_across_panel_borders_agree_with_the_reference(width, name):
     w, h, t = problem(5, width, "dense", rows=2)
-    slow = search(w, grid_of(name), h, t, path="reference")
-    fast = search(w, grid_of(name), h, t, path="compiled")
+    slow = search(w, grid_of(name), h, t, implementation="reference")
+    fast = search(w, grid_of(name), h, t, implementation="compiled")
     torch.testing.assert_close(fast.scale, slow.scale, rtol=0, atol=0)
     torch.testing.assert_close(fast.error, slow.error, rtol=1e-10, atol=0)
 
@@ -130,12 +130,12 @@ def test_a_planted_scale_is_recovered(name):
     torch.testing.assert_close(found.error, -(w * t).sum(1), rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("path", ["reference", "blocked", "compiled"])
-def test_a_diagonal_given_as_such_is_the_dense_diagonal(path):
+@pytest.mark.parametrize("implementation", ["reference", "blocked", "compiled"])
+def test_a_diagonal_given_as_such_is_the_dense_diagonal(implementation):
     w, h, t = problem(3, 40, "diagonal")
     for name in ("int3", "int6", "e2m1"):
-        dense = search(w, grid_of(name), h, t, path=path)
-        thin = search(w, grid_of(name), h.diagonal(), t, path=path)
+        dense = search(w, grid_of(name), h, t, implementation=implementation)
+        thin = search(w, grid_of(name), h.diagonal(), t, implementation=implementation)
         torch.testing.assert_close(thin.scale, dense.scale, rtol=0, atol=0)
 
 
@@ -196,8 +196,8 @@ def test_signed_scales_put_the_longer_side_where_it_is_needed():
 def test_single_precision_blocks_lose_nothing_after_the_double_score():
     w, h, t = problem(19, 48, "dense", rows=8)
     w, h, t = w.float(), h.float(), t.float()
-    exact = search(w.double(), grid_of("int6"), h.double(), t.double(), path="compiled")
-    block = search(w, grid_of("int6"), h, t, path="blocked")
+    exact = search(w.double(), grid_of("int6"), h.double(), t.double(), implementation="compiled")
+    block = search(w, grid_of("int6"), h, t, implementation="blocked")
     energy = (w.double() * t.double()).sum(1)
     torch.testing.assert_close(block.error + energy, exact.error + energy, rtol=2e-2, atol=0)
     afresh = score(w, block.scale, grid_of("int6"), h, t)
@@ -218,12 +218,12 @@ def test_channels_do_not_see_each_other_or_the_threads():
     assert torch.equal(apart.error, together.error[shuffled])
 
 
-@pytest.mark.parametrize("path", ["reference", "blocked", "compiled"])
-def test_channels_with_nothing_to_code_get_a_usable_scale(path):
+@pytest.mark.parametrize("implementation", ["reference", "blocked", "compiled"])
+def test_channels_with_nothing_to_code_get_a_usable_scale(implementation):
     h = torch.eye(4, dtype=torch.float64)
     w = torch.tensor([[0.0] * 4, [0.5] * 4, [1.0, -1.0, 0.0, 0.0]], dtype=torch.float64)
     away = torch.stack([w[0], w[1], -w[2]])  # the third target points the other way
-    found = search(w, grid_of("int4"), h, away, path=path)
+    found = search(w, grid_of("int4"), h, away, implementation=implementation)
     assert float(found.scale[0]) == 1.0
     assert float(found.error[1]) == pytest.approx(-1.0)
     assert torch.equal(nearest(w, found.scale, grid_of("int4"))[2], torch.zeros(4).double())
@@ -231,9 +231,11 @@ def test_channels_with_nothing_to_code_get_a_usable_scale(path):
 
 
 def test_no_channels_give_no_scales():
-    for path in ("reference", "blocked", "compiled"):
+    for implementation in ("reference", "blocked", "compiled"):
         none = torch.zeros(0, 4, dtype=torch.float64)
-        found = search(none, grid_of("int4"), torch.eye(4).double(), none, path=path)
+        found = search(
+            none, grid_of("int4"), torch.eye(4).double(), none, implementation=implementation
+        )
         assert found.scale.shape == found.error.shape == (0,)
 
 

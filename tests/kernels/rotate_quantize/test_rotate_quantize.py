@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels.dispatch import served
+from kernels.dispatch import record_choices
 from kernels.elements.values import E2M1, E4M3, MXINT8
 from kernels.rotate_quantize.operation import rotate_and_quantize
 from kernels.rotate_quantize.values import Integer, Microscaling
@@ -62,8 +62,10 @@ def test_the_twin_gives_the_references_values(quantizer, dtype):
         x, matrix = whole_numbers(5, n, dtype), hadamard_matrix(block)
         flips = torch.randint(2, (n,), generator=torch.Generator().manual_seed(n)) * 2 - 1
         given = {"order": order, "signs": flips}
-        expected = rotate_and_quantize(x, matrix, quantizer, **given, path="torch")
-        found = rotate_and_quantize(x.to(DEVICE), matrix, quantizer, **given, path="triton")
+        expected = rotate_and_quantize(x, matrix, quantizer, **given, implementation="torch")
+        found = rotate_and_quantize(
+            x.to(DEVICE), matrix, quantizer, **given, implementation="triton"
+        )
         assert same_values(found, expected)
 
 
@@ -71,8 +73,10 @@ def test_the_twin_gives_the_references_values(quantizer, dtype):
 def test_on_any_numbers_few_features_feel_the_order_of_the_sums(quantizer):
     """One in a thousand sums may lie so close to a border that bfloat16 rounds it the other way."""
     x, matrix = awkward(16, 90, torch.bfloat16), hadamard_matrix(32)
-    expected = rotate_and_quantize(x, matrix, quantizer, order=128, path="torch")
-    found = rotate_and_quantize(x.to(DEVICE), matrix, quantizer, order=128, path="triton").cpu()
+    expected = rotate_and_quantize(x, matrix, quantizer, order=128, implementation="torch")
+    found = rotate_and_quantize(
+        x.to(DEVICE), matrix, quantizer, order=128, implementation="triton"
+    ).cpu()
     same = (found == expected) | (found.isnan() & expected.isnan())
     assert same.float().mean() >= 0.999
 
@@ -81,18 +85,22 @@ def test_on_any_numbers_few_features_feel_the_order_of_the_sums(quantizer):
 def test_blocks_that_are_no_power_of_two_serve_whole_tokens(dtype):
     x = torch.randn(3, 50, generator=torch.Generator().manual_seed(4)).to(dtype)
     four = Integer(4, symmetric=False)
-    expected = rotate_and_quantize(x, hadamard_matrix(12), four, order=60, path="torch")
-    found = rotate_and_quantize(x.to(DEVICE), hadamard_matrix(12), four, order=60, path="triton")
+    expected = rotate_and_quantize(x, hadamard_matrix(12), four, order=60, implementation="torch")
+    found = rotate_and_quantize(
+        x.to(DEVICE), hadamard_matrix(12), four, order=60, implementation="triton"
+    )
     assert error(found, expected.double()) < 1e-6
 
 
 @pytest.mark.parametrize("poison", [torch.nan, torch.inf])
-@pytest.mark.parametrize("path", ["torch", "triton"])
-def test_what_is_broken_becomes_nan_as_far_as_its_scale_reaches(path, poison):
+@pytest.mark.parametrize("implementation", ["torch", "triton"])
+def test_what_is_broken_becomes_nan_as_far_as_its_scale_reaches(implementation, poison):
     x = torch.ones(2, 96).bfloat16()
     x[0, 40] = poison
     for quantizer, broken in ((Integer(4, symmetric=False), slice(None)), (Microscaling(E2M1), 1)):
-        y = rotate_and_quantize(x.to(DEVICE), hadamard_matrix(32), quantizer, path=path).cpu()
+        y = rotate_and_quantize(
+            x.to(DEVICE), hadamard_matrix(32), quantizer, implementation=implementation
+        ).cpu()
         where = torch.zeros(2, 3, 32, dtype=torch.bool)
         where[0, broken] = True
         assert torch.equal(y.isnan(), where.view(2, 96))
@@ -100,12 +108,12 @@ def test_what_is_broken_becomes_nan_as_far_as_its_scale_reaches(path, poison):
 
 def test_gradients_flow_through_the_composition():
     x = torch.randn(2, 64, generator=torch.Generator().manual_seed(5)).requires_grad_()
-    with served() as record:
+    with record_choices() as record:
         rotate_and_quantize(x, hadamard_matrix(32), Integer(4, symmetric=True)).sum().backward()
     first = torch.zeros(2, 64)  # the sum of a block is √32 times its first feature
     first[:, ::32] = 32**0.5
     torch.testing.assert_close(x.grad, first, rtol=0, atol=1e-5)
-    assert "rotation with rounding" in {item.operation for item in record.services()}
+    assert "rotation with rounding" in {item.operation for item in record.counts()}
 
 
 def test_strides_one_token_and_none():
@@ -113,10 +121,14 @@ def test_strides_one_token_and_none():
     x = torch.randn(6, 48, generator=torch.Generator().manual_seed(6)).bfloat16()
     expected = rotate_and_quantize(x, matrix, four)
     wide = torch.stack((x, x), 1).to(DEVICE)
-    found = rotate_and_quantize(wide[:, 1], matrix, four, path="triton")
+    found = rotate_and_quantize(wide[:, 1], matrix, four, implementation="triton")
     assert same_values(found, expected)
-    assert same_values(rotate_and_quantize(wide[2, 1], matrix, four, path="triton"), expected[2])
-    assert rotate_and_quantize(wide[:0, 1], matrix, four, order=96, path="triton").shape == (0, 96)
+    assert same_values(
+        rotate_and_quantize(wide[2, 1], matrix, four, implementation="triton"), expected[2]
+    )
+    assert rotate_and_quantize(
+        wide[:0, 1], matrix, four, order=96, implementation="triton"
+    ).shape == (0, 96)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +151,9 @@ def test_bad_input_is_refused_with_its_numbers(changes, words):
 def test_what_does_not_fit_is_left_to_the_composition():
     wide = torch.ones(1, 1 << 15, device=DEVICE).bfloat16()
     with pytest.raises(KernelError, match="32768 padded features share a scale, more than 16384"):
-        rotate_and_quantize(wide, hadamard_matrix(32), Integer(4, symmetric=True), path="triton")
+        rotate_and_quantize(
+            wide, hadamard_matrix(32), Integer(4, symmetric=True), implementation="triton"
+        )
     odd = torch.ones(1, 96, device=DEVICE).bfloat16()
     with pytest.raises(KernelError, match="groups of 32 do not line up with blocks of 12"):
-        rotate_and_quantize(odd, hadamard_matrix(12), Microscaling(E2M1), path="triton")
+        rotate_and_quantize(odd, hadamard_matrix(12), Microscaling(E2M1), implementation="triton")

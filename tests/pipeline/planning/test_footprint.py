@@ -11,8 +11,7 @@ import pytest
 from qcore.errors import InvalidRecipe
 from qcore.models.demo import demo_source
 from qcore.models.families import FAMILIES
-from qcore.pipeline import preview
-from qcore.pipeline.planning import footprint
+from qcore.pipeline.planning import footprint, preview
 from qcore.pipeline.planning.fitting import require_fits
 from qcore.pipeline.planning.history import History
 from qcore.pipeline.planning.sizes import DEMO, facts_of, facts_of_config
@@ -53,7 +52,7 @@ def test_a_config_without_sizes_is_known_by_none(shop: Workshop, tmp_path):
         (
             {"rotation": {"block": 64, "r4": False, "o_proj": True}},
             "block 64 does not divide 32",
-            "choose 16, 32, or",
+            "choose 16 or 32, or",
         ),
         (
             {"rotation": {"block": 7, "o_proj": True}},
@@ -80,7 +79,7 @@ def test_what_does_not_fit_is_refused_before_anything_runs(shop: Workshop, parts
 def test_a_block_that_divides_the_demo_but_not_what_it_is_asked_for_is_refused():
     with pytest.raises(InvalidRecipe, match="block 1024 does not divide 1536") as told:
         require_fits(Recipe.from_dict({"rotation": {"block": 1024}}), DEMO)
-    assert told.value.remedy.startswith("choose 16, 32, 64, 128, 256, 512, or")
+    assert told.value.remedy.startswith("choose 16, 32, 64, 128, 256 or 512, or")
 
 
 def test_an_expansion_takes_a_size_that_its_block_divides():

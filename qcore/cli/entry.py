@@ -1,0 +1,86 @@
+"""Find the command, let its module parse and run it, and turn how it ended into an exit status.
+
+`COMMANDS` is the table: a new command is a line here and two functions in its group's module, one
+that adds its arguments and one that does it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from qcore.cli import output
+from qcore.cli.signals import Stopped, stopping_on_signals
+from qcore.errors import QuantscopeError
+from qcore.machine.allocator import keep_freed_memory
+
+Command = Callable[[argparse.Namespace], int]
+"""What a command does with its arguments; returns the exit status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the table.
+
+    Attributes:
+        group: the module of this folder that has the command.
+        arguments: its function that adds the command's arguments to a parser and sets the default
+            `command` to the Command.
+        what: the line of help.
+    """
+
+    group: str
+    arguments: str
+    what: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Import the group and let it add the command's arguments."""
+        group = importlib.import_module(f"qcore.cli.{self.group}")
+        getattr(group, self.arguments)(parser)
+
+
+COMMANDS = {
+    "run": Entry("runs", "add_run", "run one recipe"),
+    "sweep": Entry("runs", "add_sweep", "run every combination of a recipe with lists in it"),
+    "report": Entry("reports", "add_report", "show a finished run"),
+    "doctor": Entry("machine", "add_doctor", "what is installed, what is missing, and why"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status.
+
+    Raises:
+        SystemExit: 2, the command cannot be understood; 0, help was asked for.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        with stopping_on_signals():
+            options = parser_for(given).parse_args(given)
+            keep_freed_memory()
+            return options.command(options)
+    except QuantscopeError as error:
+        output.say(f"quantscope: {error}")
+        return 1
+    except BrokenPipeError:
+        return output.READER_LEFT
+    except (KeyboardInterrupt, Stopped) as error:
+        stopped = error if isinstance(error, Stopped) else Stopped.by_keyboard()
+        output.say(f"quantscope: {stopped}; finished stages are kept")
+        return stopped.status
+
+
+def parser_for(given: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser that knows every command by name, and the arguments of the one that is given."""
+    parser = argparse.ArgumentParser(
+        prog="python -m qcore", description="Run, explain and compare post-training quantization"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, entry in COMMANDS.items():
+        command = commands.add_parser(name, help=entry.what)
+        if given and given[0] == name:
+            entry.add_arguments(command)
+    return parser

@@ -1,0 +1,46 @@
+"""Reports as text: one line each, or one of them in full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from qcore.recipe.titles import title_of
+from qcore.report.report import Metric, Report
+
+
+def table(reports: Sequence[Report]) -> str:
+    """One line per report: id, size, quality, title."""
+    lines = [f"{'report':16}  {'bits/w':>6}  {'MB':>7}  {'perplexity':>10}  {'KL':>8}  recipe"]
+    for report in reports:
+        perplexity, divergence = report.metric("perplexity"), report.metric("kl")
+        lines.append(
+            f"{report.id:16}  {report.volume.bits_per_weight:6.2f}  "
+            f"{report.volume.total_bytes / 1e6:7.1f}  "
+            f"{_number(perplexity):>10}  {_number(divergence):>8}  {title_of(report.recipe)}"
+        )
+    return "\n".join(lines)
+
+
+def details(report: Report) -> str:
+    """One report in full: every metric with its definition, the size, the stages, the recipe."""
+    lines = [f"{report.id}  {title_of(report.recipe)}", f"model: {report.environment.model}", ""]
+    for metric in report.metrics:
+        interval = "" if metric.low is None else f"  [{metric.low:.4g}, {metric.high:.4g}]"
+        lines.append(f"{metric.name}: {metric.value:.6g} {metric.unit}{interval}")
+        lines.append(f"    {metric.definition}")
+    size = report.volume
+    lines += [
+        "",
+        f"size: {size.total_bytes / 1e6:.1f} MB, {size.bits_per_weight:.3f} bits per weight",
+        "",
+        *(f"{s.name}: {s.seconds:.2f} s{' (cached)' if s.cached else ''}" for s in report.stages),
+        "",
+        *(f"note: {note}" for note in report.notes),
+        f"recipe: {json.dumps(report.recipe.to_dict())}",
+    ]
+    return "\n".join(lines)
+
+
+def _number(metric: Metric | None) -> str:
+    return "–" if metric is None else f"{metric.value:.4g}"
