@@ -33,7 +33,7 @@ from typing import Any
 from benchmarks._measure import save, table
 from qcore.evaluation.confidence import compare_perplexities, perplexity_interval
 from qcore.machine.home import home
-from qcore.recipe import Recipe, Rotation, Scales
+from qcore.recipe import Recipe, RotationPart, ScalesPart
 from qcore.recipe.sweep import expand
 from qcore.recipe.titles import title_of
 from qcore.report.library import Library
@@ -46,7 +46,7 @@ Change = Callable[[Recipe], Recipe]
 
 def _scales(method: str) -> Change:
     def change(recipe: Recipe) -> Recipe:
-        scales = Scales(method, storage=recipe.scales.storage)  # type: ignore[arg-type]
+        scales = ScalesPart(method, storage=recipe.scales.storage)  # type: ignore[arg-type]
         return replace(recipe, scales=scales)
 
     return change
@@ -59,7 +59,7 @@ def _spent(method: str, recipe: Recipe) -> Recipe:
 
 
 def _full(recipe: Recipe) -> Recipe:
-    return replace(recipe, rotation=Rotation(), permutation=None)
+    return replace(recipe, rotation=RotationPart(), permutation=None)
 
 
 BASELINES: Mapping[str, Mapping[str, Change]] = {

@@ -1,6 +1,6 @@
 """C8: a page's rerun on the server at 1,000 and 10,000 runs.
 
-Times all that the Pareto page computes when a selection changes, its dearest rerun: the catalogue's
+Times all that the Pareto page computes when a selection changes, its dearest rerun: the index's
 look at the folder, the figure, its JSON, the table's Arrow bytes. The rows are made up on the spot:
 the page reads a report once, when it is new, and never again.
 """
@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import _measure
 from pages._ui.runs import charts, tables
-from pages._ui.runs.catalogue import Catalogue
+from pages._ui.runs.engine import RunTable
 from qcore.report import metrics
+from qcore.report.index import Index
 from qcore.report.library import Library
 
 REPEATS = 60
@@ -65,9 +66,9 @@ def rows(count: int) -> list[dict]:
     ]
 
 
-def rerun(catalogue: Catalogue) -> None:
+def rerun(runs: RunTable) -> None:
     """One rerun: folder, figure as JSON, table as Arrow."""
-    table = catalogue.table()
+    table = runs.table()
     figure = charts.pareto(
         table,
         metrics.SIZES["bits"],
@@ -83,14 +84,14 @@ def rerun(catalogue: Catalogue) -> None:
 def measure(count: int) -> float:
     """95th percentile, milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
-        catalogue = Catalogue(Library(Path(folder)))
-        catalogue.table()
-        catalogue._table = tables.runs(rows(count))
-        rerun(catalogue)
+        runs = RunTable(Index(Library(Path(folder))))
+        runs.table()
+        runs._table = tables.runs(rows(count))
+        rerun(runs)
         times = []
         for _ in range(REPEATS):
             start = time.process_time()
-            rerun(catalogue)
+            rerun(runs)
             times.append((time.process_time() - start) * 1000)
     return float(np.percentile(times, 95))
 

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks._measure import interleave, save, table
 from qcore.calibration.capture import capture
-from qcore.calibration.sketch import Moments, add_moments, add_moments_reference, quantile
+from qcore.calibration.sketch import ChannelMoments, add_moments, add_moments_reference, quantile
 from qcore.calibration.text import windows
 from qcore.calibration.walk import Stream
 from qcore.machine.home import home
@@ -42,7 +42,7 @@ def main() -> None:
     def sketch(add):
         def run():
             for x in inputs:
-                add(Moments.empty(x.shape[1]), x)
+                add(ChannelMoments.empty(x.shape[1]), x)
 
         return run
 
@@ -93,7 +93,7 @@ def _inputs(model, text) -> list[torch.Tensor]:
 def _worst_error(inputs: list[torch.Tensor]) -> float:
     worst = 0.0
     for x in inputs:
-        moments = Moments.empty(x.shape[1])
+        moments = ChannelMoments.empty(x.shape[1])
         add_moments(moments, x)
         for share in SHARES:
             exact = float(np.quantile(x.abs().numpy(), share, method="inverted_cdf"))

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache.digest import digest
+from cache.unwritable import refusal, writable
 from qcore.errors import CorruptEntry, DiskFull
 
 if TYPE_CHECKING:  # torch takes seconds to import, and whoever only looks needs none of it
@@ -103,7 +104,10 @@ class Artifacts:
             os.replace(part, self._path(key))
             _flush(self._folder)
         except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            if not writable(self._folder):
+                raise refusal(self._folder) from error
             raise DiskFull(
                 f"an array of {_bytes(plain) / 1e6:.0f} MB could not be written: {error}",
                 remedy="free some disk space, or clear the cache",
@@ -150,7 +154,7 @@ class Artifacts:
         return self._folder / f"{key}{SUFFIX}"
 
     def _entries(self) -> Iterator[_Entry]:
-        with os.scandir(self._folder) as listing:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as listing:
             for item in listing:
                 with contextlib.suppress(FileNotFoundError):
                     status = item.stat(follow_symlinks=False)
@@ -158,7 +162,7 @@ class Artifacts:
 
     def _sweep(self) -> None:
         """Remove what killed writers left, and broken files that nobody came to look at."""
-        for path in self._folder.iterdir():
+        for path in self._folder.iterdir() if self._folder.is_dir() else ():
             with contextlib.suppress(OSError):
                 if path.suffix != SUFFIX and time.time() - path.lstat().st_mtime > PART_SECONDS:
                     path.unlink()

@@ -26,6 +26,7 @@ from typing import Any
 import diskcache
 
 from cache.digest import digest_bytes
+from cache.unwritable import UnwritableRecords, writable
 from qcore.errors import CorruptEntry, DiskFull
 
 FILE = diskcache.core.DBNAME
@@ -150,10 +151,12 @@ class Records:
         """Close this thread's connection."""
         self._store.close()
 
-    def _open(self) -> diskcache.Cache:
+    def _open(self) -> diskcache.Cache | UnwritableRecords:
         try:
             return self._connect()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
+            if not writable(self._folder):
+                return UnwritableRecords(self._folder / FILE)
             if _code(error) not in _DAMAGE:
                 raise _cannot_write(error) from error
             self._set_aside(_inode(self._folder / FILE))

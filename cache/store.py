@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import re
+import stat
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from cache.artifacts import Artifact, Artifacts
 from cache.records import Records
+from cache.unwritable import NO_WRITING
 from qcore.errors import CacheError, DiskFull
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Cache:
         problems: the newest sentences about damage that was met and healed.
 
     Raises:
-        DiskFull: the folder cannot be made or written.
+        DiskFull: the folder cannot be made. One that cannot be written serves what it holds.
     """
 
     def __init__(self, root: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES):
@@ -125,8 +127,12 @@ def _checked(key: str) -> str:
 def _make_private(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.chmod(0o700)  # it may have been there before, or the umask may be odd
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & 0o077:  # it may have been there before
+            folder.chmod(mode & 0o700)
     except OSError as error:
+        if error.errno in NO_WRITING:
+            return  # what is there can still be read
         raise DiskFull(
             f"the cache's folder {folder} cannot be made: {error.strerror}",
             remedy="set QUANTSCOPE_HOME to a folder that you can write to",

@@ -12,7 +12,7 @@ from pages._ui.bits.engine import Case
 from pages._ui.bits.tables import assignment_table, formats_of, measured, moves
 from pages._ui.bits.words import rests_on
 from pages._ui.runs import tables
-from qcore.explore.contests import Contest
+from qcore.explore.groups import ComparisonGroup
 from qcore.precision import problem
 from qcore.report import metrics
 
@@ -20,20 +20,22 @@ if TYPE_CHECKING:
     from qcore.precision.table import SensitivityTable
 
 
-def read_table(contest: Contest) -> SensitivityTable | None:
-    """Read the contest's sensitivities, if the cache has them."""
+def read_table(group: ComparisonGroup) -> SensitivityTable | None:
+    """Read the runs' sensitivities, if the cache has them."""
     with messages.guard(), st.spinner("Reading sensitivities …"):
-        return engine.desk().table(contest)
+        return engine.sensitivities(group)
     return None
 
 
-def choose_case(contest: Contest, score: metrics.Axis, table: SensitivityTable) -> Case | None:
+def choose_case(
+    group: ComparisonGroup, score: metrics.Axis, table: SensitivityTable
+) -> Case | None:
     """Choose rules and a budget, and solve; None, with a sentence, where that is impossible."""
     with messages.guard():
-        part = controls.rules(contest, table)
-        reach = engine.assigner(contest, table, part).reach
-        budget = controls.choose_budget(reach, contest.part.budget)
-        return engine.case(contest, score, table, part, budget)
+        part = controls.rules(group, table)
+        reach = engine.assigner(group, table, part).reach
+        budget = controls.choose_budget(reach, group.part.budget)
+        return engine.case(group, score, table, part, budget)
     return None
 
 
@@ -56,7 +58,7 @@ def draw_race(case: Case, shown: str) -> None:
 
 def draw_maps(case: Case, shown: str) -> None:
     """Draw the assignment and its reasons; the framed layer can be pinned."""
-    report = next((item for item in case.contest.budgeted if item.id == shown), None)
+    report = engine.report_of(shown) if shown != controls.SOLUTION else None
     formats = formats_of(report) if report else case.solved.formats
     pinned = set() if report else problem.pinned(case.table.layers, case.part)
     wider = case.wider(words.STEP)
@@ -65,7 +67,7 @@ def draw_maps(case: Case, shown: str) -> None:
         st.info(messages.escape(report.precision.note), icon=":material/info:")
     layers, costs = case.table.layers, case.costs
     view.draw_maps(
-        case.contest, layers, formats, case.part, costs, None if report else wider.formats, pinned
+        case.group, layers, formats, case.part, costs, None if report else wider.formats, pinned
     )
     pins.form(layers, case.part, costs, formats)
     downloads.as_csv(
@@ -99,15 +101,15 @@ st.caption(
     "matters more than how many there are."
 )
 with messages.guard():
-    found = engine.desk().contests()
+    found = engine.groups()
     if not found:
         empty.budgets(engine.demo_recipe)
     else:
-        contest, score = controls.choose_contest(found)
-        shown = controls.shown_run(contest)
-        table, case = read_table(contest), None
+        group, score = controls.choose_group(found)
+        shown = controls.shown_run(group)
+        table, case = read_table(group), None
         if table is not None:
-            case = choose_case(contest, score, table)
+            case = choose_case(group, score, table)
         if case is not None:
             view.headline(words.headlines(case))
             controls.submit_buttons(case)
@@ -116,11 +118,11 @@ with messages.guard():
             rows = case.measured
         else:
             if table is None:
-                view.offer_measuring(contest)
-            rows = measured(contest.reports, (), contest.part, None)
+                view.offer_measuring(group)
+            rows = measured(group.runs, {}, (), group.part, None)
             figure = charts.quality(rows, score, "bits, as each run counts", selected=shown)
             view.race(figure, score, len(rows))
         st.subheader("What was measured?", anchor=False)
         view.run_table(rows)
-        view.training(contest.budgeted, shown)
-        controls.keep(contest, score, case)
+        view.training(group.budgeted, shown)
+        controls.keep(group, score, case)

@@ -8,7 +8,7 @@ import streamlit as st
 from pages._ui import empty, engine, entry, messages, palette, wording
 from pages._ui.charts import config
 from pages._ui.form.presets import FOUNDATIONS
-from pages._ui.runs import charts, tables
+from pages._ui.runs import charts, library, tables
 from qcore.machine.devices import devices
 from qcore.recipe.titles import title_of
 from qcore.report import metrics
@@ -137,8 +137,9 @@ def draw_machine(runs: int) -> None:
 entry.through_app()
 st.title("What do I have, what should I look at?")
 with messages.guard():
-    table = engine.catalogue().table()
-    if table.empty:
+    reading = library.draw()
+    table = engine.runs()
+    if table.empty and not reading:
         st.caption(
             "Quantscope quantizes language models after training, measures what that costs, and "
             "shows which setting is worth its bits."
@@ -147,7 +148,7 @@ with messages.guard():
         moving = engine.backend().jobs(1)
         if moving:
             st.fragment(draw_newest, run_every=_POLL_SECONDS)()
-    else:
+    elif not table.empty:
         st.caption("What to notice: which runs lie on the front, and what has finished since.")
         left, right = st.columns([5, 3], gap="large")
         with left:

@@ -52,7 +52,7 @@ def fill_from(recipes: list[Recipe], source: str) -> None:
 def clone(report: str) -> None:
     """Fill the form from a finished run."""
     with messages.guard():
-        found = engine.library().get(report)
+        found = engine.index().get(report)
         fill_from([found.recipe], f"run {found.id}")
 
 

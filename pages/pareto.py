@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import empty, engine, entry, messages
+from pages._ui.runs import library
 from pages._ui.runs.controls import choose_measured
 from pages._ui.runs.view import draw_chart, draw_reports, draw_runs
 
@@ -16,10 +17,11 @@ st.caption(
     "better."
 )
 with messages.guard():
-    everything = engine.catalogue().table()
-    if everything.empty:
+    reading = library.draw()
+    everything = engine.runs()
+    if everything.empty and not reading:
         empty.runs()
-    else:
+    elif not everything.empty:
         comparable = choose_measured(everything)
         draw_chart(comparable)
         draw_runs(comparable)

@@ -86,70 +86,102 @@ def require(holds: bool, fact: str, remedy: str) -> None:
 
 
 def _build(cls: type, data: Any, where: str) -> Any:
-    require(
-        isinstance(data, dict),
-        f"{where} is {_shown(data)}, not an object",
-        "write it as {…}",
-    )
-    names = [item.name for item in dataclasses.fields(cls)]
-    unknown = sorted(set(data) - set(names))
-    require(
-        not unknown,
-        f"unknown field{'s' if len(unknown) > 1 else ''} "
-        f"{', '.join(ascii(name)[1:61].rstrip(chr(39)) for name in unknown[:5])} in {where}",
-        f"known are {', '.join(names)}",
-    )
-    missing = [
-        item.name
-        for item in dataclasses.fields(cls)
-        if item.name not in data
-        and item.default is dataclasses.MISSING
-        and item.default_factory is dataclasses.MISSING
-    ]
-    require(not missing, f"{where} lacks {', '.join(missing)}", "add it")
+    if not isinstance(data, dict):
+        raise InvalidRecipe(f"{where} is {_shown(data)}, not an object", remedy="write it as {…}")
+    known, needed = _fields(cls)
+    if not data.keys() <= known.keys():
+        unknown = sorted(set(data) - set(known))
+        raise InvalidRecipe(
+            f"unknown field{'s' if len(unknown) > 1 else ''} "
+            f"{', '.join(ascii(name)[1:61].rstrip(chr(39)) for name in unknown[:5])} in {where}",
+            remedy=f"known are {', '.join(known)}",
+        )
+    if not data.keys() >= needed:
+        missing = [name for name in known if name in needed and name not in data]
+        raise InvalidRecipe(f"{where} lacks {', '.join(missing)}", remedy="add it")
     return cls(
-        **{key: _value(hints(cls)[key], value, f"{where}.{key}") for key, value in data.items()}
+        **{key: from_hint(known[key], value, f"{where}.{key}") for key, value in data.items()}
     )
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """`value` checked against a type hint: Literal, bool, int, float, str, tuple, dataclass."""
-    shown = _shown(value)
-    if isinstance(hint, types.UnionType):
-        choices = typing.get_args(hint)
-        if value is None:
-            require(type(None) in choices, f"{where} is null", "give it a value")
-            return None
-        return _value(next(c for c in choices if c is not type(None)), value, where)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _build(hint, value, where)
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        choices = typing.get_args(hint)
-        named_choices = ", ".join(json.dumps(choice) for choice in choices)
-        require(value in choices, f"{where} is {shown}", f"choose {named_choices}")
+@functools.cache
+def _fields(cls: type) -> tuple[dict[str, Any], set[str]]:
+    """The type hints of a dataclass by field, and the fields that have no default."""
+    fields = dataclasses.fields(cls)
+    needed = {
+        item.name
+        for item in fields
+        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+    }
+    return {item.name: hints(cls)[item.name] for item in fields}, needed
+
+
+def from_hint(hint: Any, value: Any, where: str) -> Any:
+    """`value` checked against a type hint: Literal, bool, int, float, str, tuple, dataclass.
+
+    Raises:
+        InvalidRecipe: a value of another type; `where` is its path.
+    """
+    if type(value) is hint:
+        if hint is int and not -LARGEST <= value <= LARGEST:
+            limit = f"write a number from −{LARGEST} to {LARGEST}"
+            raise InvalidRecipe(f"{where} is {_shown(value)}", remedy=limit)
+        if hint is float and not math.isfinite(value):
+            raise InvalidRecipe(f"{where} is {_shown(value)}", remedy="write a finite number")
         return value
-    if origin is tuple:
-        require(isinstance(value, list | tuple), f"{where} is {shown}", "write a list")
-        return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
-    if origin is dict:
-        require(isinstance(value, dict), f"{where} is {shown}", "write it as {…}")
-        inner = typing.get_args(hint)[1]
-        return {key: _value(inner, item, f"{where}.{key}") for key, item in value.items()}
+    kind, inner = _kind(hint)
+    if kind == "optional":
+        if value is None:
+            return None
+        return from_hint(inner, value, where)
+    if kind == "dataclass":
+        return _build(hint, value, where)
+    if kind == "literal":
+        if not any(value == choice and type(value) is type(choice) for choice in inner):
+            choices = ", ".join(json.dumps(choice) for choice in inner)
+            raise InvalidRecipe(f"{where} is {_shown(value)}", remedy=f"choose {choices}")
+        return value
+    if kind == "tuple" and isinstance(value, list | tuple):
+        if inner is float and all(type(item) is float for item in value):
+            if all(map(math.isfinite, value)):
+                return tuple(value)
+        elif inner is str and all(type(item) is str for item in value):
+            return tuple(value)
+        return tuple(from_hint(inner, item, where) for item in value)
+    if kind == "dict" and isinstance(value, dict):
+        return {key: from_hint(inner, item, f"{where}.{key}") for key, item in value.items()}
     if hint is Any:
         return value
     if hint is float and type(value) is int:
         try:
             return float(value)
         except OverflowError as error:
-            raise InvalidRecipe(f"{where} is {shown}", remedy="write a smaller number") from error
-    require(type(value) is hint, f"{where} is {shown}", f"write {_NOUNS[hint]}")
-    if hint is int:
-        limit = f"write a number from −{LARGEST} to {LARGEST}"
-        require(-LARGEST <= value <= LARGEST, f"{where} is {shown}", limit)
-    if hint is float:
-        require(math.isfinite(value), f"{where} is {shown}", "write a finite number")
-    return value
+            raise InvalidRecipe(
+                f"{where} is {_shown(value)}", remedy="write a smaller number"
+            ) from error
+    if value is None:
+        raise InvalidRecipe(f"{where} is null", remedy="give it a value")
+    nouns = {"tuple": "a list", "dict": "it as {…}"}
+    raise InvalidRecipe(
+        f"{where} is {_shown(value)}", remedy=f"write {nouns.get(kind) or _NOUNS[hint]}"
+    )
+
+
+@functools.cache
+def _kind(hint: Any) -> tuple[str, Any]:
+    """What sort of type a hint is, and the type or choices inside it."""
+    if isinstance(hint, types.UnionType):
+        return "optional", next(c for c in typing.get_args(hint) if c is not type(None))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return "dataclass", None
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return "literal", inside
+    if origin is tuple:
+        return "tuple", inside[0]
+    if origin is dict:
+        return "dict", inside[1]
+    return "plain", None
 
 
 def require_name(value: str, what: str) -> None:

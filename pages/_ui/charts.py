@@ -55,8 +55,7 @@ def lay_out(figure: go.Figure, height: int, *, top: int = 40, **settings: Any) -
         height=height,
         margin={"l": 8, "r": TOOLS_WIDTH, "t": top, "b": 8},
         modebar={"orientation": "v"},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None}
-        | {"itemsizing": "constant"},
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
         hoverlabel={"align": "left"},
         **{"uirevision": "keep", **settings},
     )

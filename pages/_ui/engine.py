@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import streamlit as st
 
-from pages._ui.runs.catalogue import Catalogue
+from pages._ui.runs.engine import RunTable
 from qcore.jobs.protocol import Backend
 from qcore.machine.home import home
 from qcore.recipe import Recipe
+from qcore.report.index import Index
 from qcore.report.library import Library
 
 if TYPE_CHECKING:
@@ -23,14 +25,14 @@ if TYPE_CHECKING:
     from qcore.pipeline.planning.history import History
 
 
-def library() -> Library:
-    """The finished reports."""
-    return _library(home())
+def index() -> Index:
+    """What is known of every finished report, each read once."""
+    return _index(home())
 
 
-def catalogue() -> Catalogue:
-    """The finished reports as a table."""
-    return _catalogue(home())
+def runs() -> pd.DataFrame:
+    """The finished runs as a table, newest first; to be read, not written."""
+    return _runs(home()).table()
 
 
 def backend() -> Backend:
@@ -51,20 +53,20 @@ def preview(recipes: Sequence[Recipe]) -> Preview:
 
 
 @st.cache_resource(show_spinner=False)
-def _library(root: Path) -> Library:
-    return Library(root)
-
-
-@st.cache_resource(show_spinner=False)
 def _history(root: Path) -> History:
     from qcore.pipeline.planning.history import History
 
-    return History(_library(root))
+    return History(_index(root))
 
 
 @st.cache_resource(show_spinner=False)
-def _catalogue(root: Path) -> Catalogue:
-    return Catalogue(_library(root))
+def _index(root: Path) -> Index:
+    return Index(Library(root))
+
+
+@st.cache_resource(show_spinner=False)
+def _runs(root: Path) -> RunTable:
+    return RunTable(_index(root))
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,4 +1,4 @@
-"""What captures there are, and what they show: the outlier microscope's way into the cache.
+"""What captures there are, and what they show: the way to them in the cache.
 
 A finished Report names its capture stage by key, so nothing is resolved and no model is loaded:
 the statistics of a network whose folder is gone can still be looked at. A capture may be partly
@@ -10,9 +10,8 @@ takes about 30 ms per block of the demo model, so they are kept as one record pe
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import torch
@@ -21,11 +20,11 @@ from torch import Tensor
 
 from cache.digest import digest
 from cache.store import Cache
-from qcore.analysis.microscope import (
-    Curve,
+from qcore.analysis.transform_effect import (
+    Density,
     Measures,
-    Outcome,
-    Stage,
+    RotationEffect,
+    SampledTokens,
     compare,
     density,
     look,
@@ -33,13 +32,12 @@ from qcore.analysis.microscope import (
 )
 from qcore.calibration.sketch import BINS, bin_edges, bins_of
 from qcore.calibration.statistics import BlockStatistics, SiteStatistics
-from qcore.errors import CorruptEntry, QuantscopeError
+from qcore.errors import CorruptEntry
 from qcore.models.families import SITES
 from qcore.pipeline.keys import block_key
 from qcore.progress import Progress, silent
 from qcore.recipe import Calibration, ModelRef
-from qcore.report.library import Library
-from qcore.report.report import Report
+from qcore.report.summary import Summary
 from qcore.transforms.algebra import Transform, site_transform
 from qcore.transforms.expansion import admissible_sizes
 from qcore.transforms.hadamard import power_of_two_blocks
@@ -117,10 +115,10 @@ class View:
     rotation: str
     note: str
     tokens: int
-    before: Stage
-    kept: Outcome | None
-    permuted: Outcome | None
-    curves: dict[str, Curve]
+    before: SampledTokens
+    kept: RotationEffect | None
+    permuted: RotationEffect | None
+    curves: dict[str, Density]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,34 +131,22 @@ class Place:
     measures: Measures
 
 
-class Shelf:
-    """The captures behind a library's Reports. Reads every Report once; threads may share it."""
-
-    def __init__(self, library: Library):
-        self._library = library
-        self._lock = threading.Lock()
-        self._found: dict[str, Capture | None] = {}
-
-    def captures(self, cache: Cache) -> list[Capture]:
-        """Captures of which a block or more is in the cache, the newest Report's first."""
-        with self._lock:
-            known = self._found
-            new = [self._report(name) for name in self._library.ids() if name not in known]
-            newest_first = sorted((r for r in new if r), key=lambda r: r.created, reverse=True)
-            fresh = {report.id: _described(report) for report in newest_first}
-            self._found = {**fresh, **known}
-            return _in_cache(self._found.values(), cache)
-
-    def _report(self, name: str) -> Report | None:
-        try:
-            return self._library.get(name)
-        except QuantscopeError:
-            return None
-
-
-def captures(reports: Iterable[Report], cache: Cache) -> list[Capture]:
-    """The distinct captures of these Reports of which a block or more is in the cache."""
-    return _in_cache((_described(report) for report in reports), cache)
+def captures(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
+    """The distinct captures of these runs of which a block or more is in the cache, in order."""
+    distinct: dict[str, tuple[Summary, Calibration]] = {}
+    for run in runs:
+        calibration = run.recipe.calibration
+        if calibration is None or not run.depth:
+            continue
+        for stage in run.stages:
+            if stage.name == "capture" and stage.key:
+                distinct.setdefault(stage.key, (run, calibration))
+    found = []
+    for key, (run, calibration) in distinct.items():
+        left = tuple(b for b in range(run.depth) if cache.has(block_key(key, b)))
+        if left:
+            found.append(_described(run, key, calibration, left))
+    return found
 
 
 def site_statistics(capture: Capture, cache: Cache, block: int, site: str) -> SiteStatistics:
@@ -276,7 +262,7 @@ def _transform(statistics: SiteStatistics, lens: Lens, method: Method) -> Transf
     )
 
 
-def _outcome(statistics: SiteStatistics, transform: Transform) -> Outcome:
+def _outcome(statistics: SiteStatistics, transform: Transform) -> RotationEffect:
     assert transform.rotation is not None
     ordered = Transform(transform.width, transform.permutation)
     return compare(
@@ -287,7 +273,7 @@ def _outcome(statistics: SiteStatistics, transform: Transform) -> Outcome:
     )
 
 
-def _curve(x: Float[Tensor, "tokens d"]) -> Curve:
+def _curve(x: Float[Tensor, "tokens d"]) -> Density:
     return density(torch.bincount(bins_of(x).flatten(), minlength=BINS), bin_edges())
 
 
@@ -306,34 +292,15 @@ def _block(capture: Capture, cache: Cache, block: int) -> BlockStatistics:
     return BlockStatistics.from_tensors(block, kept.tensors)
 
 
-def _described(report: Report) -> Capture | None:
-    """The capture behind a Report, before the cache is asked what is left of it."""
-    key = next((stage.key for stage in report.stages if stage.name == "capture"), "")
-    calibration = report.recipe.calibration
-    if not key or calibration is None or not report.layers:
-        return None
-    depth = 1 + max(layer.block for layer in report.layers)
+def _described(run: Summary, key: str, calibration: Calibration, left: tuple[int, ...]) -> Capture:
     return Capture(
         key=key,
-        model=report.environment.model,
-        dtype=report.recipe.model.dtype,
+        model=run.model,
+        dtype=run.recipe.model.dtype,
         calibration=calibration,
-        depth=depth,
-        parameters=report.volume.total_parameters,
-        blocks=tuple(range(depth)),
-        source=report.recipe.model,
-        model_digest=report.environment.model_digest,
+        depth=run.depth,
+        parameters=run.parameters,
+        blocks=left,
+        source=run.recipe.model,
+        model_digest=run.model_digest,
     )
-
-
-def _in_cache(described: Iterable[Capture | None], cache: Cache) -> list[Capture]:
-    distinct: dict[str, Capture] = {}
-    for capture in described:
-        if capture is not None:
-            distinct.setdefault(capture.key, capture)
-    found = []
-    for capture in distinct.values():
-        left = tuple(b for b in capture.blocks if cache.has(block_key(capture.key, b)))
-        if left:
-            found.append(replace(capture, blocks=left))
-    return found

@@ -34,7 +34,7 @@ _ROWS_AT_ONCE = 4096
 
 
 @dataclass(slots=True)
-class Moments:
+class ChannelMoments:
     """Running sums over tokens of one site's input, per channel; plain and mergeable.
 
     Attributes:
@@ -52,7 +52,7 @@ class Moments:
     largest: Float[Tensor, " width"]
 
     @classmethod
-    def empty(cls, width: int, device: torch.device | str = "cpu") -> Moments:
+    def empty(cls, width: int, device: torch.device | str = "cpu") -> ChannelMoments:
         """Nothing seen yet."""
 
         def zeros(dtype: torch.dtype, size: int = width) -> Tensor:
@@ -64,7 +64,7 @@ class Moments:
 
 
 def add_moments(
-    moments: Moments,
+    moments: ChannelMoments,
     x: Float[Tensor, "tokens width"],
     *,
     implementation: Implementation | None = None,
@@ -89,7 +89,7 @@ def add_moments(
             add_moments_reference(moments, part)
 
 
-def add_moments_reference(moments: Moments, x: Float[Tensor, "tokens width"]) -> None:
+def add_moments_reference(moments: ChannelMoments, x: Float[Tensor, "tokens width"]) -> None:
     """What `add_moments` computes, in torch alone: the truth, and the way of a GPU."""
     if not x.numel():
         return

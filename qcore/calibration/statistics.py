@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kernels.second_moment.operation import add_second_moment
-from qcore.calibration.sketch import BINS, Moments, add_moments
+from qcore.calibration.sketch import BINS, ChannelMoments, add_moments
 from qcore.errors import CorruptEntry, NumericalError
 
 SAMPLE = 64
@@ -170,7 +170,7 @@ class Accumulator:
 
         self._hessian = square()
         self._cross = square() if cross else None
-        self._moments = Moments.empty(width, device)
+        self._moments = ChannelMoments.empty(width, device)
         self._wanted = sampled_tokens(tokens)
         self._sample: list[Tensor] = []
         self._seen = 0

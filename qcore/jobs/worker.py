@@ -38,7 +38,7 @@ RECORD_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
 
 
-class Run(Protocol):
+class RunRecipe(Protocol):
     """The pipeline's shape."""
 
     def __call__(self, recipe: Recipe, *, cache: Cache, emit: Emit, device: str) -> Report:
@@ -46,7 +46,7 @@ class Run(Protocol):
         ...
 
 
-def main(arguments: Sequence[str], *, run: Run | None = None) -> int:
+def main(arguments: Sequence[str], *, run: RunRecipe | None = None) -> int:
     """Run the job named on the command line; returns the exit status."""
     _keep_output_from_failing()
     _volunteer_for_the_memory_killer()
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str], *, run: Run | None = None) -> int:
     return work(LocalBackend(Path(root), command=sys.orig_argv[:-2]), job, run=run or _pipeline)
 
 
-def work(backend: LocalBackend, job_id: str, *, run: Run) -> int:
+def work(backend: LocalBackend, job_id: str, *, run: RunRecipe) -> int:
     """Run one job that a dispatcher has started under this process; returns the exit status."""
     pid = os.getpid()
     if not backend.table.is_mine(job_id, pid):
@@ -86,7 +86,7 @@ def work(backend: LocalBackend, job_id: str, *, run: Run) -> int:
     return 0 if state is JobState.FINISHED else 1
 
 
-def _outcome(root: Path, job: Job, run: Run, emit: Emit) -> tuple[JobState, str, str]:
+def _outcome(root: Path, job: Job, run: RunRecipe, emit: Emit) -> tuple[JobState, str, str]:
     """(state, sentence, report id) of the run; whatever it raises becomes a sentence."""
     try:
         with contextlib.closing(Cache(root / "cache", cache_limit())) as cache:

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
-from qcore.recipe import DAMPING, Recipe
-from qcore.recipe import Scales as ScaleKnobs
+from qcore.recipe import DAMPING, Recipe, ScalesPart
 from qcore.rounding.gpfq import gpfq
 from qcore.rounding.gptq import gptq
 from qcore.rounding.interleaved import group_interleaved
@@ -109,7 +108,7 @@ def round_weight(
 
 
 def _find(
-    knobs: ScaleKnobs, weight: Tensor, fmt: Format, hessian: Tensor | None, cross: Tensor | None
+    knobs: ScalesPart, weight: Tensor, fmt: Format, hessian: Tensor | None, cross: Tensor | None
 ) -> Scales:
     if knobs.method != "piso":
         return find_scales(knobs.method, weight, fmt)

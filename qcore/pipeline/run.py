@@ -32,7 +32,7 @@ from qcore.report.library import Library
 from qcore.report.report import Environment, KernelReport, PrecisionReport, Report
 
 if TYPE_CHECKING:
-    from qcore.pipeline.stages.assign import Assigner
+    from qcore.pipeline.stages.assign import FormatAssigner
     from qcore.pipeline.stages.quantize import Quantizer
 
 PACKAGES = ("torch", "transformers", "tokenizers", "lm-eval", "numpy", "numba")
@@ -78,7 +78,7 @@ def run(
 
 def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Report:
     """Every stage in order, then the Report."""
-    from qcore.pipeline.stages.assign import Assigner
+    from qcore.pipeline.stages.assign import FormatAssigner
     from qcore.pipeline.stages.capture import Calibrator
     from qcore.pipeline.stages.evaluate import Meter, metrics
     from qcore.pipeline.stages.quantize import Quantizer
@@ -108,7 +108,7 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
     windows, scores = reference, []
     transformer = Transformer(keys, cache, bench, calibrator)
     quantizer = Quantizer(keys, cache, calibrator, transformer)
-    assigner = Assigner(keys, cache, bench, calibrator, transformer)
+    assigner = FormatAssigner(keys, cache, bench, calibrator, transformer)
     precision = None
     with transformer, quantizer:  # the network is as it was afterwards
         if recipe.rotation is not None:
@@ -153,7 +153,7 @@ def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Repor
 
 
 def _spend(
-    keys: Keys, assigner: Assigner, quantizer: Quantizer, journal: Journal
+    keys: Keys, assigner: FormatAssigner, quantizer: Quantizer, journal: Journal
 ) -> PrecisionReport:
     """Find out what formats cost where the method asks, and give every layer one."""
     part = keys.recipe.precision

@@ -94,7 +94,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class CalibratedLine:
     """The posterior.
 
     Attributes:
@@ -127,7 +127,7 @@ class Calibration:
         )
 
 
-def calibrate(runs: Iterable[tuple[float, float]], prior: Prior | None = None) -> Calibration:
+def calibrate(runs: Iterable[tuple[float, float]], prior: Prior | None = None) -> CalibratedLine:
     """Learn the line from measured runs.
 
     Args:
@@ -152,7 +152,7 @@ def calibrate(runs: Iterable[tuple[float, float]], prior: Prior | None = None) -
     return _posterior(points, prior)
 
 
-def _posterior(points: list[tuple[float, float]], prior: Prior) -> Calibration:
+def _posterior(points: list[tuple[float, float]], prior: Prior) -> CalibratedLine:
     """Conjugate update; precisions are in units of 1 / σ², as the prior's covariance is."""
     a, b = math.log(PIVOT), 1.0
     height, steepness = (prior.scatter / prior.offset) ** 2, (prior.scatter / prior.slope) ** 2
@@ -172,4 +172,4 @@ def _posterior(points: list[tuple[float, float]], prior: Prior) -> Calibration:
     missed += height * shift**2 + steepness * tilt**2
     degrees = prior.weight + n
     variance = (prior.weight * prior.scatter**2 + missed) / degrees
-    return Calibration(a + shift, b + tilt, (aa, ab, bb), math.sqrt(variance), degrees, n)
+    return CalibratedLine(a + shift, b + tilt, (aa, ab, bb), math.sqrt(variance), degrees, n)

@@ -123,7 +123,7 @@ class Activations:
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
+class RotationPart:
     """Orthogonal matrices that spread outliers; the float network's outputs stay what they are.
 
     Attributes:
@@ -166,7 +166,7 @@ class Rotation:
 
 
 @dataclass(frozen=True, slots=True)
-class Permutation:
+class PermutationPart:
     """How channels are shared over the blocks of an online rotation (MixQuant, 2601.22347).
 
     Attributes:
@@ -179,7 +179,7 @@ class Permutation:
 
 
 @dataclass(frozen=True, slots=True)
-class Expansion:
+class ExpansionPart:
     """Wider inputs for the online rotations (arXiv 2503.17513).
 
     Attributes:
@@ -197,7 +197,7 @@ class Expansion:
 
 
 @dataclass(frozen=True, slots=True)
-class Scales:
+class ScalesPart:
     """How a weight's scales are found.
 
     Attributes:
@@ -222,7 +222,7 @@ class Scales:
     storage: ScaleType = "float16"
 
     def __post_init__(self):
-        plain = Scales.__dataclass_fields__
+        plain = ScalesPart.__dataclass_fields__
         own = [name for name in plain if name not in ("method", "storage")]
         set_here = [name for name in own if getattr(self, name) != plain[name].default]
         require(

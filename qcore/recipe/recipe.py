@@ -18,12 +18,12 @@ from qcore.recipe.parts import (
     Activations,
     Calibration,
     Evaluation,
-    Expansion,
+    ExpansionPart,
     ModelRef,
-    Permutation,
-    Rotation,
+    PermutationPart,
+    RotationPart,
     Rounding,
-    Scales,
+    ScalesPart,
     Weights,
 )
 from qcore.recipe.precision import Precision
@@ -44,11 +44,11 @@ class Recipe:
     model: ModelRef = field(default_factory=ModelRef)
     weights: Weights | None = field(default_factory=Weights)
     activations: Activations | None = None
-    rotation: Rotation | None = None
-    permutation: Permutation | None = None
-    expansion: Expansion | None = None
+    rotation: RotationPart | None = None
+    permutation: PermutationPart | None = None
+    expansion: ExpansionPart | None = None
     precision: Precision | None = None
-    scales: Scales = field(default_factory=Scales)
+    scales: ScalesPart = field(default_factory=ScalesPart)
     rounding: Rounding = field(default_factory=Rounding)
     calibration: Calibration | None = field(default_factory=Calibration)
     evaluation: Evaluation = field(default_factory=Evaluation)

@@ -5,14 +5,16 @@ And in a few words, where many stand beside each other: `INT4 g64 A INT8 R b32 M
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
+from typing import TYPE_CHECKING, Any
 
 from qcore.formats.format import FORMATS, Format
-from qcore.recipe import Activations, Recipe, Weights
+from qcore.recipe import Pin, Recipe
+from qcore.serialization import to_plain
 
 if TYPE_CHECKING:
-    from qcore.recipe import Recipe, Rounding
+    from qcore.recipe import Rounding
 
 
 def title_of(recipe: Recipe) -> str:
@@ -49,7 +51,7 @@ def short_title_of(recipe: Recipe) -> str:
         if recipe.scales.method != "mse":
             parts.append(_SCALES[recipe.scales.method])
     # Within a part nothing may be torn apart where a label is broken into lines.
-    return " ".join(part.replace(" ", "\u00a0") for part in parts)
+    return " ".join(part.replace(" ", _FIRM) for part in parts)
 
 
 _ROUNDINGS = {"rtn": "RTN", "gptq": "GPTQ", "gpfq": "GPFQ", "qronos": "Qronos"}
@@ -62,11 +64,9 @@ def _weights_title(recipe: Recipe) -> str:
     part = recipe.precision
     if part is None:
         return _format_title(recipe.weights.value)
-    first, *others = (FORMATS[name] for name in part.narrow_to_wide)
-    choices = "/".join([first.name.upper().split("_")[0], *(str(item.bits) for item in others)])
     names = {"kl": "KL", "dmx": "dMX"}
     budget = "" if part.budget is None else f" {part.budget:g} bits"
-    return f"{choices}{budget} {names.get(part.method, part.method)}"
+    return f"{formats_label(part.formats)}{budget} {names.get(part.method, part.method)}"
 
 
 def _inputs_title(recipe: Recipe) -> str:
@@ -77,7 +77,7 @@ def _inputs_title(recipe: Recipe) -> str:
 
 
 def _format_title(fmt: Format) -> str:
-    name = fmt.name.upper().replace("_ASYM", " asym").replace("_", " ")
+    name = format_label(fmt.name)
     group = f" g{fmt.group}" if fmt.kind == "int" and fmt.group else ""
     midmax = " midmax" if fmt.scale_rounding == "midmax" else ""
     return f"{name}{group}{midmax}"
@@ -160,22 +160,132 @@ def evaluation_label(recipe: Recipe) -> str:
     return f"{text_label(asked.text)} · {asked.windows} × {asked.length} tokens"
 
 
-def _format_of(recipe: Recipe, part: Weights | Activations | None) -> str:
-    """A part's format, or all that a bit budget chose from: `int4`, `float`, `MXFP4/6/8`."""
-    budget = recipe.precision
-    if part is None:
-        return "float"
-    if budget is not None and (part is recipe.weights or budget.shared):
-        return formats_label(budget.formats)
-    return part.value.name
+def weights_label(recipe: Recipe) -> str:
+    """The weights' format, or all that a bit budget chose from: `int4`, `float`, `MXFP4/6/8`."""
+    if recipe.weights is not None and recipe.precision is not None:
+        return formats_label(recipe.precision.formats)
+    return recipe.weights.value.name if recipe.weights else "float"
+
+
+def inputs_label(recipe: Recipe) -> str:
+    """The inputs' format, or all that they may share the width of: `int8_asym`, `MXFP4/6/8`."""
+    if recipe.activations is not None and recipe.precision is not None and recipe.precision.shared:
+        return formats_label(recipe.precision.formats)
+    return recipe.activations.value.name if recipe.activations else "float"
+
+
+def format_label(name: str) -> str:
+    """A format as people say it: `MXFP4`, `MXFP6 E2M3`, `INT4`, `INT4 asym`."""
+    return name.upper().replace("_ASYM", " asym").replace("_", " ")
 
 
 def formats_label(names: Sequence[str]) -> str:
-    """A set of formats as people say it: `MXFP4/6/8`, `MXFP4/6 E3M2`, `INT4/8`."""
+    """A set of formats as people say it: `MXFP4/6/8`, `MXFP4/6 E3M2`, `INT4/8`.
+
+    Of the two elements of a width the one with more mantissa is meant where none is named.
+    """
     families: dict[str, list[str]] = {}
-    for name in sorted(names, key=lambda name: FORMATS[name].bits):
-        family, _, element = name.partition("_")
+    for name in sorted(names, key=lambda name: (FORMATS[name].bits, name)):
+        family, _, variant = format_label(name).partition(" ")
         stem = family.rstrip("0123456789")
-        variant = f" {element.upper()}" if element in ("e3m2", "e5m2") else ""
-        families.setdefault(stem.upper(), []).append(family.removeprefix(stem) + variant)
+        told = f" {variant}" if variant not in _USUAL else ""
+        families.setdefault(stem, []).append(family.removeprefix(stem) + told)
     return " + ".join(stem + "/".join(widths) for stem, widths in families.items())
+
+
+_USUAL = ("", "E2M3", "E4M3")
+
+
+def labels(recipes: Sequence[Recipe], models: Sequence[str] = ()) -> list[str]:
+    """What tells these runs apart, in a few words each.
+
+    Each begins with its short title; before it stands the model, where there are several; after it
+    whatever else of the recipe differs among them and is not told by what stands there already:
+    `INT4 GPTQ · rounding damping 0.05 · seed 1`. Equal labels are of equal recipes.
+
+    Args:
+        recipes: of the runs that are shown together.
+        models: what to call their networks, where the recipes' own names do not tell.
+    """
+    names = [short_title_of(recipe).replace(_FIRM, " ") for recipe in recipes]
+    networks = list(models) or [_model_label(recipe) for recipe in recipes]
+    if len(set(networks)) > 1:
+        names = [f"{network} · {name}" for network, name in zip(networks, names, strict=True)]
+    for path in _differing(recipes):
+        values = [_at(recipe, path) for recipe in recipes]
+        if not _told(names, values):
+            what = " ".join(path).replace("_", " ")
+            names = [
+                name if value is _ABSENT else f"{name} · {what} {_said(path, value)}"
+                for name, value in zip(names, values, strict=True)
+            ]
+    return names
+
+
+_FIRM = "\u00a0"
+_Path = tuple[str, ...]
+
+
+def _model_label(recipe: Recipe) -> str:
+    model = recipe.model
+    return model.name.rstrip("/").rsplit("/", 1)[-1] or model.source
+
+
+def _differing(recipes: Sequence[Recipe]) -> list[_Path]:
+    """The paths of all values in which recipes differ, outside their models, in their order."""
+    found: dict[_Path, set[str]] = {}
+    for recipe in recipes:
+        for path in _paths(to_plain(recipe)):
+            found.setdefault(path, set())
+    for path, values in found.items():
+        values.update(repr(_at(recipe, path)) for recipe in recipes)
+    parts = {path[0]: place for place, path in reversed([*enumerate(found)])}
+    inwards = sorted(found, key=lambda path: (parts[path[0]], len(path)))
+    return [path for path in inwards if len(found[path]) > 1]
+
+
+def _paths(plain: dict[str, Any], above: _Path = ()) -> Iterator[_Path]:
+    for name, value in plain.items():
+        path = (*above, name)
+        if isinstance(value, dict):
+            yield from _paths(value, path)
+        elif path[0] != "model":
+            yield path
+
+
+def _at(recipe: Recipe, path: _Path) -> Any:
+    value: Any = recipe
+    for name in path:
+        value = getattr(value, name, _ABSENT) if value is not None else _ABSENT
+    return value
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "–"
+
+
+_ABSENT = _Absent()
+
+
+def _told(names: Sequence[str], values: Sequence[Any]) -> bool:
+    """Whether runs of different values have different names already."""
+    said: dict[str, str] = {}
+    return all(
+        said.setdefault(name, repr(value)) == repr(value)
+        for name, value in zip(names, values, strict=True)
+    )
+
+
+def _said(path: _Path, value: Any) -> str:
+    if path[-1] == "text":
+        return text_label(value)
+    if isinstance(value, bool) or value is None:
+        return {True: "on", False: "off", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return ", ".join(_said(path, item) for item in value) or "none"
+    if isinstance(value, Pin):
+        return f"{value.layer}={value.format}"
+    return "given" if is_dataclass(value) else str(value)

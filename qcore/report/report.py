@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cache.digest import canonical_json
-from qcore.errors import NumericalError
+from qcore.errors import CorruptEntry, InvalidRecipe, NumericalError
 from qcore.recipe import Recipe
-from qcore.serialization import from_plain, parse_json, to_plain
+from qcore.serialization import from_plain, parse_json, require, to_plain
 
 REPORT_SCHEMA = 1
 
@@ -258,9 +258,56 @@ class Report:
         """A Report from its JSON text.
 
         Raises:
-            InvalidRecipe: not a Report of a schema that this version reads.
+            InvalidRecipe: not a Report.
+            CorruptEntry: a Report of a newer version, which may mean something else by its fields.
         """
-        return from_plain(cls, parse_json(text), "report")
+        data = parse_json(text)
+        schema = data.get("schema", REPORT_SCHEMA) if isinstance(data, dict) else REPORT_SCHEMA
+        if type(schema) is int and schema > REPORT_SCHEMA:
+            raise CorruptEntry(
+                f"the report is of schema {schema}, and this version reads {REPORT_SCHEMA}",
+                remedy="open it with the newer Quantscope that made it",
+            )
+        report = from_plain(cls, data, "report")
+        if "\\u" in text:  # else it holds no escape, and so no half of a surrogate pair
+            _check_texts(data)
+        _check(report)
+        return report
+
+
+def _check_texts(data: Any) -> None:
+    try:
+        canonical_json(data).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRecipe(
+            f"the report holds half of a character, {error.object[error.start]!a}",
+            remedy="write the character itself",
+        ) from error
+
+
+def _check(report: Report) -> None:
+    """Refuse values that no run has.
+
+    Raises:
+        InvalidRecipe: says which.
+    """
+    require(report.schema == REPORT_SCHEMA, f"report.schema is {report.schema}", "run it again")
+    require(
+        0 <= report.created < _YEAR_10000,
+        f"report.created is {report.created:g}, no time of this age",
+        "write seconds since 1970",
+    )
+    deepest = max((layer.block for layer in report.layers), default=0)
+    shallowest = min((layer.block for layer in report.layers), default=0)
+    require(
+        shallowest >= 0 and deepest < _MOST_BLOCKS,
+        f"report.layers names blocks {shallowest} to {deepest}",
+        f"count them from 0, below {_MOST_BLOCKS}",
+    )
+
+
+_YEAR_10000 = 253_402_300_800
+_MOST_BLOCKS = 100_000
 
 
 def _not_finite(value: Any, where: str) -> str | None:

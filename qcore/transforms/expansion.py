@@ -28,7 +28,7 @@ CORES = (172, 156, 152, 140, 108, 60, 52, 40, 36, 28, 20, 12)
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class ExpandableSite:
     """Linear layers of one kind whose input may grow.
 
     Attributes:
@@ -87,7 +87,9 @@ def admissible_sizes(width: int, *, block: int = 1) -> Iterator[int]:
         low *= 2
 
 
-def solve(sites: Sequence[Site], parameters: int, percent: float, *, block: int = 1) -> Expansion:
+def solve(
+    sites: Sequence[ExpandableSite], parameters: int, percent: float, *, block: int = 1
+) -> Expansion:
     """The sizes whose total growth is closest to `percent` of `parameters`.
 
     Args:
@@ -118,7 +120,7 @@ def solve(sites: Sequence[Site], parameters: int, percent: float, *, block: int 
 
 
 def expand_by_steps(
-    sites: Sequence[Site], parameters: int, steps: dict[str, int], *, block: int = 1
+    sites: Sequence[ExpandableSite], parameters: int, steps: dict[str, int], *, block: int = 1
 ) -> Expansion:
     """The sizes a number of steps up, as the paper counts them, and the percentage they cost.
 
@@ -146,10 +148,10 @@ def expand_by_steps(
     return Expansion(sizes, taken, added, percent, percent)
 
 
-def _walk(sites: Sequence[Site], block: int) -> Iterator[tuple[Site, int]]:
+def _walk(sites: Sequence[ExpandableSite], block: int) -> Iterator[tuple[ExpandableSite, int]]:
     """Every site's admissible sizes, merged by relative growth."""
 
-    def ladder(rank: int, site: Site) -> Iterator[tuple[float, int, int]]:
+    def ladder(rank: int, site: ExpandableSite) -> Iterator[tuple[float, int, int]]:
         for size in admissible_sizes(site.width, block=block):
             yield size / site.width, rank, size
 

@@ -9,9 +9,12 @@ import torch
 from cache.digest import digest
 from cache.store import Cache
 from qcore.analysis import captures
-from qcore.analysis.captures import Lens, Shelf
+from qcore.analysis.captures import Lens
 from qcore.errors import CorruptEntry, InvalidRecipe
+from qcore.report.index import Index
 from qcore.report.library import Library
+from qcore.report.report import Report
+from qcore.report.summary import Summary
 from tests.analysis.factories import (
     KEY,
     LOUD,
@@ -31,48 +34,48 @@ def cache(tmp_path) -> Cache:
     return made
 
 
+def captures_of(reports: list[Report], cache: Cache) -> list[captures.Capture]:
+    return captures.captures([Summary.of(report) for report in reports], cache)
+
+
 def test_runs_that_share_a_capture_show_it_once_and_runs_without_one_not_at_all(cache):
     reports = [report_of(2), report_of(1, seed=1), report_of(0, key="")]
-    (found,) = captures.captures(reports, cache)
+    (found,) = captures_of(reports, cache)
     assert (found.key, found.model, found.depth, found.blocks) == (KEY, "Tiny", 2, (0, 1))
 
 
 def test_a_capture_that_the_cache_lost_is_not_offered(cache):
     lost = report_of(1, key=digest("lost"))
-    assert [c.key for c in captures.captures([lost, report_of(0)], cache)] == [KEY]
+    assert [c.key for c in captures_of([lost, report_of(0)], cache)] == [KEY]
 
 
 def test_a_capture_that_is_partly_lost_says_which_blocks_are_left(tmp_path):
     cache = Cache(tmp_path / "cache")
     fill(cache, blocks=1)
-    (found,) = captures.captures([report_of()], cache)
+    (found,) = captures_of([report_of()], cache)
     assert found.blocks == (0,)
     assert {place.block for place in captures.overview(found, cache)} == {0}
 
 
-def test_a_shelf_reads_a_report_once_and_sees_the_next_one(cache, tmp_path, monkeypatch):
+def test_the_index_lists_the_newest_captures_first(cache, tmp_path):
     library = Library(tmp_path)
     library.add(report_of(0))
-    shelf = Shelf(library)
-    assert len(shelf.captures(cache)) == 1
+    index = Index(library)
+    assert len(captures.captures(index.summaries(), cache)) == 1
     fill(cache, digest("next"))
     library.add(report_of(1, key=digest("next"), seed=1))
-    read: list[str] = []
-    get = library.get
-    monkeypatch.setattr(library, "get", lambda name: read.append(name) or get(name))
-    assert [c.key for c in shelf.captures(cache)] == [digest("next"), KEY]
-    assert read == [report_of(1).id]
+    assert [c.key for c in captures.captures(index.summaries(), cache)] == [digest("next"), KEY]
 
 
 def test_a_sites_statistics_come_back_as_they_were_captured(cache):
-    (found,) = captures.captures([report_of()], cache)
+    (found,) = captures_of([report_of()], cache)
     site = captures.site_statistics(found, cache, 1, "mlp_hidden")
     assert torch.equal(site.sample, statistics_of(tokens_of(96, seed=13)).sample)
     assert site.tokens == TOKENS
 
 
 def test_a_lost_block_and_an_unknown_site_are_refused_with_what_to_do(cache):
-    (found,) = captures.captures([report_of()], cache)
+    (found,) = captures_of([report_of()], cache)
     with pytest.raises(CorruptEntry, match="capture again"):
         captures.site_statistics(found, cache, 7, "mlp_hidden")
     with pytest.raises(CorruptEntry, match="attention_input"):
@@ -80,7 +83,7 @@ def test_a_lost_block_and_an_unknown_site_are_refused_with_what_to_do(cache):
 
 
 def test_the_overview_has_every_layer_and_site_and_is_read_from_records_the_second_time(cache):
-    (found,) = captures.captures([report_of()], cache)
+    (found,) = captures_of([report_of()], cache)
     first = captures.overview(found, cache)
     assert [(p.block, p.site, p.width) for p in first[:4]] == [
         (0, name, width) for name, width in WIDTHS.items()
@@ -91,7 +94,7 @@ def test_the_overview_has_every_layer_and_site_and_is_read_from_records_the_seco
 
 
 def test_the_louder_block_stands_out_on_the_overview(cache):
-    (found,) = captures.captures([report_of()], cache)
+    (found,) = captures_of([report_of()], cache)
     peaks = {
         (p.block, p.site): p.measures.token_peak_to_rms for p in captures.overview(found, cache)
     }

@@ -11,6 +11,7 @@ from qcore.errors import InvalidRecipe
 from qcore.formats.coding import dequantize
 from qcore.formats.format import named
 from qcore.formats.quantized import Scales
+from qcore.report.summary import Summary
 from qcore.rounding.rtn import rtn
 from tests.pipeline.factories import Workshop
 
@@ -96,7 +97,7 @@ def test_silent_channels_are_left_out_of_a_survey_and_refused_alone():
 
 def test_a_layer_is_that_of_the_captured_network_and_its_survey_is_kept(shop: Workshop):
     report = shop.run(shop.recipe())
-    (capture,) = captures([report], shop.cache)
+    (capture,) = captures([Summary.of(report)], shop.cache)
     found = channels.layer_of(capture, shop.cache, shop.root, 2, "gate_proj")
     model = shop.bench.network(shop.keys(report.recipe), lambda *_: None).model
     assert torch.equal(found.weight, model.model.layers[2].mlp.gate_proj.weight.data)

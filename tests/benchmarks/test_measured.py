@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.measured import BASELINES, RECIPES, name_of, over_seeds, rows_of
-from qcore.recipe import Evaluation, Recipe, Rotation, Scales, Weights
+from qcore.recipe import Evaluation, Recipe, RotationPart, ScalesPart, Weights
 from qcore.recipe.sweep import expand
 from tests.report.factories import report_of
 
@@ -37,7 +37,7 @@ def test_every_baseline_is_a_run_of_its_own_sweep(name):
 
 
 def test_a_run_is_set_against_the_same_run_with_other_scales_window_by_window():
-    mse, piso = Recipe(), Recipe(scales=Scales("piso"))
+    mse, piso = Recipe(), Recipe(scales=ScalesPart("piso"))
     runs = [finished(mse, 4.0, 2.0, 3.0), finished(piso, 3.5, 1.5, 2.5)]
     first, second = rows_of(runs, BASELINES["piso_bits"])
     assert "over mse" not in first
@@ -49,7 +49,7 @@ def test_a_run_is_set_against_the_same_run_with_other_scales_window_by_window():
 
 
 def test_layers_that_came_out_worse_than_in_the_other_run_are_counted():
-    mse, piso = Recipe(), Recipe(scales=Scales("piso"))
+    mse, piso = Recipe(), Recipe(scales=ScalesPart("piso"))
     worse = report_of(piso, window_losses=(3.0, 3.0))
     layer = worse.layers[0]
     worse = replace(worse, layers=(replace(layer, output_error=2 * layer.output_error),))
@@ -71,7 +71,7 @@ def test_runs_are_the_same_wherever_their_texts_lie():
 
 
 def test_seeds_are_summed_up_in_nats_and_single_runs_are_not():
-    turned = Recipe(rotation=Rotation(signs=True))
+    turned = Recipe(rotation=RotationPart(signs=True))
     runs = [finished(replace(turned, seed=seed), loss) for seed, loss in ((0, 4.0), (1, 5.0))]
     runs.append(finished(Recipe(weights=Weights("int8")), 3.0))
     (row,) = over_seeds(runs)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kernels.dispatch import record_choices
 from qcore.calibration.sketch import (
     BINS,
-    Moments,
+    ChannelMoments,
     add_moments,
     add_moments_reference,
     bin_edges,
@@ -27,7 +27,7 @@ def heavy(tokens, width, seed=0, dtype=torch.float32):
 
 
 def both(x):
-    fast, true = Moments.empty(x.shape[1]), Moments.empty(x.shape[1])
+    fast, true = ChannelMoments.empty(x.shape[1]), ChannelMoments.empty(x.shape[1])
     add_moments(fast, x)
     add_moments_reference(true, x)
     return fast, true
@@ -106,7 +106,7 @@ def test_histograms_of_two_texts_add_up():
 
 
 def test_a_run_can_tell_what_sketched():
-    moments = Moments.empty(4)
+    moments = ChannelMoments.empty(4)
     with record_choices() as record:
         add_moments(moments, torch.ones(3, 4))
         add_moments(moments, torch.ones(3, 4), implementation="torch")

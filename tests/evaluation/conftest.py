@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from tests.evaluation.factories import WORDS, tiny_llama
+from tests.models.factories import WORDS, tiny_llama
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from qcore.evaluation import questions
 from qcore.evaluation.choices import ChoiceModel, Trie
 from qcore.evaluation.harness import evaluate_tasks
 from qcore.evaluation.questions import load_questions, load_task, quiet, task_digest
-from tests.evaluation.factories import WORDS, tiny_llama
+from tests.models.factories import WORDS, tiny_llama
 
 TASKS = ("arc_easy", "arc_challenge", "piqa", "hellaswag", "winogrande")
 

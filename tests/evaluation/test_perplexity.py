@@ -17,7 +17,7 @@ from qcore.evaluation.perplexity import (
     take_reference,
 )
 from qcore.numerics import distributions
-from tests.evaluation.factories import WORDS, tiny_llama
+from tests.models.factories import WORDS, tiny_llama
 
 
 def direct_loss(model, window):

@@ -71,3 +71,47 @@ def _dotted(node: ast.expr) -> str:
         inner = _dotted(node.value)
         return f"{inner}.{node.attr}" if inner else ""
     return ""
+
+
+def import_graph(*parts: str) -> dict[str, set[str]]:
+    """Module → the modules among `parts` that it imports, wherever in it; late and type-only too.
+
+    A package is not counted as imported by the modules inside it.
+    """
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in python_files(*parts)
+    }
+    graph: dict[str, set[str]] = {}
+    for module, path in files.items():
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        graph[module] = {
+            name for name in named & files.keys() if not f"{module}.".startswith(f"{name}.")
+        }
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other in a circle: the strongly connected parts of more than one."""
+    reached = {start: _reachable(graph, start) for start in graph}
+    found = {
+        tuple(sorted(other for other in reached[start] if start in reached[other]))
+        for start in graph
+    }
+    return sorted(list(circle) for circle in found if len(circle) > 1)
+
+
+def _reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    """Everything that `start` imports, straight or through others."""
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for name in graph[waiting.pop()] - seen:
+            seen.add(name)
+            waiting.append(name)
+    return seen

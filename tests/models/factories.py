@@ -5,6 +5,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -93,3 +94,27 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator([PROSE * 3], trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="<s>")
+
+
+WORDS = 203
+"""The vocabulary of `tiny_llama`."""
+
+
+def tiny_llama(
+    seed: int, *, tied: bool = False, dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
+    """A random two-layer Llama of `WORDS` words, another one for each seed."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=WORDS,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+        tie_word_embeddings=tied,
+        dtype=dtype,
+    )
+    return LlamaForCausalLM(config).to(dtype).eval()

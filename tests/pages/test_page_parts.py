@@ -14,16 +14,16 @@ from pages._ui.form.knobs import Knobs
 from pages._ui.form.presets import PRESETS
 from pages._ui.jobs import timeline
 from pages._ui.runs import charts, tables
-from pages._ui.runs.catalogue import Catalogue
+from pages._ui.runs.engine import RunTable
 from qcore.errors import InvalidRecipe
-from qcore.explore.front import front as front_of
 from qcore.jobs.protocol import Job, JobState
 from qcore.progress import Event
 from qcore.recipe import Recipe
 from qcore.recipe.sweep import expand
 from qcore.report import metrics
+from qcore.report.index import Index
 from qcore.report.library import Library
-from tests.report.factories import report_of
+from tests.report.factories import report_of, summary_of
 
 
 def digests(recipes):
@@ -72,36 +72,11 @@ def test_a_knob_without_a_value_is_refused_by_name():
         empty.recipes()
 
 
-def test_the_front_has_the_runs_that_no_smaller_run_beats():
-    size = np.array([4.0, 3.0, 8.0, 4.0, 2.0, np.nan])
-    score = np.array([40.0, 60.0, 31.0, 45.0, 60.0, 1.0])
-    assert front_of(size, score).tolist() == [4, 0, 2]
-    assert front_of(size, score, higher_is_better=True).tolist() == [4]
-
-
-def test_the_front_agrees_with_comparing_every_pair():
-    rng = np.random.default_rng(0)
-    size, score = rng.integers(0, 12, 60).astype(float), rng.integers(0, 12, 60).astype(float)
-    beaten = [
-        any(
-            (
-                size[j] <= size[i]
-                and score[j] <= score[i]
-                and (size[j], score[j]) != (size[i], score[i])
-            )
-            for j in range(60)
-        )
-        for i in range(60)
-    ]
-    best = {(size[i], score[i]) for i in range(60) if not beaten[i]}
-    assert {(size[i], score[i]) for i in front_of(size, score)} == best
-
-
 def table_of(count: int):
     rows = []
     for number in range(count):
         recipe = Recipe.from_dict({"seed": number})
-        rows.append(tables.summary(report_of(recipe, perplexity=31.0 + number)))
+        rows.append(tables.row(summary_of(recipe, perplexity=31.0 + number)))
     return tables.runs(rows)
 
 
@@ -119,7 +94,7 @@ def test_runs_of_one_size_do_not_stand_in_an_axis_of_decades():
     low, high = charts.pareto(table_of(3), *axes).layout.xaxis.range
     assert 10**high / 10**low < 2
     rows = [
-        tables.summary(report_of(Recipe.from_dict({"weights": {"format": name}})))
+        tables.row(summary_of(Recipe.from_dict({"weights": {"format": name}})))
         for name in ("int4", "int8")
     ]
     assert charts.pareto(tables.runs(rows), *axes).layout.xaxis.range is None
@@ -131,7 +106,7 @@ def test_labels_on_the_front_name_transforms_and_scales_and_stay_inside():
         {"weights": {"format": "int8"}, "rounding": {"method": "gptq"}},
     ]
     made = [Recipe.from_dict(data) for data in recipes]
-    rows = [tables.summary(report_of(r, perplexity=90 - 50 * i)) for i, r in enumerate(made)]
+    rows = [tables.row(summary_of(r, perplexity=90 - 50 * i)) for i, r in enumerate(made)]
     figure = charts.pareto(tables.runs(rows), metrics.SIZES["bits"], metrics.quality("perplexity"))
     front = next(trace for trace in figure.data if trace.name == "front")
     words = [label.replace("\u00a0", " ").split() for label in front.text]
@@ -142,7 +117,7 @@ def test_labels_on_the_front_name_transforms_and_scales_and_stay_inside():
 def test_many_points_go_to_webgl_without_bars():
     table = tables.runs(
         [
-            {**tables.summary(report_of(Recipe())), "id": f"{i:016x}", "bits": 2 + i / 1000}
+            {**tables.row(summary_of(Recipe())), "id": f"{i:016x}", "bits": 2 + i / 1000}
             for i in range(WEBGL_FROM + 1)
         ]
     )
@@ -241,26 +216,20 @@ def test_a_cancelled_job_stops_where_it_was():
     assert {s.name: s.state for s in step}["capture"] == "stopped"
 
 
-def test_the_catalogue_reads_each_report_once(tmp_path, monkeypatch):
+def test_the_table_follows_the_index_and_makes_each_row_once(tmp_path, monkeypatch):
     library = Library(tmp_path)
     library.add(report_of(Recipe()))
-    read = []
-    whole = Library.get
-    monkeypatch.setattr(Library, "get", lambda self, run: (read.append(run), whole(self, run))[1])
-    catalogue = Catalogue(library)
-    assert len(catalogue.table()) == 1
+    made = []
+    whole = tables.row
+    monkeypatch.setattr(tables, "row", lambda run: (made.append(run.id), whole(run))[1])
+    runs = RunTable(Index(library))
+    assert len(runs.table()) == 1
+    assert runs.table() is runs.table()
     new = library.add(report_of(Recipe(seed=1)))
-    assert len(catalogue.table()) == len(catalogue.table()) == 2
+    assert len(runs.table()) == 2
     library.remove(new.id)
-    assert len(catalogue.table()) == 1
-    assert len(read) == len(set(read)) == 2
-
-
-def test_an_unreadable_report_is_left_out(tmp_path):
-    library = Library(tmp_path)
-    library.add(report_of(Recipe()))
-    (tmp_path / "reports" / f"{'0' * 16}.json").write_text("{", encoding="utf-8")
-    assert len(Catalogue(library).table()) == 1
+    assert len(runs.table()) == 1
+    assert len(made) == len(set(made)) == 2
 
 
 @pytest.mark.parametrize(
@@ -288,7 +257,7 @@ def test_numbers_are_written_as_people_read_them(said, meant):
 def test_runs_in_pieces_are_told_from_those_that_lost_something():
     table = tables.runs(
         [
-            tables.summary(report_of(Recipe(seed=seed), perplexity=perplexity))
+            tables.row(summary_of(Recipe(seed=seed), perplexity=perplexity))
             for seed, perplexity in enumerate((31.0, 90.0, 1e7))
         ]
     )

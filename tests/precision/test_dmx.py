@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -22,7 +23,7 @@ from qcore.scales.absmax import absmax
 from qcore.serialization import from_plain, to_plain
 from qcore.transforms.algebra import Transform
 from qcore.transforms.hadamard import full_rotation
-from tests.evaluation.factories import WORDS, tiny_llama
+from tests.models.factories import WORDS, tiny_llama
 
 BENT = ("mxfp4", "mxfp6_e2m3", "mxfp8_e4m3")
 TWO = ("mxfp4", "mxfp8_e4m3")
@@ -147,12 +148,21 @@ def test_offsets_come_near_the_budget_and_their_assignment_keeps_it(formats, bud
     assert all(0 <= offset <= 2 for offset in found.offsets.values())
 
 
-def test_gates_are_settled_when_the_annealing_ends():
-    model = frozen()
-    found = learn(model, part(training=Training(steps=40, batch=4, length=24)))
-    assert found.settled == 1.0
+def test_gates_are_settled_when_the_annealing_ends_but_for_offsets_at_a_tread():
+    """A gate is within 0.01 of open or shut from ln 99 / T on either side of its tread.
+
+    The budget's penalty may hold an offset right there: how many, 40 short steps leave to the last
+    bits of the arithmetic. That the others are settled, and that they are most, they do not.
+    """
+    found = learn(frozen(), part(training=Training(steps=40, batch=4, length=24), fused=False))
     assert found.trajectory.temperature[0] == 8.0
     assert found.trajectory.temperature[-1] == pytest.approx(400)
+    offsets = torch.tensor(list(found.offsets.values()), dtype=torch.float64)
+    treads = torch.tensor([0.5, 1.5], dtype=torch.float64)  # of three formats
+    away = (offsets[:, None] - treads).abs().amin(1)
+    assert found.settled == pytest.approx(float((away > math.log(99) / 400).double().mean()))
+    assert found.settled > 0.5
+    assert not (away > math.log(99) / 8).any(), "nothing is settled at the first temperature"
 
 
 def test_equal_trainings_are_equal():

@@ -17,7 +17,7 @@ from qcore.recipe import (
     ModelRef,
     Recipe,
     Rounding,
-    Scales,
+    ScalesPart,
     Weights,
 )
 from qcore.recipe.titles import short_title_of, title_of
@@ -28,7 +28,7 @@ recipes = st.builds(
     Recipe,
     weights=st.builds(Weights, formats, groups),
     activations=st.none() | st.builds(Activations, st.sampled_from(sorted(FORMATS))),
-    scales=st.builds(Scales, st.sampled_from(["absmax", "mse"])),
+    scales=st.builds(ScalesPart, st.sampled_from(["absmax", "mse"])),
     rounding=st.builds(Rounding, st.just("gptq"), st.booleans(), st.none() | st.floats(0.001, 1)),
     calibration=st.builds(Calibration, windows=st.integers(1, 99)),
     evaluation=st.builds(
@@ -142,9 +142,9 @@ def test_broken_json_is_refused_with_its_place():
 def test_titles_name_what_differs():
     assert title_of(Recipe(weights=None)) == "float"
     assert "INT3 g64" in title_of(Recipe(weights=Weights("int3", 64)))
-    assert "float32" in title_of(Recipe(scales=Scales("absmax", storage="float32")))
+    assert "float32" in title_of(Recipe(scales=ScalesPart("absmax", storage="float32")))
     assert "float32" not in title_of(
-        Recipe(weights=Weights("mxfp4"), scales=Scales(storage="float32"))
+        Recipe(weights=Weights("mxfp4"), scales=ScalesPart(storage="float32"))
     )
     assert "A INT8 asym" in title_of(Recipe(activations=Activations()))
     assert ModelRef().source == "demo"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import replace
+from typing import Any
 
 from qcore.recipe import Recipe
 from qcore.report.report import Environment, LayerReport, Metric, Report, StageReport, Volume
+from qcore.report.summary import Summary
 
 
 def report_of(
-    recipe: Recipe, *, perplexity: float = 40.0, model: str = "tiny", **changes
+    recipe: Recipe, *, perplexity: float = 40.0, model: str = "tiny", **changes: Any
 ) -> Report:
     """A Report with every part filled."""
     bits = recipe.weights.value.bits_per_weight(576) if recipe.weights else 16.0
@@ -49,3 +51,8 @@ def report_of(
         notes=("the baseline is dequantized from Q4_1",),
     )
     return replace(made, **changes)
+
+
+def summary_of(recipe: Recipe, **values: Any) -> Summary:
+    """The summary of such a Report."""
+    return Summary.of(report_of(recipe, **values))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from qcore.errors import InvalidRecipe
 from qcore.transforms.expansion import (
     CORES,
-    Site,
+    ExpandableSite,
     admissible_sizes,
     expand_by_steps,
     solve,
@@ -20,13 +20,13 @@ from qcore.transforms.expansion import (
 # heads of 64.
 LAYER = 2048 * 2048 * 2 + 2048 * 512 * 2 + 3 * 2048 * 8192 + 2 * 2048
 LLAMA_1B = 128256 * 2048 + 16 * LAYER + 2048
-DOWN = Site("down_proj", 8192, 2048, 16)
-OUT = Site("o_proj", 2048, 2048, 16)
+DOWN = ExpandableSite("down_proj", 8192, 2048, 16)
+OUT = ExpandableSite("o_proj", 2048, 2048, 16)
 
 # SmolLM2-135M: hidden 576, FFN 1536, 30 layers.
 SMOL = 134_515_008
-SMOL_DOWN = Site("down_proj", 1536, 576, 30)
-SMOL_OUT = Site("o_proj", 576, 576, 30)
+SMOL_DOWN = ExpandableSite("down_proj", 1536, 576, 30)
+SMOL_OUT = ExpandableSite("o_proj", 576, 576, 30)
 
 
 def ladder(width, count, **keywords):

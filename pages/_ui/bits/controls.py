@@ -18,12 +18,12 @@ from pages._ui.form import summary
 from pages._ui.form.budget_parts import pins_text
 from pages._ui.runs import tables
 from qcore.explore import allocation
-from qcore.explore.contests import Contest
+from qcore.explore.groups import ComparisonGroup
 from qcore.formats.format import FORMATS
 from qcore.recipe import Precision, titles
 from qcore.recipe.titles import BUDGET_METHODS, formats_label, title_of
 from qcore.report import metrics
-from qcore.report.report import Report
+from qcore.report.summary import Summary
 
 if TYPE_CHECKING:
     from qcore.precision.table import SensitivityTable
@@ -35,37 +35,39 @@ SOLUTION = "solution"
 """The choice that shows what is solved, not what was measured."""
 
 
-def choose_contest(found: Sequence[Contest]) -> tuple[Contest, metrics.Axis]:
-    """Which runs compete, and what they are scored by."""
-    by_key = {contest.key: contest for contest in found}
+def choose_group(found: Sequence[ComparisonGroup]) -> tuple[ComparisonGroup, metrics.Axis]:
+    """Which runs are compared, and what they are scored by."""
+    by_key = {group.key: group for group in found}
+    if "contest" in st.query_params:  # as addresses called it once
+        st.query_params["group"] = st.query_params.pop("contest")
     _follow_run(found)
     left, right = st.columns([3, 1])
     key = left.selectbox(
         "Network and text",
         list(by_key),
-        key=state.settle(PAGE, "contest", list(by_key)),
+        key=state.settle(PAGE, "group", list(by_key)),
         format_func=lambda name: by_key[name].label,
         help="Runs that differ in nothing but how a bit budget was spent.",
     )
-    contest = by_key[key]
-    scores = tables.metrics(tables.runs([tables.summary(item) for item in contest.reports]))
+    group = by_key[key]
+    scores = tables.metrics(tables.runs([tables.row(run) for run in group.runs]))
     score = right.selectbox(
         "Quality",
         scores,
         key=state.settle(PAGE, "y", scores, "kl"),
         format_func=metrics.metric_label,
     )
-    return contest, metrics.quality(score)
+    return group, metrics.quality(score)
 
 
-def _follow_run(found: Sequence[Contest]) -> None:
-    """Open on the contest of the run that the address names, `?run=…`."""
+def _follow_run(found: Sequence[ComparisonGroup]) -> None:
+    """Open on the comparison of the run that the address names, `?run=…`."""
     run = st.query_params.get("run", "")
-    place = next((c.key for c in found if run in (report.id for report in c.reports)), "")
+    place = next((c.key for c in found if run in (member.id for member in c.runs)), "")
     if run:
         del st.query_params["run"]
     if place:
-        st.session_state[f"{PAGE}.contest"] = place
+        st.session_state[f"{PAGE}.group"] = place
         show(run)
     elif run:
         st.warning(
@@ -74,9 +76,9 @@ def _follow_run(found: Sequence[Contest]) -> None:
         )
 
 
-def rules(contest: Contest, table: SensitivityTable) -> Precision:
+def rules(group: ComparisonGroup, table: SensitivityTable) -> Precision:
     """Choose the rules by which a budget is spent; its budget is the middle of the formats."""
-    part = contest.part
+    part = group.part
     method_column, rules_column = st.columns([4, 1], vertical_alignment="bottom")
     default = part.method if part.method in SOLVED else "knapsack"
     method = method_column.segmented_control(
@@ -97,7 +99,7 @@ def rules(contest: Contest, table: SensitivityTable) -> Precision:
             key=state.settle(PAGE, "formats", sets, "+".join(part.narrow_to_wide)),
             format_func=lambda text: formats_label(text.split("+")),
         )
-        counted = list(_counts(contest))
+        counted = list(_counts(group))
         objective = st.selectbox(
             "A budget counts bits",
             counted,
@@ -124,7 +126,7 @@ def rules(contest: Contest, table: SensitivityTable) -> Precision:
             format_func=lambda name: words.MEASURES[name][0],
             help=f"Measured on {table.tokens:,} predictions, with that layer alone quantized.",
         )
-        pins = typed(contest, formats.split("+"))
+        pins = typed(group, formats.split("+"))
     names = tuple(formats.split("+"))
     return dataclasses.replace(
         part,
@@ -145,8 +147,8 @@ def _sets(formats: Sequence[str]) -> list[str]:
     return ["+".join(chosen) for size in sizes for chosen in itertools.combinations(formats, size)]
 
 
-def _counts(contest: Contest) -> list[str]:
-    acting = contest.recipe.activations is not None and contest.part.shared
+def _counts(group: ComparisonGroup) -> list[str]:
+    acting = group.recipe.activations is not None and group.part.shared
     return [name for name in words.COUNTS if name != "both" or acting]
 
 
@@ -182,15 +184,15 @@ def choose_budget(reach: tuple[float, float], wanted: float | None) -> float:
     )
 
 
-def shown_run(contest: Contest) -> str:
+def shown_run(group: ComparisonGroup) -> str:
     """Whose assignment the maps show: the solver's (`SOLUTION`), or a measured run's id."""
-    options = [SOLUTION, *(report.id for report in contest.budgeted)]
+    options = [SOLUTION, *(run.id for run in group.budgeted)]
     return st.session_state[state.settle(PAGE, "show", options)]
 
 
-def choose_shown(contest: Contest) -> None:
+def choose_shown(group: ComparisonGroup) -> None:
     """Choose whose assignment the maps show; `shown_run` reads the choice."""
-    titles = {report.id: run_label(report) for report in contest.budgeted}
+    titles = {run.id: run_label(run) for run in group.budgeted}
     st.selectbox(
         "Assignment shown",
         [SOLUTION, *titles],
@@ -200,12 +202,12 @@ def choose_shown(contest: Contest) -> None:
     )
 
 
-def run_label(report: Report) -> str:
+def run_label(run: Summary) -> str:
     """`measured: dMX, 4.982 bits · 0123456789abcdef`."""
-    reached = report.precision.bits if report.precision else report.volume.bits_per_weight
-    method = titles.method(report.recipe)
-    seed = f", seed {report.recipe.seed}" if method == "random" else ""
-    return f"measured: {method}, {reached:.3f} bits{seed} · {report.id}"
+    reached = run.bits if run.budget_bits is None else run.budget_bits
+    method = titles.method(run.recipe)
+    seed = f", seed {run.recipe.seed}" if method == "random" else ""
+    return f"measured: {method}, {reached:.3f} bits{seed} · {run.id}"
 
 
 def show(run: str) -> None:
@@ -232,10 +234,10 @@ def choose_colour(part: Precision) -> str:
 
 def submit_buttons(case: Case) -> None:
     """Offer to run the solution, by its method or as pins; link its report if it was run."""
-    by_method = allocation.as_recipe(case.contest, case.part)
+    by_method = allocation.as_recipe(case.group, case.part)
     pins = allocation.as_pins(case.part, case.solved.formats)
-    by_pins = allocation.as_recipe(case.contest, pins)
-    done = {report.recipe.digest: report.id for report in case.contest.budgeted}
+    by_pins = allocation.as_recipe(case.group, pins)
+    done = {run.recipe.digest: run.id for run in case.group.budgeted}
     with st.container(horizontal=True, vertical_alignment="center"):
         if run := done.get(by_method.digest):
             st.page_link(
@@ -262,11 +264,11 @@ def submit_buttons(case: Case) -> None:
             summary.submit([by_pins])
 
 
-def keep(contest: Contest, score: metrics.Axis, case: Case | None) -> None:
+def keep(group: ComparisonGroup, score: metrics.Axis, case: Case | None) -> None:
     """Remember the page as it stands, here and in the address."""
     shown = st.session_state.get(f"{PAGE}.show", SOLUTION)
     chosen = {
-        "contest": contest.key,
+        "group": group.key,
         "y": score.column,
         "show": "" if shown == SOLUTION else shown,
     }

@@ -1,13 +1,12 @@
-"""What the Bits page asks of the engine: contests, sensitivities, solvers, and new runs.
+"""What the Bits page asks of the engine: comparable runs, sensitivities, solvers, and new runs.
 
-Reports are read once. A solver is prepared once for a set of rules and answers any budget in less
+A solver is prepared once for a set of rules and answers any budget in less
 than a millisecond; both are shared by all sessions.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,12 @@ from pages._ui import engine
 from pages._ui.bits import tables
 from pages._ui.bits.forecast import Forecast, forecast_of, with_predictions
 from qcore.errors import QuantscopeError
-from qcore.explore import contests
-from qcore.explore.contests import Contest
+from qcore.explore.groups import ComparisonGroup, Groups
 from qcore.formats.format import FORMATS
 from qcore.machine.home import home
 from qcore.precision.table import Costs
 from qcore.recipe import Precision, Recipe
 from qcore.report import metrics
-from qcore.report.library import Library
 from qcore.report.report import Report
 from qcore.serialization import to_plain
 
@@ -37,47 +34,28 @@ if TYPE_CHECKING:
     from qcore.precision.table import SensitivityTable
 
 
-class Desk:
-    """Contests and the sensitivities behind them, kept in step with the library."""
+def groups() -> list[ComparisonGroup]:
+    """All comparison groups, that of the newest run first."""
+    return _groups(home()).all()
 
-    def __init__(self, library: Library):
-        self._library = library
-        self._lock = threading.Lock()
-        self._places: dict[str, tuple[str, ...]] = {}
-        self._tables: dict[str, SensitivityTable] = {}
 
-    def contests(self) -> list[Contest]:
-        """All contests, that of the newest run first. A Report is read once, when it is new."""
-        with self._lock:
-            ids = self._library.ids()
-            for name in ids:
-                if name not in self._places:
-                    report = self._report(name)
-                    self._places[name] = contests.places(report) if report else ()
-            here = [self._report(name) for name in ids if self._places[name]]
-        return contests.contests(report for report in here if report is not None)
+def sensitivities(group: ComparisonGroup) -> SensitivityTable | None:
+    """The richest sensitivities that the cache holds for a group's runs; each is read once."""
+    known = _sensitivities(home())
+    for recipe in group.asked:
+        key = digest([group.key, to_plain(recipe.precision)])
+        if key not in known:
+            found = cached(recipe)
+            if found is None:
+                continue
+            known[key] = found
+        return known[key]
+    return None
 
-    def table(self, contest: Contest) -> SensitivityTable | None:
-        """The richest sensitivities that the cache holds for a contest."""
-        for recipe in contest.asked:
-            key = digest([contest.key, to_plain(recipe.precision)])
-            if key not in self._tables:
-                found = cached(recipe)
-                if found is None:
-                    continue
-                self._tables[key] = found
-            return self._tables[key]
-        return None
 
-    def forget(self) -> None:
-        """Ask the cache for every table anew."""
-        self._tables.clear()
-
-    def _report(self, name: str) -> Report | None:
-        try:
-            return self._library.get(name)
-        except QuantscopeError:
-            return None  # unreadable: the library leaves such files out too
+def forget() -> None:
+    """Ask the cache for every table of sensitivities anew."""
+    _sensitivities(home()).clear()
 
 
 def cached(recipe: Recipe) -> SensitivityTable | None:
@@ -87,44 +65,44 @@ def cached(recipe: Recipe) -> SensitivityTable | None:
     return sensitivity.cached(recipe, engine.cache())
 
 
-def desk() -> Desk:
-    """The one of this process."""
-    return _desk(home())
+@st.cache_resource(show_spinner=False)
+def _groups(root: Path) -> Groups:
+    return Groups(engine.index())
 
 
 @st.cache_resource(show_spinner=False)
-def _desk(root: Path) -> Desk:
-    return Desk(engine.library())
+def _sensitivities(root: Path) -> dict[str, SensitivityTable]:
+    return {}
 
 
-def assigner(contest: Contest, table: SensitivityTable, part: Precision) -> Assigner:
+def assigner(group: ComparisonGroup, table: SensitivityTable, part: Precision) -> Assigner:
     """The solver for a part's rules, ready for any budget; the part's own budget does not matter.
 
     Raises:
         InvalidRecipe: pins that contradict each other or match nothing.
     """
     rules = to_plain(dataclasses.replace(part, budget=FORMATS[part.narrow_to_wide[0]].bits))
-    recipe = contest.recipe
-    group = recipe.weights.group if recipe.weights else None
-    key = digest([contest.key, table.tokens, list(table.formats), rules, group, recipe.seed])
-    return _assigner(key, table, part, group, recipe.seed)
+    recipe = group.recipe
+    size = recipe.weights.group if recipe.weights else None
+    key = digest([group.key, table.tokens, list(table.formats), rules, size, recipe.seed])
+    return _assigner(key, table, part, size, recipe.seed)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _assigner(
-    key: str, _table: SensitivityTable, _part: Precision, _group: int | None, _seed: int
+    key: str, _table: SensitivityTable, _part: Precision, _size: int | None, _seed: int
 ) -> Assigner:
     from qcore.precision.budget import Assigner
 
-    return Assigner(_table.layers, _part, group=_group, table=_table, seed=_seed)
+    return Assigner(_table.layers, _part, group=_size, table=_table, seed=_seed)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A contest under one set of rules, at one budget.
+    """Comparable runs under one set of rules, at one budget.
 
     Attributes:
-        contest: the runs.
+        group: the runs.
         score: what they are scored by.
         table: what each layer costs in each format.
         part: the rules, the budget among them.
@@ -135,7 +113,7 @@ class Case:
         forecast: what sums of sensitivities predict; None for a score that is not predicted.
     """
 
-    contest: Contest
+    group: ComparisonGroup
     score: metrics.Axis
     table: SensitivityTable
     part: Precision
@@ -155,7 +133,7 @@ class Case:
         """What the solved weights occupy, scales included."""
         from qcore.precision.counting import average_bits
 
-        weights = self.contest.recipe.weights
+        weights = self.group.recipe.weights
         bits = average_bits(
             self.solved.formats,
             self.table.layers,
@@ -171,42 +149,66 @@ class Case:
     def rivals(self, methods: Sequence[str]) -> list[tuple[str, Assigner]]:
         """These methods, under the same rules."""
         parts = {name: dataclasses.replace(self.part, method=name) for name in methods}
-        return [(name, assigner(self.contest, self.table, part)) for name, part in parts.items()]
+        return [(name, assigner(self.group, self.table, part)) for name, part in parts.items()]
 
 
 def case(
-    contest: Contest, score: metrics.Axis, table: SensitivityTable, rules: Precision, budget: float
+    group: ComparisonGroup,
+    score: metrics.Axis,
+    table: SensitivityTable,
+    rules: Precision,
+    budget: float,
 ) -> Case:
-    """A contest by these rules at a budget.
+    """Comparable runs by these rules at a budget.
 
     Raises:
         InvalidRecipe: a budget or pins that cannot be met.
     """
     part = dataclasses.replace(rules, budget=budget)
-    solver = assigner(contest, table, part)
-    rows, found = measured(contest, score, table, part)
-    return Case(contest, score, table, part, budget, solver, solver.at(budget), rows, found)
+    solver = assigner(group, table, part)
+    rows, found = measured(group, score, table, part)
+    return Case(group, score, table, part, budget, solver, solver.at(budget), rows, found)
 
 
 def measured(
-    contest: Contest, score: metrics.Axis, table: SensitivityTable, part: Precision
+    group: ComparisonGroup, score: metrics.Axis, table: SensitivityTable, part: Precision
 ) -> tuple[pd.DataFrame, Forecast | None]:
     """The runs as rows, with what the others predict for each; and the forecast they calibrate."""
     counted = [part.objective, part.weighting, part.probe.measure, score.column]
-    ids = [report.id for report in contest.reports]
-    key = digest([contest.key, ids, counted, table.tokens, list(table.formats)])
-    return _measured(key, contest, score, table, part)
+    ids = [run.id for run in group.runs]
+    key = digest([group.key, ids, counted, table.tokens, list(table.formats)])
+    return _measured(key, group, score, table, part)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _measured(
-    key: str, _contest: Contest, _score: metrics.Axis, _table: SensitivityTable, _part: Precision
+    key: str,
+    _group: ComparisonGroup,
+    _score: metrics.Axis,
+    _table: SensitivityTable,
+    _part: Precision,
 ) -> tuple[pd.DataFrame, Forecast | None]:
-    weights, measure = _contest.recipe.weights, _part.probe.measure
-    group = weights.group if weights else None
-    rows = tables.measured(_contest.reports, _table.layers, _part, group, _table)
+    weights, measure = _group.recipe.weights, _part.probe.measure
+    size = weights.group if weights else None
+    formats = {run.id: found for run in _group.runs if (found := _formats(home(), run.id))}
+    rows = tables.measured(_group.runs, formats, _table.layers, _part, size, _table)
     told = with_predictions(rows, _score, measure)
     return told, forecast_of(rows, _score, measure)
+
+
+@st.cache_resource(max_entries=2048, show_spinner=False)
+def _formats(root: Path, run: str) -> dict[str, str]:
+    """The format of every quantized layer of a run; none where its Report is gone."""
+    report = report_of(run)
+    return tables.formats_of(report) if report else {}
+
+
+def report_of(run: str) -> Report | None:
+    """A run's whole Report; None where it is gone."""
+    try:
+        return engine.index().get(run)
+    except QuantscopeError:
+        return None
 
 
 def demo_recipe() -> Recipe:

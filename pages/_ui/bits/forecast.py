@@ -21,7 +21,7 @@ from qcore.report import metrics
 
 if TYPE_CHECKING:
     from qcore.precision.budget import Assigner
-    from qcore.precision.predict import Calibration, Prediction
+    from qcore.precision.predict import CalibratedLine, Prediction
     from qcore.precision.table import Measure
 
 _PREDICTED_BY = {"kl": "kl", "loss_increase": "loss_increase", "perplexity": "loss_increase"}
@@ -40,7 +40,7 @@ class Forecast:
         plain: the float network's perplexity, where that is the score; else NaN.
     """
 
-    calibration: Calibration
+    calibration: CalibratedLine
     plain: float = math.nan
 
     def of(self, total: float) -> Prediction:
@@ -62,7 +62,7 @@ def forecast_of(measured: pd.DataFrame, score: metrics.Axis, measure: Measure) -
     """The forecast that these runs calibrate; None for a score that is not predicted.
 
     Args:
-        measured: rows of one contest with `cost`, the sum of their layers' sensitivities.
+        measured: rows of one comparison group with `cost`, the sum of their layers' sensitivities.
         score: what is to be predicted.
         measure: what the sums are sums of.
     """

@@ -14,7 +14,7 @@ from pages._ui import messages, state
 from pages._ui.bits import words
 from pages._ui.form.budget_parts import pins_text, read_pins
 from qcore.errors import QuantscopeError
-from qcore.explore.contests import Contest
+from qcore.explore.groups import ComparisonGroup
 from qcore.precision import table
 from qcore.recipe import Pin, Precision
 
@@ -26,11 +26,11 @@ _PINS = f"{PAGE}.pins"
 _FREE = "free"
 
 
-def typed(contest: Contest, formats: Sequence[str]) -> tuple[Pin, ...]:
+def typed(group: ComparisonGroup, formats: Sequence[str]) -> tuple[Pin, ...]:
     """The pins as text: what the address says, what was typed, or what the map's form wrote."""
     if _PINS not in st.session_state:
         kept = st.session_state.get(f"kept.{PAGE}", {})
-        own = () if contest.part.method == "manual" else contest.part.pins
+        own = () if group.part.method == "manual" else group.part.pins
         given = st.query_params.get("pins", kept.get("pins", pins_text(own)))
         st.session_state[_PINS] = given
     text = st.text_input(

@@ -14,6 +14,7 @@ from qcore.formats.format import FORMATS
 from qcore.precision.table import Costs, cost_of
 from qcore.recipe import Precision, titles
 from qcore.report.report import Report
+from qcore.report.summary import Summary
 
 if TYPE_CHECKING:
     from qcore.precision.layers import LayerSize
@@ -31,16 +32,18 @@ def projections(layers: Sequence[LayerSize]) -> list[str]:
 
 
 def measured(
-    reports: Sequence[Report],
+    runs: Sequence[Summary],
+    formats: Mapping[str, Mapping[str, str]],
     layers: Sequence[LayerSize],
     part: Precision,
     group: int | None,
     table: SensitivityTable | None = None,
 ) -> pd.DataFrame:
-    """A contest's runs as `tables.runs`, their bits counted by one rule, whatever theirs was.
+    """Comparable runs as `runs.tables.runs`, their bits counted by one rule, whatever theirs was.
 
     Args:
-        reports: of one contest.
+        runs: of one comparison group.
+        formats: by run, of every layer.
         layers: all layers of the network; without any, bits are as each run counted its own.
         part: whose objective, weighting and measure count.
         group: weights that share a scale (INT formats).
@@ -56,24 +59,24 @@ def measured(
     names = {layer.name for layer in layers}
     costs: Costs = table.cost(part.probe.measure) if table is not None else {}
     rows = []
-    for report in reports:
-        formats, asked = formats_of(report), report.recipe.precision
-        if names and names <= formats.keys():
-            bits = average_bits(formats, layers, part, group=group)
-        elif not names and report.precision is not None:
-            bits = report.precision.bits
+    for run in runs:
+        given, asked = formats.get(run.id, {}), run.recipe.precision
+        if names and names <= given.keys():
+            bits = average_bits(given, layers, part, group=group)
+        elif not names and run.budget_bits is not None:
+            bits = run.budget_bits
         else:
             continue
         budget = asked.budget if asked is not None else None
         own = {
             "bits": bits,
             "budget": math.nan if budget is None else budget,
-            "seed": report.recipe.seed,
-            "cost": cost_of(formats, costs),
+            "seed": run.recipe.seed,
+            "cost": cost_of(given, costs),
             # All layers alike: what `uniform` gives where the budget is a format's width.
             **({} if asked is not None else {"method": titles.BUDGET_METHODS["uniform"]}),
         }
-        rows.append(tables.summary(report) | own)
+        rows.append(tables.row(run) | own)
     return tables.runs(rows)
 
 

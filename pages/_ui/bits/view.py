@@ -13,14 +13,15 @@ import streamlit as st
 from pages._ui import charts, downloads, empty, engine, messages, state, wording
 from pages._ui.bits import controls, maps, pins, words
 from pages._ui.bits.charts import trajectory
+from pages._ui.bits.engine import report_of
 from pages._ui.bits.tables import projection_table, trajectory_table, values_of
 from pages._ui.runs import tables
 from qcore.explore.allocation import measuring_recipe
-from qcore.explore.contests import Contest
+from qcore.explore.groups import ComparisonGroup
 from qcore.precision.table import Costs
 from qcore.recipe import Precision, Recipe
 from qcore.report.metrics import Axis, is_share, metric_label
-from qcore.report.report import Report
+from qcore.report.summary import Summary
 
 if TYPE_CHECKING:
     from qcore.precision.layers import LayerSize
@@ -82,7 +83,7 @@ def shares(
 
 
 def draw_maps(
-    contest: Contest,
+    group: ComparisonGroup,
     layers: Sequence[LayerSize],
     formats: Mapping[str, str],
     part: Precision,
@@ -93,7 +94,7 @@ def draw_maps(
     """Draw the assignment and the sensitivities side by side.
 
     Args:
-        contest: whose assignments can be shown.
+        group: runs whose assignments can be shown.
         layers: all of the network.
         formats: by layer, of the assignment shown.
         part: its formats and its measure.
@@ -103,7 +104,7 @@ def draw_maps(
     """
     left, right = st.columns(2, gap="large")
     with left:
-        controls.choose_shown(contest)
+        controls.choose_shown(group)
     with right:
         shown = controls.choose_colour(part)
     chosen = pins.framed(layers)
@@ -172,9 +173,9 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
     downloads.as_csv(st.container(), table, "bits-moves")
 
 
-def training(reports: Sequence[Report], shown: str) -> None:
+def training(runs: Sequence[Summary], shown: str) -> None:
     """Draw dMX's offsets over its steps, of the run that is shown or of the newest."""
-    learned = {r.id: r for r in reports if r.precision and r.precision.trajectory}
+    learned = {run.id: run for run in runs if run.trained}
     if not learned:
         return
     st.subheader("How did dMX decide?", anchor=False)
@@ -187,8 +188,9 @@ def training(reports: Sequence[Report], shown: str) -> None:
             format_func=lambda name: controls.run_label(learned[name]),
             key="bits.training.run",
         )
-    precision, part = learned[run].precision, learned[run].recipe.precision
-    if precision is None or precision.trajectory is None or part is None:
+    report, part = report_of(run), learned[run].recipe.precision
+    precision = report.precision if report else None
+    if report is None or precision is None or precision.trajectory is None or part is None:
         return
     budget = math.nan if part.budget is None else part.budget
     st.plotly_chart(
@@ -203,7 +205,7 @@ def training(reports: Sequence[Report], shown: str) -> None:
         "decides the layer's format, the widest above them all; as the gate's temperature rises, "
         "each falls to one side."
     )
-    downloads.as_csv(st.container(), trajectory_table(learned[run]), "bits-training")
+    downloads.as_csv(st.container(), trajectory_table(report), "bits-training")
 
 
 def run_table(measured: pd.DataFrame) -> None:
@@ -238,7 +240,7 @@ def run_table(measured: pd.DataFrame) -> None:
     downloads.as_csv(st.container(), measured, "bits-runs")
 
 
-def offer_measuring(contest: Contest) -> None:
+def offer_measuring(group: ComparisonGroup) -> None:
     """Say that the cache has no sensitivities for these runs, and offer the run that makes them."""
     st.info(
         "The cache holds no sensitivities for these runs, so no other budget can be solved here. "
@@ -247,6 +249,6 @@ def offer_measuring(contest: Contest) -> None:
     )
 
     def recipes() -> list[Recipe]:
-        return [measuring_recipe(contest, engine.library())]
+        return [measuring_recipe(group, engine.index().summaries())]
 
     empty.run_button("Measure sensitivities", recipes, "bits.measuring")

@@ -13,6 +13,7 @@ from pages._ui.bits.forecast import Forecast
 from qcore.formats.format import FORMATS
 from qcore.precision.table import Costs
 from qcore.recipe import Precision
+from qcore.recipe.titles import format_label
 from qcore.report import metrics
 
 if TYPE_CHECKING:
@@ -36,11 +37,6 @@ COUNTS = {
 
 STEP = 0.25
 """How much larger the budget is with which the page compares, in bits."""
-
-
-def format_label(name: str) -> str:
-    """`MXFP4`, `MXFP6 E2M3`, `INT4`."""
-    return name.upper().replace("_", " ")
 
 
 def widths_label(names: Collection[str]) -> dict[str, str]:

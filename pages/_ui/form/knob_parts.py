@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qcore.formats.format import FORMATS
-from qcore.recipe import Permutation, Recipe, Rotation
+from qcore.recipe import PermutationPart, Recipe, RotationPart
 
 if TYPE_CHECKING:
     from pages._ui.form.knobs import Knobs
@@ -55,7 +55,7 @@ def looks_at_inputs(recipe: Recipe) -> bool:
 
 def transform_values(recipes: Sequence[Recipe]) -> dict[str, tuple[Any, ...]]:
     """The transforms' knobs; where none of the recipes rotates, a rotation's defaults."""
-    rotated = [recipe for recipe in recipes if recipe.rotation] or [Recipe(rotation=Rotation())]
+    rotated = [recipe for recipe in recipes if recipe.rotation] or [Recipe(rotation=RotationPart())]
     rotations = [recipe.rotation for recipe in rotated if recipe.rotation]
     permuted = [r.permutation for r in rotated if r.permutation]
     return {
@@ -67,7 +67,7 @@ def transform_values(recipes: Sequence[Recipe]) -> dict[str, tuple[Any, ...]]:
         "blocks": distinct(rotation.block or FULL for rotation in rotations),
         "signs": distinct(rotation.signs for rotation in rotations),
         "permutations": distinct(r.permutation.method if r.permutation else NONE for r in rotated),
-        "permuted_values": distinct(p.values for p in permuted) or (Permutation().values,),
+        "permuted_values": distinct(p.values for p in permuted) or (PermutationPart().values,),
         "expansions": distinct(r.expansion.percent if r.expansion else 0.0 for r in rotated),
     }
 

@@ -13,7 +13,7 @@ from pages._ui.form.knobs import Knobs
 from pages._ui.form.values import key, parse
 from qcore.errors import InvalidRecipe
 from qcore.pipeline.planning.sizes import DEMO
-from qcore.transforms.expansion import Site, solve
+from qcore.transforms.expansion import ExpandableSite, solve
 
 _BLOCKS = (16, 32, 64, 128, 256, 512, FULL)
 
@@ -87,8 +87,8 @@ def demo_growth(
     return lines
 
 
-_DOWN = Site("down_proj", DEMO.size.intermediate, DEMO.size.hidden, DEMO.size.blocks)
-_OUTPUT = Site("o_proj", DEMO.size.attention, DEMO.size.hidden, DEMO.size.blocks)
+_DOWN = ExpandableSite("down_proj", DEMO.size.intermediate, DEMO.size.hidden, DEMO.size.blocks)
+_OUTPUT = ExpandableSite("o_proj", DEMO.size.attention, DEMO.size.hidden, DEMO.size.blocks)
 
 _ROTATIONS = {NONE: "none", ROTATED: "rotate"}
 _ROTATIONS_HELP = (

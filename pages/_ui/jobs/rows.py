@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages._ui import messages, palette, wording
 from pages._ui.jobs import timeline
-from pages._ui.jobs.timeline import Step
+from pages._ui.jobs.timeline import StageProgress
 from qcore.jobs.protocol import Backend, Job, JobState
 from qcore.recipe.titles import title_of
 
@@ -48,10 +48,10 @@ def draw(job: Job, queue: Backend) -> None:
             _log(job, queue)
 
 
-def strip(stages: Sequence[Step], job: Job) -> str:
+def strip(stages: Sequence[StageProgress], job: Job) -> str:
     """The stages as a line of chips, readable without colour: mark, name, counts."""
     if job.state is JobState.FINISHED and all(step.state == "waiting" for step in stages):
-        stages = [Step("exact repeat of a finished run", "cached")]
+        stages = [StageProgress("exact repeat of a finished run", "cached")]
     chips = []
     for step in stages:
         count = f" {step.done:,}/{step.total:,}" if step.state == "running" and step.total else ""
@@ -70,7 +70,7 @@ def strip(stages: Sequence[Step], job: Job) -> str:
     return f'<div role="list" aria-label="Stages of job {job.id}">{"".join(chips)}</div>'
 
 
-def facts(job: Job, stages: Sequence[Step], now: float) -> str:
+def facts(job: Job, stages: Sequence[StageProgress], now: float) -> str:
     """Device, time and what is going on, in one line."""
     if job.state is JobState.QUEUED:
         return f"waiting for a free device · submitted {wording.ago(job.created, now)}"
@@ -138,7 +138,7 @@ def _toggle(key: str) -> None:
     st.session_state[key] = not st.session_state.get(key)
 
 
-def _stages(job: Job, queue: Backend, now: float) -> list[Step]:
+def _stages(job: Job, queue: Backend, now: float) -> list[StageProgress]:
     """The job's stages; those of an ended job are read once, not at every tick of the clock."""
     if job.state is JobState.QUEUED:
         return timeline.steps(job, [], now)
@@ -150,7 +150,7 @@ def _stages(job: Job, queue: Backend, now: float) -> list[Step]:
 @st.cache_data(max_entries=1000, show_spinner=False)
 def _ended_stages(
     job_id: str, attempt: int, ended: float | None, _job: Job, _queue: Backend
-) -> list[Step]:
+) -> list[StageProgress]:
     del attempt  # with the id and the end it names one outcome
     return timeline.steps(_job, _queue.events(job_id), ended or 0.0)
 

@@ -11,7 +11,7 @@ from qcore.progress import Event
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StageProgress:
     """One stage of a job.
 
     Attributes:
@@ -32,7 +32,7 @@ class Step:
     message: str = ""
 
 
-def steps(job: Job, events: Iterable[Event], now: float) -> list[Step]:
+def steps(job: Job, events: Iterable[Event], now: float) -> list[StageProgress]:
     """The stages of a job in order, from its events since its newest start.
 
     Args:
@@ -41,13 +41,15 @@ def steps(job: Job, events: Iterable[Event], now: float) -> list[Step]:
         now: seconds since the epoch, for the stage that is running.
     """
     begun: dict[str, float] = {}
-    found: dict[str, Step] = {name: Step(name) for name in stage_names(job.recipe)}
+    found: dict[str, StageProgress] = {
+        name: StageProgress(name) for name in stage_names(job.recipe)
+    }
     current = ""
     for event in events:
         if event.stage == "job":
             if event.kind == "state" and event.message.startswith("starting"):
                 begun, current = {}, ""
-                found = {name: Step(name) for name in stage_names(job.recipe)}
+                found = {name: StageProgress(name) for name in stage_names(job.recipe)}
             continue
         if event.stage not in found:
             found = _insert(found, event.stage)
@@ -68,13 +70,13 @@ def steps(job: Job, events: Iterable[Event], now: float) -> list[Step]:
     return list(found.values())
 
 
-def left(job: Job, stages: Sequence[Step]) -> float | None:
+def left(job: Job, stages: Sequence[StageProgress]) -> float | None:
     """Seconds to the end of the stage that runs; None when not known."""
     running = [step for step in stages if step.state == "running"]
     return running[-1].left if job.state is JobState.RUNNING and running else None
 
 
-def fraction(job: Job, stages: Sequence[Step]) -> float:
+def fraction(job: Job, stages: Sequence[StageProgress]) -> float:
     """How much of a job is done, 0 to 1, every stage counted alike."""
     if job.state is JobState.FINISHED:
         return 1.0
@@ -95,7 +97,7 @@ def elapsed(job: Job, now: float) -> float | None:
     return max((job.ended if job.state.ended and job.ended else now) - job.started, 0.0)
 
 
-def _extrapolated(step: Step, job: Job, begun: float, now: float) -> Step:
+def _extrapolated(step: StageProgress, job: Job, begun: float, now: float) -> StageProgress:
     if job.state is not JobState.RUNNING:
         return replace(step, state="stopped")
     pace = step.seconds / step.done if step.done and step.seconds > 0 else None
@@ -106,13 +108,13 @@ def _extrapolated(step: Step, job: Job, begun: float, now: float) -> Step:
     return replace(step, seconds=spent, left=rest)
 
 
-def _insert(found: dict[str, Step], name: str) -> dict[str, Step]:
+def _insert(found: dict[str, StageProgress], name: str) -> dict[str, StageProgress]:
     """A stage that was not expected goes before the first that has not begun."""
     waiting = next((key for key, step in found.items() if step.state == "waiting"), None)
-    result: dict[str, Step] = {}
+    result: dict[str, StageProgress] = {}
     for key, step in found.items():
         if key == waiting:
-            result[name] = Step(name)
+            result[name] = StageProgress(name)
         result[key] = step
-    result.setdefault(name, Step(name))
+    result.setdefault(name, StageProgress(name))
     return result

@@ -20,7 +20,7 @@ from pages._ui.heatmap import Cell, colour_bar, heatmap, log10, logarithmic
 from pages._ui.outliers.words import KEPT, MEASURES, PERMUTED, outcomes, site_labels
 
 if TYPE_CHECKING:
-    from qcore.analysis.captures import Place, Stage, View
+    from qcore.analysis.captures import Place, SampledTokens, View
 
 COLOURS = {
     "all": palette.NEUTRAL,
@@ -150,7 +150,7 @@ def bounds(view: View) -> go.Figure:
     return figure
 
 
-def pictures(stages: Sequence[tuple[str, Stage]]) -> go.Figure:
+def pictures(stages: Sequence[tuple[str, SampledTokens]]) -> go.Figure:
     """Channel × token pictures side by side on one colour scale."""
     figure = make_subplots(
         rows=1,

@@ -11,7 +11,7 @@ import pandas as pd
 from pages._ui.outliers.words import MEASURES, outcomes
 
 if TYPE_CHECKING:
-    from qcore.analysis.captures import Outcome, Place, View
+    from qcore.analysis.captures import Place, RotationEffect, View
 
 
 def place_table(places: Sequence[Place]) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def block_table(view: View) -> pd.DataFrame:
     )
 
 
-def _blocks(name: str, outcome: Outcome) -> pd.DataFrame:
+def _blocks(name: str, outcome: RotationEffect) -> pd.DataFrame:
     mean = float(outcome.mass.mean())
     return pd.DataFrame(
         {

@@ -12,7 +12,7 @@ from pages._ui.outliers import tables, words
 from pages._ui.outliers.charts import bounds, distributions, masses, pictures
 
 if TYPE_CHECKING:
-    from qcore.analysis.captures import Stage, View
+    from qcore.analysis.captures import SampledTokens, View
 
 
 def draw(view: View, permutation: str) -> None:
@@ -67,7 +67,7 @@ def draw(view: View, permutation: str) -> None:
         blocks(view)
 
 
-def stages(view: View, permutation: str) -> list[tuple[str, Stage]]:
+def stages(view: View, permutation: str) -> list[tuple[str, SampledTokens]]:
     """List the stages pictured side by side: before, permuted, rotated."""
     shown = [("Before", view.before)]
     if view.permuted is not None:

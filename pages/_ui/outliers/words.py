@@ -12,7 +12,7 @@ import numpy as np
 from pages._ui import wording
 
 if TYPE_CHECKING:
-    from qcore.analysis.captures import Capture, Outcome, Place, View
+    from qcore.analysis.captures import Capture, Place, RotationEffect, View
 
 
 KEPT, PERMUTED = "order kept", "permuted"
@@ -102,7 +102,7 @@ def size_label(size: int, place: Place, capture: Capture, hidden: int) -> str:
     return text + ")"
 
 
-def outcomes(view: View) -> list[tuple[str, Outcome]]:
+def outcomes(view: View) -> list[tuple[str, RotationEffect]]:
     """List the outcomes to compare: channels in their own order, and permuted."""
     pairs = ((KEPT, view.kept), (PERMUTED, view.permuted))
     return [(name, outcome) for name, outcome in pairs if outcome is not None]

@@ -15,45 +15,52 @@ import pandas as pd
 from pages._ui import wording
 from pages._ui.columns import numbers
 from pages._ui.runs.words import metric_interval, metric_value
-from qcore.explore.front import BROKEN_LOSS
-from qcore.recipe.titles import _format_of, evaluation_label, method, short_title_of, title_of
-from qcore.report.metrics import _QUALITIES, Axis, metric_label
+from qcore.explore import front
+from qcore.recipe.titles import (
+    evaluation_label,
+    inputs_label,
+    method,
+    short_title_of,
+    title_of,
+    weights_label,
+)
+from qcore.report.metrics import Axis, is_metric, known, metric_label
 from qcore.report.report import Report
+from qcore.report.summary import Summary
 
 FLOAT_BITS = 16.0
 
 
-def summary(report: Report) -> dict[str, Any]:
+def row(run: Summary) -> dict[str, Any]:
     """One run as a row. Two runs share `measured` only when the same tokens were scored."""
-    recipe, volume = report.recipe, report.volume
-    data = report.environment.data.get("evaluation text", "")
-    row: dict[str, Any] = {
-        "id": report.id,
-        "created": report.created,
+    recipe, data = run.recipe, run.text_digest
+    values: dict[str, Any] = {
+        "id": run.id,
+        "created": run.created,
         "title": title_of(recipe),
         "short": short_title_of(recipe),
         "method": method(recipe),
-        "model": report.environment.model,
+        "model": run.model,
         "measured": f"{evaluation_label(recipe)}{f' · text {data[:6]}' if data else ''}",
-        "weights": _format_of(recipe, recipe.weights),
+        "weights": weights_label(recipe),
         "group": (recipe.weights.value.group if recipe.weights else None) or 0,
-        "activations": _format_of(recipe, recipe.activations),
+        "activations": inputs_label(recipe),
         "scales": recipe.scales.method if recipe.weights else "",
-        "bits": volume.bits_per_weight,
-        "bytes": float(volume.total_bytes),
-        "float_perplexity": float_perplexity(report),
-        "seconds": sum(stage.seconds for stage in report.stages),
-        "cached": sum(stage.cached for stage in report.stages),
-        "stages": len(report.stages),
-        "device": report.environment.device,
-        "notes": len(report.notes),
+        "bits": run.bits,
+        "bytes": float(run.bytes),
+        "float_perplexity": run.float_perplexity,
+        "seconds": run.seconds,
+        "cached": sum(stage.cached for stage in run.stages),
+        "stages": len(run.stages),
+        "device": run.device,
+        "notes": run.notes,
     }
-    for metric in report.metrics:
-        row[metric.name] = metric.value
-        row[f"{metric.name}/low"] = metric.low
-        row[f"{metric.name}/high"] = metric.high
-        row[f"{metric.name}/count"] = metric.count
-    return row
+    for score in run.scores:
+        values[score.name] = score.value
+        values[f"{score.name}/low"] = score.low
+        values[f"{score.name}/high"] = score.high
+        values[f"{score.name}/count"] = score.count
+    return values
 
 
 def runs(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -86,46 +93,23 @@ _WORDS = {
 
 def metrics(table: pd.DataFrame) -> list[str]:
     """The metrics that any run of the table has: perplexity first, tasks last."""
-    known = [name for name in _QUALITIES if np.isfinite(numbers(table, name)).any()]
-    tasks = sorted(
-        name for name in table.columns if name.startswith("accuracy/") and name.count("/") == 1
-    )
-    return known + tasks
+    held = (name for name in table.columns if is_metric(name))
+    return known(name for name in held if np.isfinite(numbers(table, name)).any())
 
 
 def reference(table: pd.DataFrame, axis: Axis) -> float:
     """The float model's score on an axis; NaN where it is not known or the runs disagree."""
-    certain = {"loss_increase": 0.0, "kl": 0.0, "top1_agreement": 1.0}
-    if axis.column != "perplexity":
-        return certain.get(axis.column, math.nan)
-    values = numbers(table, "float_perplexity")
-    values = values[np.isfinite(values)]
-    agreed = len(values) > 0 and np.ptp(values) <= 1e-3 * values[0]
-    return float(values[0]) if agreed else math.nan
+    return front.reference(axis.column, numbers(table, "float_perplexity"))
 
 
 def broken(table: pd.DataFrame, axis: Axis) -> np.ndarray:
     """Which runs lost so much that drawing them would flatten all others; none if all did."""
-    limits = {"kl": BROKEN_LOSS, "loss_increase": BROKEN_LOSS}
-    limit = limits.get(axis.column, math.nan)
-    if axis.column == "perplexity":
-        limit = reference(table, axis) * math.exp(BROKEN_LOSS)
-    lost = numbers(table, axis.column) > limit
-    return lost & ~lost.all()
+    return front.broken(axis.column, numbers(table, axis.column), reference(table, axis))
 
 
 def comparable(table: pd.DataFrame, measured: str, models: Sequence[str]) -> pd.DataFrame:
     """The runs of these models that were scored on the same tokens."""
     return table.loc[(table["measured"] == measured) & table["model"].isin(models)]
-
-
-def float_perplexity(report: Report) -> float:
-    """The float network's perplexity on the same windows; NaN where it was not measured.
-
-    All windows have the same number of scored tokens, so the mean of their means is the token mean.
-    """
-    losses = report.float_window_losses
-    return math.exp(math.fsum(losses) / len(losses)) if losses else math.nan
 
 
 def metric_table(report: Report) -> pd.DataFrame:

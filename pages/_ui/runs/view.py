@@ -29,7 +29,7 @@ def draw_chart(table: pd.DataFrame) -> None:
     if hidden:
         table = table.loc[~broke]
     drawn = (table["measured"].iloc[0], *sorted(set(columns.words(table, "model"))))
-    version = engine.catalogue().version
+    version = engine.index().stamp
     view = (version, drawn, size, score, log, pieces)
     clicked = frozenset(state.clicked(st.session_state.get("front")))
     now = next_drawn(
@@ -81,7 +81,7 @@ def draw_reports() -> None:
     reports = []
     for run in chosen[:_SHOWN_AT_ONCE]:
         try:
-            reports.append(engine.library().get(run))
+            reports.append(engine.index().get(run))
         except QuantscopeError as error:
             st.error(messages.sentence(error), icon=":material/error:")
     if len(chosen) > _SHOWN_AT_ONCE:

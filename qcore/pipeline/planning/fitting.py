@@ -16,7 +16,7 @@ from qcore.precision.budget import require_solvable
 from qcore.precision.layers import LayerSize
 from qcore.recipe import Recipe
 from qcore.recipe.formats import formats_of
-from qcore.transforms.expansion import Expansion, Site, solve
+from qcore.transforms.expansion import ExpandableSite, Expansion, solve
 
 BLOCKS = tuple(1 << k for k in range(1, 14))
 """Blocks of online rotations that are offered."""
@@ -55,7 +55,7 @@ def expansion_of(recipe: Recipe, size: Dimensions, parameters: int) -> Expansion
     if recipe.expansion is None or rotation is None:
         return None
     sites = [
-        Site(name, width, size.hidden, size.blocks)
+        ExpandableSite(name, width, size.hidden, size.blocks)
         for name, width in online_widths(recipe, size).items()
     ]
     return solve(sites, parameters, recipe.expansion.percent, block=rotation.block or 1)

@@ -1,22 +1,13 @@
-"""What past runs on this machine took: the part of each Report that estimates learn from.
-
-A library of thousands of Reports must not be read on every click of a form. Its folder's stamp says
-whether anything came or went; then only new Reports are read, and little of each is kept.
-"""
+"""What past runs on this machine took: the part of each Report that estimates learn from."""
 
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 
-from qcore.errors import QuantscopeError
 from qcore.recipe import Recipe
-from qcore.report.library import Library
+from qcore.report.index import Index
 from qcore.report.report import StageReport
-
-TICK_NS = 50_000_000
-"""File systems stamp coarsely: two changes within this time may carry the same stamp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,39 +30,23 @@ class Past:
 
 
 class History:
-    """The past runs of a library, each read once; safe to share between threads."""
+    """The past runs of an index; safe to share between threads."""
 
-    def __init__(self, library: Library):
-        self.library = library
+    def __init__(self, index: Index):
+        self.library = index.library
+        self._index = index
         self._lock = threading.Lock()
-        self._known: dict[str, Past | None] = {}
-        self._runs: list[Past] = []
         self._stamp: int | None = None
+        self._runs: list[Past] = []
 
     def runs(self) -> list[Past]:
-        """All readable runs, newest first; to be read, not written."""
+        """All runs that are known, newest first; to be read, not written."""
         with self._lock:
-            stamp = self.library.stamp()
+            stamp = self._index.stamp
             if stamp != self._stamp:
-                self._read_new()
-                self._stamp = stamp if time.time_ns() - stamp > TICK_NS else None
+                self._runs = [
+                    Past(run.recipe, run.created, run.model_digest, run.stages, run.peak_bytes)
+                    for run in self._index.summaries()
+                ]
+                self._stamp = stamp
             return self._runs
-
-    def _read_new(self) -> None:
-        ids = self.library.ids()
-        if self._known.keys() == set(ids):
-            return
-        known = self._known
-        self._known = {name: known[name] if name in known else self._past(name) for name in ids}
-        found = [past for past in self._known.values() if past is not None]
-        self._runs = sorted(found, key=lambda past: past.created, reverse=True)
-
-    def _past(self, name: str) -> Past | None:
-        try:
-            report = self.library.get(name)
-        except QuantscopeError:
-            return None  # unreadable: the library leaves such files out too
-        where = report.environment
-        return Past(
-            report.recipe, report.created, where.model_digest, report.stages, where.peak_bytes
-        )

@@ -17,6 +17,7 @@ from qcore.pipeline.planning.history import History, Past
 from qcore.pipeline.planning.sizes import Facts, facts_of
 from qcore.pipeline.stage import PlannedStage, stage_names
 from qcore.recipe import Recipe
+from qcore.report.index import Index
 from qcore.report.library import Library
 
 
@@ -82,7 +83,7 @@ def preview(
         InvalidRecipe: a recipe does not fit its network's sizes.
     """
     root = root or home()
-    history = history or History(Library(root))
+    history = history or History(Index(Library(root)))
     uses: dict[str, int] = {}
     todo: dict[str, Todo] = {}
     needs: list[int | None] = []

@@ -28,7 +28,7 @@ class _Outcome:
     report: PrecisionReport
 
 
-class Assigner:
+class FormatAssigner:
     """Spends a recipe's budget."""
 
     def __init__(

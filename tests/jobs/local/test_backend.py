@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import COMMAND, Home, exit_code, wait
 
 from qcore.errors import DiskFull, JobError
 from qcore.jobs.local import device_lock
@@ -18,6 +17,7 @@ from qcore.jobs.local.backend import GRACE_SECONDS, LocalBackend
 from qcore.jobs.protocol import JobState
 from qcore.recipe import Recipe
 from qcore.report.library import Library
+from tests.jobs.helpers_home import COMMAND, Home, exit_code, wait
 from tests.jobs.helpers_worker import DEAF, DEFECT, HOLD, MEMORY, PARENT, QUICK, REFUSED, VANISH
 
 ROOT = Path(__file__).parents[3]

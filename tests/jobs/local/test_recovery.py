@@ -7,11 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import COMMAND, Home, exit_code, wait
-
 from qcore.jobs.local import backend
 from qcore.jobs.protocol import JobState
 from qcore.recipe import Recipe
+from tests.jobs.helpers_home import COMMAND, Home, exit_code, wait
 from tests.jobs.helpers_worker import FULL_DISK, HOLD, QUICK, STAGES
 
 ROOT = Path(__file__).parents[3]

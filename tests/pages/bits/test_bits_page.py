@@ -200,7 +200,7 @@ def test_a_measured_run_shows_its_own_assignment_and_where_the_solver_differs(fi
     assert "Where do the run and the solver differ?" in words(app)
 
 
-def test_a_link_from_a_report_opens_its_contest_and_assignment(filled):
+def test_a_link_from_a_report_opens_its_comparison_and_assignment(filled):
     run = filled.made["kl", 4.5]
     app = healthy(filled.open("bits", run=run.id))
     assert box(app, "show").value == run.id
@@ -258,7 +258,7 @@ def test_without_cached_sensitivities_measured_runs_stay_and_measuring_is_offere
     filled, monkeypatch
 ):
     monkeypatch.setattr(engine, "cached", lambda recipe: None)
-    engine.desk().forget()
+    engine.forget()
     app = healthy(filled.open("bits"))
     assert "holds no sensitivities" in words(app)
     assert len(specs(app)[0]["data"]) >= 4

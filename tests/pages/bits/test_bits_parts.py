@@ -1,4 +1,4 @@
-"""Contests, tables and figures of the Bits page: what needs no browser and no session."""
+"""Tables and figures of the Bits page: what needs no browser and no session."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ import pytest
 from pages._ui import palette
 from pages._ui.bits import forecast, maps, words
 from pages._ui.bits.charts import trajectory
-from pages._ui.bits.tables import measured, moves, projection_table, trajectory_table, values_of
+from pages._ui.bits.tables import (
+    formats_of,
+    measured,
+    moves,
+    projection_table,
+    trajectory_table,
+    values_of,
+)
 from pages._ui.bits.words import rests_on
 from pages._ui.runs import charts, tables
-from qcore.explore.contests import contests
 from qcore.precision.budget import Assigner
 from qcore.recipe import Recipe
 from qcore.report import metrics
+from qcore.report.summary import Summary
 from tests.explore.factories import layer_sizes, mixed_report, recipe_of, sensitivities
-from tests.report.factories import report_of
 
 TABLE = sensitivities()
 LAYERS = TABLE.layers
@@ -35,59 +41,9 @@ def alike(name: str, **changes) -> Recipe:
 
 
 def rows(reports):
-    return measured(reports, LAYERS, recipe_of().precision, None, TABLE)
-
-
-def test_runs_that_differ_in_how_bits_were_spent_are_one_contest():
-    different = [
-        recipe_of("kl", 4.5),
-        recipe_of("random", 6.0, seed=7),
-        recipe_of("knapsack", 5.0, formats=["mxfp4", "mxfp8_e4m3"]),
-        recipe_of("uniform", 4.5, objective="both", fused=False),
-    ]
-    (found,) = contests(mixed_report(recipe) for recipe in different)
-    assert len(found.reports) == 4
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"evaluation": {"windows": 4}},
-        {"scales": {"method": "mse"}},
-        {"activations": None},
-        {"rotation": {}},
-    ],
-    ids=str,
-)
-def test_runs_that_differ_in_anything_else_are_two_contests(change):
-    one = recipe_of()
-    other = Recipe.from_dict({**one.to_dict(), **change})
-    assert len(contests(mixed_report(recipe) for recipe in (one, other))) == 2
-
-
-def test_the_seed_parts_runs_only_where_a_transform_draws():
-    def seeds(rotation) -> list[Recipe]:
-        plain = recipe_of().to_dict()
-        return [Recipe.from_dict({**plain, "rotation": rotation, "seed": s}) for s in (0, 1)]
-
-    assert len(contests(mixed_report(recipe) for recipe in seeds({}))) == 1
-    assert len(contests(mixed_report(recipe) for recipe in seeds({"signs": True}))) == 2
-
-
-def test_runs_of_one_format_take_part_beside_a_budget():
-    reports = [report_of(alike(name)) for name in ("mxfp4", "mxfp8_e4m3", "int8")]
-    (found,) = contests([*reports, mixed_report(recipe_of())])
-    assert {r.recipe.weights.format for r in found.reports if r.recipe.weights} == {
-        "mxfp4",
-        "mxfp8_e4m3",
-    }
-    assert not contests(reports)
-
-
-def test_inputs_of_another_width_take_no_part():
-    recipe = Recipe.from_dict({**alike("mxfp4").to_dict(), "activations": {"format": "mxfp8_e4m3"}})
-    (found,) = contests([report_of(recipe), mixed_report(recipe_of())])
-    assert len(found.reports) == 1
+    formats = {report.id: formats_of(report) for report in reports}
+    runs = [Summary.of(report) for report in reports]
+    return measured(runs, formats, LAYERS, recipe_of().precision, None, TABLE)
 
 
 def test_a_run_of_one_format_is_counted_as_uniform():
@@ -251,7 +207,7 @@ def test_the_training_figure_has_one_trace_per_projection_with_gaps_between_laye
 
 def test_pareto_draws_a_mixed_run_at_its_stored_bits_in_its_methods_colour():
     report = mixed_report(recipe_of("dmx", 5.0))
-    table = tables.runs([tables.summary(report)])
+    table = tables.runs([tables.row(Summary.of(report))])
     figure = charts.pareto(table, metrics.SIZES["bits"], metrics.quality("kl"))
     point = next(trace for trace in figure.data if trace.customdata is not None)
     weights = sum(layer.parameters for layer in report.layers)

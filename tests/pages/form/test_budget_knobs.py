@@ -13,7 +13,6 @@ from pages._ui.form.values import numbers_text, parse
 from qcore.errors import InvalidRecipe
 from qcore.recipe import Recipe, titles
 from qcore.recipe.sweep import expand
-from qcore.recipe.titles import formats_label
 
 MX = {"format": "mxfp4"}
 PINS = [{"layer": "down_proj", "format": "mxfp8_e4m3"}, {"layer": "3", "format": "mxfp4"}]
@@ -136,19 +135,6 @@ def test_a_word_that_is_no_pin_is_refused_with_an_example(typed):
     with pytest.raises(InvalidRecipe, match="names no layer and format") as refused:
         parse("pins", typed)
     assert "down_proj=mxfp8_e4m3" in refused.value.remedy
-
-
-@pytest.mark.parametrize(
-    ("names", "label"),
-    [
-        (["mxfp8_e4m3", "mxfp4", "mxfp6_e2m3"], "MXFP4/6/8"),
-        (["mxfp4", "mxfp6_e3m2"], "MXFP4/6 E3M2"),
-        (["int8", "int4"], "INT4/8"),
-        (["mxfp4", "mxint8"], "MXFP4 + MXINT8"),
-    ],
-)
-def test_a_set_of_formats_is_called_by_its_widths(names, label):
-    assert formats_label(names) == label
 
 
 def test_the_preset_asks_every_method_at_every_budget_of_weights_and_inputs():

@@ -19,6 +19,7 @@ from qcore.analysis import captures
 from qcore.analysis.captures import Lens
 from qcore.recipe import Recipe
 from qcore.report.library import Library
+from qcore.report.summary import Summary
 from tests.analysis.factories import KEY, fill, home_with, report_of, statistics_of, tokens_of
 
 _APP = Path(__file__).resolve().parents[3] / "dashboard.py"
@@ -100,7 +101,7 @@ def test_the_offered_run_is_one_that_has_not_finished_yet():
 def test_the_page_opens_on_the_place_with_the_most_outliers(filled):
     app = opened()
     cache = Cache(filled / "cache")
-    (capture,) = captures.captures([report_of()], cache)
+    (capture,) = captures.captures([Summary.of(report_of())], cache)
     places = captures.overview(capture, cache)
     loudest = max(places, key=lambda place: place.measures.token_kurtosis)
     assert (box(app, "layer").value, box(app, "site").value) == (loudest.block, loudest.site)

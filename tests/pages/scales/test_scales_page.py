@@ -16,7 +16,9 @@ from pages._ui.scales.charts import objective, rounded
 from qcore.analysis import captures, channels
 from qcore.errors import BrokenCheckpoint
 from qcore.formats.format import named
+from qcore.report.index import Index
 from qcore.report.library import Library
+from qcore.report.summary import Summary
 from tests.pages.outliers.test_outliers_page import Queue
 from tests.pages.test_page_parts import luminance
 from tests.pipeline.factories import Workshop, write_checkpoint, write_text
@@ -67,7 +69,7 @@ def address(app: AppTest) -> dict[str, str]:
 
 
 def layer_of(shop: Workshop, projection: str = "down_proj", block: int = 1) -> channels.Layer:
-    (capture,) = captures.captures([shop.run(shop.recipe())], shop.cache)
+    (capture,) = captures.captures([Summary.of(shop.run(shop.recipe()))], shop.cache)
     return channels.layer_of(capture, shop.cache, shop.root, block, projection)
 
 
@@ -125,7 +127,7 @@ def test_a_click_on_the_map_carries_its_channel(page):
 
 
 def test_a_model_whose_files_changed_is_refused(shop):
-    (capture,) = captures.captures(Library(shop.root).reports(), shop.cache)
+    (capture,) = captures.captures(Index(Library(shop.root)).summaries(), shop.cache)
     changed = replace(capture, model_digest="0" * 64)
     with pytest.raises(BrokenCheckpoint, match="not those that were captured"):
         channels.layer_of(changed, shop.cache, shop.root, 0, "q_proj")

@@ -17,6 +17,7 @@ from qcore.pipeline.planning.history import History
 from qcore.pipeline.planning.sizes import DEMO, facts_of, facts_of_config
 from qcore.pipeline.session import _facts
 from qcore.recipe import Recipe
+from qcore.report.index import Index
 from qcore.report.library import Library
 from tests.models.factories import tiny_model
 from tests.pipeline.factories import Workshop
@@ -123,24 +124,14 @@ def test_memory_grows_with_what_a_recipe_does():
     assert of() < of(calibration=long)
 
 
-def test_the_library_is_read_once_and_again_only_when_it_changes(shop: Workshop, monkeypatch):
+def test_the_history_follows_the_index(shop: Workshop):
     shop.run(shop.recipe())
-    library = Library(shop.root)
-    monkeypatch.setattr("qcore.pipeline.planning.history.TICK_NS", 0)
-    history = History(library)
+    history = History(Index(Library(shop.root)))
     assert len(history.runs()) == 1
-    looked: list[int] = []
-    real = library.ids
-    monkeypatch.setattr(library, "ids", lambda: looked.append(1) or real())
-    read: list[str] = []
-    got = library.get
-    monkeypatch.setattr(library, "get", lambda name: read.append(name) or got(name))
-    for _ in range(5):
-        preview([shop.recipe()], shop.cache, root=shop.root, history=history)
-    assert (looked, read) == ([], [])
+    assert history.runs() is history.runs()
     report = shop.run(shop.recipe(weights={"format": "int3"}))
     assert len(history.runs()) == 2
-    assert read == [report.id]
+    assert history.runs()[0].recipe == report.recipe
 
 
 def test_a_hub_model_that_is_not_here_is_neither_fetched_nor_refused(

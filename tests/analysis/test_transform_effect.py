@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from qcore.analysis.microscope import compare, density, look, measure
 from qcore.analysis.outliers import kurtosis
+from qcore.analysis.transform_effect import compare, density, look, measure
 from qcore.calibration.sketch import BINS, bin_edges, bins_of
 from qcore.errors import InvalidRecipe
 from qcore.transforms.hadamard import block_rotation, rotate

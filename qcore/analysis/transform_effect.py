@@ -1,12 +1,12 @@
-"""One site's input under the microscope: small arrays that show what a transform did to outliers.
+"""What a transform does to the outliers in one site's input, as small arrays to be drawn.
 
-The sampled tokens X [tokens, d] are looked at in up to four *stages*: as they are, permuted (XP),
-rotated with the order kept (XR), and permuted and rotated (XPR). A `Stage` holds per token
+The sampled tokens X [tokens, d] are looked at in up to four states: as they are, permuted (XP),
+rotated with the order kept (XR), and permuted and rotated (XPR). `SampledTokens` hold per token
 
     kurtosis, ‖x‖∞ / RMS(x), ‖x‖∞           (`qcore.analysis.outliers`)
 
-and a picture of at most 200 × 64 cells. What a rotation makes of one order of the channels is an
-`Outcome`: the ℓ1 mass that every block holds against the mean over blocks, the bound
+and a picture of at most 200 × 64 cells. What a rotation makes of one order of the channels is a
+`RotationEffect`: the ℓ1 mass that every block holds against the mean over blocks, the bound
 max_j ‖x_(j)‖₁ / √b against the actual ‖xR‖∞, and the blocks whose peak the rotation raised
 (MixQuant, arXiv 2601.22347, §3).
 
@@ -52,7 +52,7 @@ _LEFT_OUT = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Curve:
+class Density:
     """How |x| is distributed on a log axis.
 
     Attributes:
@@ -65,7 +65,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stage:
+class SampledTokens:
     """The sampled tokens at one point of the transform; float32.
 
     Attributes:
@@ -84,7 +84,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class RotationEffect:
     """What the rotation makes of one order of the channels; float32.
 
     Attributes:
@@ -98,8 +98,8 @@ class Outcome:
         worse: share of the tokens in which the block's peak rose.
     """
 
-    ordered: Stage
-    rotated: Stage
+    ordered: SampledTokens
+    rotated: SampledTokens
     mass: Float[np.ndarray, " blocks"]
     bound: Float[np.ndarray, " tokens"]
     ideal: Float[np.ndarray, " tokens"]
@@ -139,10 +139,10 @@ class Measures:
     imbalance: float
 
 
-def look(x: Float[Tensor, "tokens d"]) -> Stage:
+def look(x: Float[Tensor, "tokens d"]) -> SampledTokens:
     """The tokens as a picture and in numbers."""
     channels = max(1, -(-x.shape[1] // CELLS))
-    return Stage(
+    return SampledTokens(
         picture=_array(_picture(x, channels)),
         channels=channels,
         kurtosis=_array(kurtosis(x)),
@@ -156,7 +156,7 @@ def compare(
     rotated: Float[Tensor, "tokens order"],
     mean: Float[Tensor, " d"],
     block: int,
-) -> Outcome:
+) -> RotationEffect:
     """What a rotation in blocks of `block` made of tokens in the order in which it took them.
 
     Args:
@@ -169,7 +169,7 @@ def compare(
         InvalidRecipe: the block does not divide the rotated features.
     """
     order = rotated.shape[-1]
-    return Outcome(
+    return RotationEffect(
         ordered=look(ordered),
         rotated=look(rotated),
         mass=_array(block_l1(mean, block, order)),
@@ -181,7 +181,7 @@ def compare(
     )
 
 
-def density(counts: Int[Tensor, " bins"], edges: Float[Tensor, " edges"]) -> Curve:
+def density(counts: Int[Tensor, " bins"], edges: Float[Tensor, " edges"]) -> Density:
     """A log histogram's counts as a density per octave, in eighths of an octave.
 
     Zeros, and the smallest 0.01 % of all values, are left out of the curve but not of the total:
@@ -198,10 +198,10 @@ def density(counts: Int[Tensor, " bins"], edges: Float[Tensor, " edges"]) -> Cur
     kept[0] = False  # the bin in which zeros are counted has no place on a log axis
     places = kept.nonzero().flatten()
     if not len(places):
-        return Curve(np.zeros(0, np.float32), np.zeros(0, np.float32))
+        return Density(np.zeros(0, np.float32), np.zeros(0, np.float32))
     span = slice(int(places[0]), int(places[-1]) + 1)
     low, high = edges[:-1:merged][span], edges[merged::merged][span]
-    return Curve(
+    return Density(
         magnitude=_array((low * high).sqrt()), density=_array(share[span] / (high / low).log2())
     )
 
