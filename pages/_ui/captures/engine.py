@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages._ui import engine
-from qcore.recipe import Recipe
 
 if TYPE_CHECKING:
     from qcore.analysis.captures import Capture
@@ -21,18 +20,8 @@ def captures() -> list[Capture]:
         return captures.captures(engine.index().summaries(), engine.cache())
 
 
-def demo_recipe() -> Recipe:
-    """The default recipe, under the first seed of which no run has finished."""
-    return unfinished({run.recipe.digest for run in engine.index().summaries()})
+def evicted() -> list[Capture]:
+    """List what runs captured and the cache has lost, the newest run's first."""
+    from qcore.analysis import captures
 
-
-def unfinished(finished: set[str]) -> Recipe:
-    """The default recipe with the first seed that makes its digest none of `finished`.
-
-    A finished run is never computed again, even when the cache has lost its capture; the seed
-    makes it another run, which shares all other stages.
-    """
-    seed = 0
-    while Recipe(seed=seed).digest in finished:
-        seed += 1
-    return Recipe(seed=seed)
+    return captures.evicted(engine.index().summaries(), engine.cache())
