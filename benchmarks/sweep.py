@@ -21,7 +21,7 @@ import torch
 from benchmarks._measure import save, table
 from cache.store import Cache
 from qcore.machine.home import home
-from qcore.pipeline import Workbench, run
+from qcore.pipeline import Session, run
 from qcore.recipe import Recipe
 from qcore.recipe.sweep import expand
 from qcore.report.report import Report
@@ -93,7 +93,7 @@ class Home:
         self.root = Path(tempfile.mkdtemp(prefix="sweep-"))
         (self.root / "models").symlink_to(home() / "models")
         self._cache = Cache(self.root / "cache")
-        self._bench = Workbench(self.root)
+        self._session = Session(self.root)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,7 +103,7 @@ class Home:
     def run(self, recipe: Recipe) -> Report:
         """Run it here."""
         return run(
-            recipe, cache=self._cache, emit=lambda _: None, root=self.root, bench=self._bench
+            recipe, cache=self._cache, emit=lambda _: None, root=self.root, session=self._session
         )
 
 

@@ -8,9 +8,9 @@ import streamlit as st
 from pages._ui import empty, engine, entry, messages, palette, wording
 from pages._ui.charts import config
 from pages._ui.form.presets import FOUNDATIONS
+from pages._ui.jobs.words import job_title
 from pages._ui.runs import charts, library, tables
 from qcore.machine.devices import devices
-from qcore.recipe.titles import title_of
 from qcore.report import metrics
 
 _NEWEST = 6
@@ -100,7 +100,7 @@ def draw_newest() -> None:
             colour, icon = palette.STATE_BADGES[job.state]
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
                 st.badge(job.state, color=colour, icon=icon)
-                title = messages.escape(title_of(job.recipe))
+                title = messages.escape(job_title(job))
                 if job.report:
                     query = {"runs": job.report}
                     st.page_link("pages/pareto.py", label=title, query_params=query)

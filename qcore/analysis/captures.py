@@ -36,7 +36,7 @@ from qcore.errors import CorruptEntry
 from qcore.models.families import SITES
 from qcore.pipeline.keys import block_key
 from qcore.progress import Progress, silent
-from qcore.recipe import Calibration, ModelRef
+from qcore.recipe import Calibration, ModelRef, Recipe
 from qcore.report.summary import Summary
 from qcore.transforms.algebra import Transform, site_transform
 from qcore.transforms.expansion import admissible_sizes
@@ -61,6 +61,7 @@ class Capture:
         blocks: decoder blocks whose statistics are in the cache.
         source: where the network came from.
         model_digest: of its files when it was captured.
+        recipe: of the newest run that named it; `ensure` makes it whole again.
     """
 
     key: str
@@ -72,6 +73,12 @@ class Capture:
     blocks: tuple[int, ...]
     source: ModelRef
     model_digest: str
+    recipe: Recipe
+
+    @property
+    def lost(self) -> int:
+        """Decoder blocks whose statistics the cache has lost."""
+        return self.depth - len(self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,16 @@ class Place:
 
 def captures(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
     """The distinct captures of these runs of which a block or more is in the cache, in order."""
+    return [capture for capture in _named(runs, cache) if capture.blocks]
+
+
+def evicted(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
+    """The distinct captures of these runs of which nothing is in the cache any more, in order."""
+    return [capture for capture in _named(runs, cache) if not capture.blocks]
+
+
+def _named(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
+    """Every capture that a run names, with the blocks that are left of it."""
     distinct: dict[str, tuple[Summary, Calibration]] = {}
     for run in runs:
         calibration = run.recipe.calibration
@@ -144,8 +161,7 @@ def captures(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
     found = []
     for key, (run, calibration) in distinct.items():
         left = tuple(b for b in range(run.depth) if cache.has(block_key(key, b)))
-        if left:
-            found.append(_described(run, key, calibration, left))
+        found.append(_described(run, key, calibration, left))
     return found
 
 
@@ -303,4 +319,5 @@ def _described(run: Summary, key: str, calibration: Calibration, left: tuple[int
         blocks=left,
         source=run.recipe.model,
         model_digest=run.model_digest,
+        recipe=run.recipe,
     )

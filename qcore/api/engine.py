@@ -16,7 +16,7 @@ from qcore.progress import Emit
 
 if TYPE_CHECKING:
     from cache.store import Cache
-    from qcore.pipeline import Workbench
+    from qcore.pipeline import Session
     from qcore.recipe import Recipe
     from qcore.report.report import Report
 
@@ -27,14 +27,14 @@ class Engine:
     Args:
         root: the home: its cache, its library, its queue.
         cache: where the stages' outcomes are kept.
-        bench: the device, and the network that is loaded on it.
+        session: the device, and the network that is loaded on it.
         note: told in a sentence when a run waits for its device.
     """
 
-    def __init__(self, root: Path, cache: Cache, bench: Workbench, note: Callable[[str], None]):
+    def __init__(self, root: Path, cache: Cache, session: Session, note: Callable[[str], None]):
         self._root = root
         self._cache = cache
-        self._bench = bench
+        self._session = session
         self._note = note
 
     @classmethod
@@ -47,14 +47,14 @@ class Engine:
         """
         from cache.store import Cache
         from qcore.machine.devices import devices
-        from qcore.pipeline import Workbench  # waits for torch
+        from qcore.pipeline import Session  # waits for torch
 
         known = [item.name for item in devices()]
         if device is not None and device not in known:
             raise InvalidRecipe(f"no device {device!r} here", remedy=f"choose {', '.join(known)}")
         root = home()
         cache = Cache(root / "cache", cache_limit())
-        return cls(root, cache, Workbench(root, device or known[0]), note)
+        return cls(root, cache, Session(root, device or known[0]), note)
 
     def run(self, recipe: Recipe, emit: Emit) -> Report:
         """The recipe's Report, from the library where this exact run was finished before.
@@ -70,5 +70,5 @@ class Engine:
         with contextlib.ExitStack() as stack:
             if waits:
                 queue = LocalBackend(self._root)
-                stack.enter_context(device_lock.hold(queue, self._bench.device, self._note))
-            return run(recipe, cache=self._cache, emit=emit, root=self._root, bench=self._bench)
+                stack.enter_context(device_lock.hold(queue, self._session.device, self._note))
+            return run(recipe, cache=self._cache, emit=emit, root=self._root, session=self._session)

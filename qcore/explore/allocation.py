@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterable
 
 from qcore.explore.groups import ComparisonGroup
 from qcore.formats.format import FORMATS
 from qcore.recipe import Pin, Precision, Recipe
-from qcore.report.summary import Summary
 
 
 def as_recipe(group: ComparisonGroup, part: Precision) -> Recipe:
@@ -26,23 +23,15 @@ def as_pins(part: Precision, formats: dict[str, str]) -> Precision:
     return dataclasses.replace(part, method="manual", budget=None, pins=pins)
 
 
-def measuring_recipe(group: ComparisonGroup, runs: Iterable[Summary]) -> Recipe:
-    """A knapsack run of the group that has not finished, so that its stages run.
+def measuring_recipe(group: ComparisonGroup) -> Recipe:
+    """A recipe of the group that has the sensitivity stage, to make sure of.
 
-    A finished run is never computed again, even when the cache has lost what it measured; a budget
-    that differs by a hundredth makes it another run.
+    The stage looks at the formats and the text, not at the budget nor at how it is spent.
     """
     part = group.part
-    pins = () if part.method == "manual" else part.pins
+    if part.needs_sensitivity:
+        return group.recipe
     low, high = (FORMATS[name].bits for name in (part.narrow_to_wide[0], part.narrow_to_wide[-1]))
-    middle = (low + high) / 2
-    first = middle if part.budget is None else part.budget
-    step = 0.01 if first < middle else -0.01
-    done = {run.recipe.digest for run in runs}
-    for number in itertools.count():
-        budget = round(first + number * step, 2)
-        asked = dataclasses.replace(part, method="knapsack", budget=budget, pins=pins)
-        recipe = as_recipe(group, asked)
-        if recipe.digest not in done:
-            return recipe
-    raise AssertionError("unreachable: there are more budgets than runs")
+    budget = (low + high) / 2 if part.budget is None else part.budget
+    pins = () if part.method == "manual" else part.pins
+    return as_recipe(group, dataclasses.replace(part, method="knapsack", budget=budget, pins=pins))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -41,6 +41,8 @@ class Job:
         report: the Report's id once finished.
         attempt: 1, raised by every resume.
         stage: the newest event's stage, with its `done` of `total`.
+        ensure: the one stage that is to be in the cache when the job ends; empty for a whole run,
+            which ends with a Report.
     """
 
     id: str
@@ -57,20 +59,94 @@ class Job:
     stage: str = ""
     done: int = 0
     total: int = 0
+    ensure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Jobs that were submitted together; a job that was submitted alone is a sweep of one.
+
+    Attributes:
+        id: of the sweep; for a job alone, the job's.
+        created: seconds since the epoch.
+        states: how many of its jobs are in each state; none of them is 0.
+        reports: ids of the Reports that it has brought, in the order of its jobs.
+    """
+
+    id: str
+    created: float
+    states: Mapping[JobState, int]
+    reports: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Its jobs."""
+        return sum(self.states.values())
+
+    def count(self, *states: JobState) -> int:
+        """How many of its jobs are in one of these states."""
+        return sum(self.states.get(state, 0) for state in states)
+
+    @property
+    def live(self) -> int:
+        """How many of its jobs have not ended."""
+        return self.count(JobState.QUEUED, JobState.RUNNING)
 
 
 class Backend(Protocol):
     """A queue of jobs. Every method may be called from any process at any time."""
 
-    def submit(self, recipes: Sequence[Recipe]) -> list[Job]:
+    def submit(self, recipes: Sequence[Recipe], *, ensure: str = "") -> list[Job]:
         """Queue recipes, in order, as one sweep when there are several.
 
-        A recipe that is already queued or running is not queued twice: its job is returned.
+        A recipe that is already queued or running for the same is not queued twice: its job is
+        returned.
+
+        Args:
+            recipes: what to run.
+            ensure: name of the one stage of each that is to be in the cache afterwards, such as
+                `capture`; empty for whole runs. It is no part of the recipe.
+
+        Raises:
+            InvalidRecipe: a recipe has no such stage; nothing was queued.
         """
         ...
 
     def jobs(self, limit: int = 200) -> list[Job]:
-        """The newest jobs, newest first."""
+        """The newest jobs, newest first, and every running one, however old."""
+        ...
+
+    def tally(self) -> dict[JobState, int]:
+        """How many jobs there are in each state."""
+        ...
+
+    def sweeps(
+        self, states: Collection[JobState] = (), *, first: int = 0, count: int = 24
+    ) -> list[Sweep]:
+        """Sweeps, those that are running first, then those that wait, then the newest.
+
+        Args:
+            states: only sweeps with a job in one of these; all by default.
+            first: sweeps to skip.
+            count: sweeps at most.
+        """
+        ...
+
+    def count_sweeps(self, states: Collection[JobState] = ()) -> int:
+        """How many sweeps there are for `sweeps` to list."""
+        ...
+
+    def sweep_jobs(
+        self, sweep: str, states: Collection[JobState] = (), *, first: int = 0, count: int = 24
+    ) -> list[Job]:
+        """Jobs of a sweep: what runs first, then what went wrong, then the rest in order.
+
+        Args:
+            sweep: its id, or that of a job that was submitted alone.
+            states: only jobs in one of these; all by default.
+            first: jobs to skip.
+            count: jobs at most.
+        """
         ...
 
     def status(self, job: str) -> Job:
@@ -83,6 +159,14 @@ class Backend(Protocol):
 
     def resume(self, job: str) -> Job:
         """Queue an ended job again; it continues from its last cached stage."""
+        ...
+
+    def cancel_sweep(self, sweep: str) -> int:
+        """Ask every job of a sweep that has not ended to stop; returns how many there were."""
+        ...
+
+    def resume_sweep(self, sweep: str) -> int:
+        """Queue every failed or cancelled job of a sweep again, in order; returns how many."""
         ...
 
     def events(self, job: str, after: int = 0) -> list[Event]:

@@ -46,7 +46,19 @@ class RunRecipe(Protocol):
         ...
 
 
-def main(arguments: Sequence[str], *, run: RunRecipe | None = None) -> int:
+class Ensure(Protocol):
+    """The pipeline's shape where one stage is wanted."""
+
+    def __call__(
+        self, recipe: Recipe, stage: str, *, cache: Cache, emit: Emit, device: str
+    ) -> object:
+        """Make sure that a stage's outcome is in the cache."""
+        ...
+
+
+def main(
+    arguments: Sequence[str], *, run: RunRecipe | None = None, ensure: Ensure | None = None
+) -> int:
     """Run the job named on the command line; returns the exit status."""
     _keep_output_from_failing()
     _volunteer_for_the_memory_killer()
@@ -54,10 +66,11 @@ def main(arguments: Sequence[str], *, run: RunRecipe | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     root, job = arguments
     # The next worker is started the way this one was: the same interpreter and entry point.
-    return work(LocalBackend(Path(root), command=sys.orig_argv[:-2]), job, run=run or _pipeline)
+    backend = LocalBackend(Path(root), command=sys.orig_argv[:-2])
+    return work(backend, job, run=run or _run, ensure=ensure or _ensure)
 
 
-def work(backend: LocalBackend, job_id: str, *, run: RunRecipe) -> int:
+def work(backend: LocalBackend, job_id: str, *, run: RunRecipe, ensure: Ensure) -> int:
     """Run one job that a dispatcher has started under this process; returns the exit status."""
     pid = os.getpid()
     if not backend.table.is_mine(job_id, pid):
@@ -70,7 +83,7 @@ def work(backend: LocalBackend, job_id: str, *, run: RunRecipe) -> int:
     threading.Thread(target=_watch, args=(backend, job_id, pid, ended), daemon=True).start()
     try:
         recorder(Event("job", message=f"starting on {job.device}", kind="state"))
-        state, message, report = _outcome(backend.root, job, run, recorder)
+        state, message, report = _outcome(backend.root, job, run, ensure, recorder)
     except KeyboardInterrupt as error:  # a signal between two steps
         (state, message), report = outcomes.of_error(error), ""
     ended.set()
@@ -86,13 +99,22 @@ def work(backend: LocalBackend, job_id: str, *, run: RunRecipe) -> int:
     return 0 if state is JobState.FINISHED else 1
 
 
-def _outcome(root: Path, job: Job, run: RunRecipe, emit: Emit) -> tuple[JobState, str, str]:
-    """(state, sentence, report id) of the run; whatever it raises becomes a sentence."""
+def _outcome(
+    root: Path, job: Job, run: RunRecipe, ensure: Ensure, emit: Emit
+) -> tuple[JobState, str, str]:
+    """(state, sentence, report id) of the run; whatever it raises becomes a sentence.
+
+    A job that makes sure of a stage leaves no Report.
+    """
+    report = None
     try:
         with contextlib.closing(Cache(root / "cache", cache_limit())) as cache:
-            report = run(job.recipe, cache=cache, emit=emit, device=job.device)
+            if job.ensure:
+                ensure(job.recipe, job.ensure, cache=cache, emit=emit, device=job.device)
+            else:
+                report = run(job.recipe, cache=cache, emit=emit, device=job.device)
         _ignore_signals()  # it is done: a cancel now comes too late
-        return JobState.FINISHED, "finished", Library(root).add(report).id
+        return JobState.FINISHED, "finished", Library(root).add(report).id if report else ""
     except BaseException as error:
         _ignore_signals()
         state, message = outcomes.of_error(error)
@@ -145,11 +167,19 @@ def _ignore_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _pipeline(recipe: Recipe, *, cache: Cache, emit: Emit, device: str) -> Report:
-    # Imported here: it takes seconds, and by now the job already says that it is starting.
+# The pipeline is imported late: it takes seconds, and by then the job says that it is starting.
+
+
+def _run(recipe: Recipe, *, cache: Cache, emit: Emit, device: str) -> Report:
     from qcore.pipeline import run
 
     return run(recipe, cache=cache, emit=emit, device=device)
+
+
+def _ensure(recipe: Recipe, stage: str, *, cache: Cache, emit: Emit, device: str) -> str:
+    from qcore.pipeline import ensure
+
+    return ensure(recipe, stage, cache=cache, emit=emit, device=device)
 
 
 class _Forgiving(io.FileIO):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from qcore.pipeline.keys import Keys
 from qcore.progress import Emit, Event
 from qcore.report.report import StageReport
 
@@ -29,20 +30,21 @@ class Step:
 class Journal:
     """The stages of one run, in order."""
 
-    def __init__(self, emit: Emit):
+    def __init__(self, keys: Keys, emit: Emit):
         self.emit = emit
+        self._keys = keys
         self.stages: list[StageReport] = []
         self.notes: list[str] = []
 
     @contextmanager
-    def stage(self, name: str, key: str) -> Iterator[Step]:
+    def stage(self, name: str) -> Iterator[Step]:
         """Announce a stage, time it, and keep its row; a stage that raises leaves no row."""
         step = Step(name, self.emit)
         self.emit(Event(name, kind="stage"))
         start = time.perf_counter()
         yield step
         seconds = round(time.perf_counter() - start, 3)
-        self.stages.append(StageReport(name, key, seconds, step.cached))
+        self.stages.append(StageReport(name, self._keys.key(name), seconds, step.cached))
         total = max(step.total, 1)
         self.emit(Event(name, total, total, kind="stage", cached=step.cached))
 

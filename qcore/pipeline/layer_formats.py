@@ -12,7 +12,7 @@ from qcore.recipe import Recipe
 from qcore.recipe.formats import input_format, weight_format
 
 
-class Assigned:
+class LayerFormats:
     """The formats of a recipe's layers.
 
     Args:

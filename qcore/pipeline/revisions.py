@@ -20,7 +20,7 @@ from qcore.models.folder import read_config
 from qcore.models.source import ModelSource
 from qcore.recipe import Recipe
 from qcore.recipe.formats import formats_of
-from qcore.recipe.parts import Rotation
+from qcore.recipe.parts import RotationPart
 
 _MIDMAX = "midmax of E4M3 by its largest value"
 _ZEROS = "PiSO's zero points exact"
@@ -71,7 +71,7 @@ def _raises(recipe: Recipe, what: str) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _meets_products(rotation: Rotation, folder: Path, content: str) -> bool:
+def _meets_products(rotation: RotationPart, folder: Path, content: str) -> bool:
     """Whether a width that is rotated whole needs two cores; `content` is the folder's digest."""
     try:
         config = read_config(folder)

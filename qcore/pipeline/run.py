@@ -3,40 +3,40 @@
 Everything is asked of the cache first. A run whose every stage is cached never loads the network;
 a run whose Report exists returns it, bit for bit, and does not even wait for torch: what computes
 is imported when there is something to compute.
+
+A Report outlives what the cache keeps. `ensure` tells as much of the same story as one stage
+needs, so that a capture, sensitivities or codes that were evicted can be had again.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import resource
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache.store import Cache
-from qcore.errors import OutOfMemory
+from qcore.errors import InvalidRecipe
 from qcore.machine.home import home
+from qcore.pipeline.environment import environment_of, memory_errors
+from qcore.pipeline.inputs import resolve_inputs
 from qcore.pipeline.journal import Journal
-from qcore.pipeline.keys import Keys, resolve_inputs
-from qcore.pipeline.planning.fitting import require_fits
-from qcore.pipeline.planning.preview import stages_of
-from qcore.pipeline.session import Workbench
+from qcore.pipeline.keys import Keys
+from qcore.pipeline.planning.plan import missing_for, planned
+from qcore.pipeline.planning.sizes import Sizes
+from qcore.pipeline.planning.validation import require_fits
+from qcore.pipeline.session import Session
+from qcore.pipeline.stage import stage_names
 from qcore.pipeline.summary import damping_notes, limit_notes, volume
 from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
-from qcore.report.report import Environment, KernelReport, PrecisionReport, Report
+from qcore.report.report import Environment, KernelReport, LayerReport, PrecisionReport, Report
 
 if TYPE_CHECKING:
-    from qcore.pipeline.stages.assign import FormatAssigner
-    from qcore.pipeline.stages.quantize import Quantizer
-
-PACKAGES = ("torch", "transformers", "tokenizers", "lm-eval", "numpy", "numba")
-"""Their versions stand in every Report."""
+    from qcore.evaluation.harness import TaskScore
+    from qcore.evaluation.perplexity import WindowScore
 
 
 def run(
@@ -46,7 +46,7 @@ def run(
     emit: Emit,
     device: str = "cpu",
     root: Path | None = None,
-    bench: Workbench | None = None,
+    session: Session | None = None,
 ) -> Report:
     """Carry out one recipe and keep its Report.
 
@@ -56,7 +56,7 @@ def run(
         emit: hears of progress.
         device: torch's name of the device to run on.
         root: home folder; the user's own by default.
-        bench: keeps the loaded network between the runs of one process.
+        session: keeps the loaded network between the runs of one process.
 
     Raises:
         QuantscopeError: what is wrong and what to do; finished stages stay cached.
@@ -67,146 +67,199 @@ def run(
     if library.has(keys.report):
         emit(Event("job", 1, 1, "this exact run was finished before"))
         return library.get(keys.report)
-    bench = bench or Workbench(root, device)
+    session = session or Session(root, device)
+    journal = Journal(keys, emit)
     from kernels.dispatch import record_choices  # waits for torch
 
-    with memory_errors(bench.device), record_choices() as record:
-        report = _tell(keys, cache, Journal(emit), bench)
-    kernels = [KernelReport(s.operation, s.implementation, s.why, s.count) for s in record.counts()]
-    return library.add(replace(report, kernels=tuple(kernels)))
+    with memory_errors(session.device), record_choices() as record:
+        found = _tell(keys, cache, journal, session, stage_names(recipe))
+    kernels = tuple(
+        KernelReport(s.operation, s.implementation, s.why, s.count) for s in record.counts()
+    )
+    return library.add(
+        _report(keys, journal, found, environment_of(keys.inputs, session.device), kernels)
+    )
 
 
-def _tell(keys: Keys, cache: Cache, journal: Journal, bench: Workbench) -> Report:
-    """Every stage in order, then the Report."""
+def ensure(
+    recipe: Recipe,
+    stage: str,
+    *,
+    cache: Cache,
+    emit: Emit,
+    device: str = "cpu",
+    root: Path | None = None,
+    session: Session | None = None,
+) -> str:
+    """Make sure that a stage's outcome is in the cache, whether the recipe has run or not.
+
+    What was evicted is computed again, with as much of what it needs as the cache has lost too.
+    No Report is made, and one that exists stays as it is.
+
+    Args:
+        recipe: whose stage.
+        stage: its name: `capture`, `sensitivity`, `quantize`, `evaluate`, `task arc_easy`, …
+        cache: where stages are kept and found.
+        emit: hears of progress.
+        device: torch's name of the device to run on.
+        root: home folder; the user's own by default.
+        session: keeps the loaded network between the runs of one process.
+
+    Returns:
+        The stage's key; `Keys.entries` lists what it consists of.
+
+    Raises:
+        InvalidRecipe: the recipe has no such stage.
+        QuantscopeError: what is wrong and what to do; finished stages stay cached.
+    """
+    require_stage(recipe, stage)
+    root = root or home()
+    keys = Keys(recipe, resolve_inputs(recipe, root))
+    wanted = missing_for(keys, cache, stage)
+    if not wanted:
+        emit(Event("job", 1, 1, f"{stage}: the cache has all of it"))
+        return keys.key(stage)
+    session = session or Session(root, device)
+    with memory_errors(session.device):
+        _tell(keys, cache, Journal(keys, emit), session, wanted)
+    return keys.key(stage)
+
+
+def require_stage(recipe: Recipe, stage: str) -> None:
+    """Refuse a stage that a run of the recipe does not go through.
+
+    Raises:
+        InvalidRecipe: names those that it does.
+    """
+    names = stage_names(recipe)
+    if stage not in names:
+        raise InvalidRecipe(
+            f"this recipe has no stage {stage[:40]!r}", remedy=f"choose {', '.join(names)}"
+        )
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a run found out, stage by stage."""
+
+    sizes: Sizes
+    reference: Sequence[WindowScore] = ()
+    windows: Sequence[WindowScore] = ()
+    tasks: tuple[TaskScore, ...] = ()
+    layers: tuple[LayerReport, ...] = ()
+    added: int = 0
+    precision: PrecisionReport | None = None
+
+
+def _tell(
+    keys: Keys, cache: Cache, journal: Journal, session: Session, wanted: Sequence[str]
+) -> _Found:
+    """Every stage that is wanted, in order."""
     from qcore.pipeline.stages.assign import FormatAssigner
     from qcore.pipeline.stages.capture import Calibrator
-    from qcore.pipeline.stages.evaluate import Meter, metrics
+    from qcore.pipeline.stages.evaluate import Evaluator
     from qcore.pipeline.stages.quantize import Quantizer
-    from qcore.pipeline.stages.transform import Outcome, Transformer
+    from qcore.pipeline.stages.reference import Referee
+    from qcore.pipeline.stages.task import score_task
+    from qcore.pipeline.stages.transform import Transformer
+    from qcore.pipeline.stages.windows import EvaluationText
 
     recipe = keys.recipe
     for note in keys.inputs.notes(recipe):
         journal.note(note)
 
-    with journal.stage("load", keys.load) as step:
-        step.cached = stages_of(keys, cache)[0].cached
+    with journal.stage("load") as step:
+        step.cached = planned(keys, cache, wanted)[0].cached
         if not step.cached:
-            bench.network(keys, step)
-        facts = bench.facts(keys, cache, step)
-        require_fits(recipe, facts)
+            session.network(keys, step)
+        found = _Found(session.sizes(keys, cache, step))
+        require_fits(recipe, found.sizes)
 
-    meter = Meter(keys, cache, bench)
-    with journal.stage("reference", keys.reference) as step:
-        reference, step.cached = meter.reference_windows(step)
+    text = EvaluationText(keys, session)
+    referee = Referee(keys, cache, session, text)
+    evaluator = Evaluator(keys, cache, referee, text)
+    if "reference" in wanted:
+        with journal.stage("reference") as step:
+            found.reference, step.cached = referee.scores(step)
+            if "evaluate" in wanted:
+                evaluator.prepare()  # while the network is as it was loaded
 
-    calibrator = Calibrator(keys, cache, bench)
-    if keys.capture:
-        with journal.stage("capture", keys.capture) as step:
+    calibrator = Calibrator(keys, cache, session)
+    if "capture" in wanted:
+        with journal.stage("capture") as step:
             step.cached = calibrator.capture(step)
 
-    layers, outcome = [], Outcome()
-    windows, scores = reference, []
-    transformer = Transformer(keys, cache, bench, calibrator)
+    transformer = Transformer(keys, cache, session, calibrator)
     quantizer = Quantizer(keys, cache, calibrator, transformer)
-    assigner = FormatAssigner(keys, cache, bench, calibrator, transformer)
-    precision = None
+    assigner = FormatAssigner(keys, cache, session, calibrator, transformer)
     with transformer, quantizer:  # the network is as it was afterwards
-        if recipe.rotation is not None:
-            with journal.stage("transform", keys.transform) as step:
-                calibrator.hold(range(facts.blocks))
+        if "transform" in wanted:
+            with journal.stage("transform") as step:
+                if "capture" in wanted:
+                    calibrator.hold(range(found.sizes.blocks))
                 outcome, step.cached = transformer.outcome(step)
+            found.added = outcome.added
             for note in outcome.notes:
                 journal.note(note)
-        if recipe.precision is not None:
-            precision = _spend(keys, assigner, quantizer, journal)
-        if recipe.weights is not None:
-            with journal.stage("quantize", keys.quantize) as step:
-                layers, step.cached = quantizer.quantize(step)
-            for note in damping_notes(recipe, layers):
-                journal.note(note)
-            for note in limit_notes(layers, captured=bool(keys.capture)):
-                journal.note(note)
-        if not keys.is_float:
-            with journal.stage("evaluate", keys.evaluate) as step:
-                windows, step.cached = meter.windows(quantizer.network, step)
-        for task in recipe.evaluation.tasks:
-            with journal.stage(f"task {task}", keys.task(task)) as step:
-                score, step.cached = meter.task(task, quantizer.network, step)
-                scores.append(score)
 
+        if "sensitivity" in wanted:
+            with journal.stage("sensitivity") as step:
+                step.cached = assigner.sense(step)
+
+        if "assign" in wanted:
+            with journal.stage("assign") as step:
+                formats, found.precision, step.cached = assigner.assign(step)
+            quantizer.assign(formats)
+            if found.precision.note:
+                journal.note(found.precision.note)
+
+        if "quantize" in wanted:
+            with journal.stage("quantize") as step:
+                rows, step.cached = quantizer.quantize(step)
+            found.layers = tuple(rows)
+            for note in damping_notes(recipe, rows) + limit_notes(
+                rows, captured=bool(keys.capture)
+            ):
+                journal.note(note)
+
+        found.windows = found.reference
+        if "evaluate" in wanted:
+            with journal.stage("evaluate") as step:
+                found.windows, step.cached = evaluator.scores(quantizer.network, step)
+
+        for task in recipe.evaluation.tasks:
+            if f"task {task}" in wanted:
+                with journal.stage(f"task {task}") as step:
+                    score, step.cached = score_task(keys, cache, task, quantizer.network, step)
+                    found.tasks += (score,)
+    return found
+
+
+def _report(
+    keys: Keys,
+    journal: Journal,
+    found: _Found,
+    environment: Environment,
+    kernels: tuple[KernelReport, ...],
+) -> Report:
+    """Everything that a run leaves behind."""
+    from qcore.pipeline.metrics import metrics
+
+    recipe, windows, reference = keys.recipe, found.windows, found.reference
     return Report(
         id=keys.report,
         recipe=recipe,
         created=time.time(),
-        assignment={row.name: row.format for row in layers},
-        layers=tuple(layers),
-        metrics=metrics(windows, reference, recipe.evaluation.length, scores),
+        assignment={row.name: row.format for row in found.layers},
+        layers=found.layers,
+        metrics=metrics(windows, reference, recipe.evaluation.length, found.tasks),
         window_losses=tuple(window.loss for window in windows),
         float_window_losses=tuple(window.loss for window in reference),
         window_divergences=tuple(w.kl for w in windows if w.kl is not None),
-        volume=volume(recipe, facts, layers, outcome.added),
+        volume=volume(recipe, found.sizes, found.layers, found.added),
         stages=tuple(journal.stages),
-        environment=_environment(keys, bench.device),
+        environment=environment,
         notes=tuple(journal.notes),
-        precision=precision,
+        precision=found.precision,
+        kernels=kernels,
     )
-
-
-def _spend(
-    keys: Keys, assigner: FormatAssigner, quantizer: Quantizer, journal: Journal
-) -> PrecisionReport:
-    """Find out what formats cost where the method asks, and give every layer one."""
-    part = keys.recipe.precision
-    assert part is not None
-    if part.needs_sensitivity:
-        with journal.stage("sensitivity", keys.sensitivity) as step:
-            step.cached = assigner.sense(step)
-    with journal.stage("assign", keys.assign) as step:
-        formats, precision, step.cached = assigner.assign(step)
-    quantizer.assign(formats)
-    if precision.note:
-        journal.note(precision.note)
-    return precision
-
-
-def _environment(keys: Keys, device: str) -> Environment:
-    import torch
-
-    source = keys.inputs.source
-    return Environment(
-        device=device if device == "cpu" else torch.cuda.get_device_name(device),
-        model=source.label,
-        model_digest=source.digest,
-        family=source.family,
-        data=keys.inputs.data,
-        versions={name: importlib.metadata.version(name) for name in PACKAGES},
-        revision=source.revision,
-        peak_bytes=_peak_bytes(),
-    )
-
-
-def _peak_bytes() -> int:
-    """The largest resident size of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-@contextmanager
-def memory_errors(device: str) -> Iterator[None]:
-    """Turn every way in which memory runs out into one typed error."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory(
-            f"{device} has no memory left: {str(error).splitlines()[0]}",
-            remedy="use shorter windows, a smaller model, or dtype bfloat16",
-        ) from error
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
-            raise
-        raise OutOfMemory(
-            "the machine has no memory left",
-            remedy="close other programs, use a smaller model, or dtype bfloat16",
-        ) from error

@@ -10,12 +10,12 @@ from qcore.models.families import linear_module, linears
 from qcore.models.loading import Network, load
 from qcore.models.regions import dimensions
 from qcore.pipeline.keys import Keys
-from qcore.pipeline.planning.sizes import Facts
+from qcore.pipeline.planning.sizes import Sizes
 from qcore.progress import Progress, silent
 from qcore.serialization import from_plain, to_plain
 
 
-class Workbench:
+class Session:
     """Holds at most one float network, loaded when first needed.
 
     Whoever changes the network puts it back before the next stage asks for it.
@@ -46,21 +46,21 @@ class Workbench:
         self._network.require_unchanged()
         return self._network
 
-    def facts(self, keys: Keys, cache: Cache, progress: Progress = silent) -> Facts:
+    def sizes(self, keys: Keys, cache: Cache, progress: Progress = silent) -> Sizes:
         """The network's sizes, from the cache where it has them."""
         kept = cache.record(keys.load)
         if kept is None:
             model = self.network(keys, progress).model
-            kept = to_plain(_facts(model))
+            kept = to_plain(_sizes(model))
             cache.put_record(keys.load, kept)
-        return from_plain(Facts, kept, "facts")
+        return from_plain(Sizes, kept, "sizes")
 
 
-def _facts(model: Any) -> Facts:
+def _sizes(model: Any) -> Sizes:
     size = dimensions(model)
     head = model.get_output_embeddings().weight
     tied = head is model.get_input_embeddings().weight
-    return Facts(
+    return Sizes(
         size=size,
         parameters=sum(item.numel() for item in model.parameters()),
         linear_parameters=sum(linear_module(model, item).weight.numel() for item in linears(model)),

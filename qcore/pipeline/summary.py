@@ -1,11 +1,11 @@
-"""From measured windows and rows to the numbers of a Report."""
+"""Bytes in storage and notes of a Report, from its layers' rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from qcore.pipeline.planning.sizes import Facts
+from qcore.pipeline.planning.sizes import Sizes
 from qcore.recipe import Recipe
 from qcore.report.report import LayerReport, Volume
 from qcore.rounding.damping import DAMPING
@@ -14,7 +14,7 @@ FLOAT_BITS = 16
 """What is not quantized is counted as it is published: in 16-bit float."""
 
 
-def volume(recipe: Recipe, facts: Facts, layers: Sequence[LayerReport], added: int) -> Volume:
+def volume(recipe: Recipe, sizes: Sizes, layers: Sequence[LayerReport], added: int) -> Volume:
     """Bytes in storage.
 
     A rotated residual stream unties the embeddings: the norm that is folded into the head is not
@@ -22,12 +22,12 @@ def volume(recipe: Recipe, facts: Facts, layers: Sequence[LayerReport], added: i
 
     Args:
         recipe: what was asked.
-        facts: the untouched network's sizes.
+        sizes: the untouched network's sizes.
         layers: rows of the quantized layers; none for float weights.
         added: parameters that expansion added.
     """
-    untied = facts.tied_parameters if recipe.rotation and recipe.rotation.r1 else 0
-    total = facts.parameters + added + untied
+    untied = sizes.tied_parameters if recipe.rotation and recipe.rotation.r1 else 0
+    total = sizes.parameters + added + untied
     quantized = sum(row.parameters for row in layers)
     element_bits = sum(row.parameters * row.element_bits for row in layers)
     all_bits = sum(row.parameters * row.bits_per_weight for row in layers)

@@ -99,7 +99,7 @@ def test_a_layer_is_that_of_the_captured_network_and_its_survey_is_kept(shop: Wo
     report = shop.run(shop.recipe())
     (capture,) = captures([Summary.of(report)], shop.cache)
     found = channels.layer_of(capture, shop.cache, shop.root, 2, "gate_proj")
-    model = shop.bench.network(shop.keys(report.recipe), lambda *_: None).model
+    model = shop.session.network(shop.keys(report.recipe), lambda *_: None).model
     assert torch.equal(found.weight, model.model.layers[2].mlp.gate_proj.weight.data)
     (row,) = [item for item in report.layers if item.name == found.name]
     assert found.hessian.shape == (32, 32)

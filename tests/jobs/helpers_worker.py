@@ -100,7 +100,16 @@ def run(recipe, *, cache, emit, device):
     return report_of(recipe, device)
 
 
+def ensure(recipe, stage, *, cache, emit, device):
+    note(f"ensure {recipe.seed} {stage} {os.getpid()}")
+    if recipe.seed // 100 * 100 == HOLD:
+        hold()
+    elif recipe.seed // 100 * 100 == REFUSED:
+        raise DataError("the text has 3 tokens", remedy="choose a longer one")
+    emit(Event(stage, 1, 1, kind="stage"))
+
+
 if __name__ == "__main__":
     worker.BEAT_SECONDS = 0.1
     worker.GRACE_SECONDS = 0.3
-    sys.exit(worker.main(sys.argv[1:], run=run))
+    sys.exit(worker.main(sys.argv[1:], run=run, ensure=ensure))

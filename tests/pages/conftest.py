@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from pages._ui import engine
-from qcore.jobs.protocol import Job, JobState
+from qcore.jobs.protocol import Job, JobState, Sweep
 from qcore.progress import Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
@@ -26,6 +27,7 @@ class Queue:
     def __init__(self):
         self.all: list[Job] = []
         self.submitted: list[Recipe] = []
+        self.ensured: list[str] = []
         self.asked: list[tuple[str, str]] = []
         self.history: dict[str, list[Event]] = {}
 
@@ -34,13 +36,54 @@ class Queue:
         self.all.insert(0, job)
         return job
 
-    def submit(self, recipes):
+    def submit(self, recipes, *, ensure=""):
         self.submitted += recipes
+        self.ensured += [ensure] * len(recipes)
         sweep = "s" if len(recipes) > 1 else ""
-        return [self.add(recipe, JobState.QUEUED, sweep=sweep) for recipe in recipes]
+        return [self.add(recipe, JobState.QUEUED, sweep=sweep, ensure=ensure) for recipe in recipes]
 
     def jobs(self, limit=200):
         return self.all[:limit]
+
+    def tally(self):
+        return dict(Counter(job.state for job in self.all))
+
+    def sweeps(self, states=(), *, first=0, count=24):
+        return self._sweeps(states)[first : first + count]
+
+    def count_sweeps(self, states=()):
+        return len(self._sweeps(states))
+
+    def sweep_jobs(self, sweep, states=(), *, first=0, count=24):
+        found = [
+            job
+            for job in self.all[::-1]
+            if (job.sweep or job.id) == sweep and (not states or job.state in states)
+        ]
+        return found[first : first + count]
+
+    def cancel_sweep(self, sweep):
+        self.asked.append(("cancel sweep", sweep))
+        return len(self.sweep_jobs(sweep, count=10**6))
+
+    def resume_sweep(self, sweep):
+        self.asked.append(("resume sweep", sweep))
+        return len(self.sweep_jobs(sweep, count=10**6))
+
+    def _sweeps(self, states):
+        groups: dict[str, list[Job]] = {}
+        for job in self.all:
+            groups.setdefault(job.sweep or job.id, []).append(job)
+        return [
+            Sweep(
+                name,
+                jobs[0].created,
+                Counter(job.state for job in jobs),
+                tuple(job.report for job in jobs if job.report),
+            )
+            for name, jobs in groups.items()
+            if not states or any(job.state in states for job in jobs)
+        ]
 
     def status(self, job):
         return next(item for item in self.all if item.id == job)

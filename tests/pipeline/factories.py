@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.store import Cache
-from qcore.pipeline import Keys, Workbench, plan, resolve_inputs, run
+from qcore.pipeline import Keys, Session, plan, resolve_inputs, run
 from qcore.progress import Event
 from qcore.recipe import Recipe
 from qcore.report.report import Report
@@ -45,7 +45,7 @@ class Workshop:
         self.model = model
         self.text = text
         self.cache = Cache(root / "cache")
-        self.bench = Workbench(root)
+        self.session = Session(root)
         self.events: list[Event] = []
 
     def data(self, **parts: Any) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Workshop:
         """Run it with this home's cache and network."""
         self.events = []
         emit = emit or self.events.append
-        return run(recipe, cache=self.cache, emit=emit, root=self.root, bench=self.bench)
+        return run(recipe, cache=self.cache, emit=emit, root=self.root, session=self.session)
 
     def keys(self, recipe: Recipe) -> Keys:
         """Its stage keys."""

@@ -22,7 +22,7 @@ def test_tasks_are_answered_without_a_word_that_ends_a_text(prose: Path, tmp_pat
     data["evaluation"] |= {"tasks": ["arc_easy", "winogrande", "hellaswag"], "limit": 2}
     recipe = shop.recipe(evaluation=data["evaluation"])
     report = shop.run(recipe)
-    tokenizer = shop.bench.network(shop.keys(recipe), lambda *_: None).tokenizer
+    tokenizer = shop.session.network(shop.keys(recipe), lambda *_: None).tokenizer
     assert tokenizer.eos_token_id is None
     assert tokenizer.bos_token_id is None
     for task in recipe.evaluation.tasks:

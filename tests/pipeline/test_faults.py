@@ -19,8 +19,8 @@ from qcore.errors import (
     QuantscopeError,
 )
 from qcore.pipeline import methods
-from qcore.pipeline.run import memory_errors
-from qcore.pipeline.stages import evaluate
+from qcore.pipeline.environment import memory_errors
+from qcore.pipeline.stages import evaluate, reference
 from qcore.progress import Event
 from tests.pipeline.factories import BLOCKS, Workshop, numbers, stages
 
@@ -31,12 +31,12 @@ BOTH_INPUTS = pytest.mark.parametrize("inputs", ["float", "quantized"])
 
 def weights(shop: Workshop) -> dict[str, torch.Tensor]:
     recipe = shop.recipe()
-    model = shop.bench.network(shop.keys(recipe), lambda *_: None).model
+    model = shop.session.network(shop.keys(recipe), lambda *_: None).model
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
 def hooks(shop: Workshop) -> int:
-    model = shop.bench.network(shop.keys(shop.recipe()), lambda *_: None).model
+    model = shop.session.network(shop.keys(shop.recipe()), lambda *_: None).model
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
@@ -185,13 +185,13 @@ def test_scores_evicted_while_the_references_are_taken_keep_their_divergence(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.run(shop.recipe())
-    real = evaluate.Meter._reference
+    real = reference.Referee.hidden
 
-    def reference(self, index):
+    def hidden(self, index):
         shop.cache._records.clear()
         return real(self, index)
 
-    monkeypatch.setattr(evaluate.Meter, "_reference", reference)
+    monkeypatch.setattr(reference.Referee, "hidden", hidden)
     more = {"text": f"file:{shop.text}", "windows": 4, "length": 24}
     assert len(shop.run(shop.recipe(evaluation=more)).window_divergences) == 4
 

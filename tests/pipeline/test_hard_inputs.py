@@ -125,7 +125,7 @@ def test_moments_that_are_none_end_the_run_in_a_sentence_and_leave_the_network(
 
 def test_a_transform_that_a_network_cannot_take_is_refused_and_leaves_it(shop: Workshop) -> None:
     plain = shop.run(shop.recipe())
-    network = shop.bench.network(shop.keys(shop.recipe()), lambda *_: None).model
+    network = shop.session.network(shop.keys(shop.recipe()), lambda *_: None).model
     norm = network.model.norm
     network.model.norm = nn.LayerNorm(32)
     with pytest.raises(UnsupportedModel, match=r"LayerNorm .* which no rotation") as told:

@@ -10,8 +10,8 @@ from qcore.errors import InvalidRecipe
 from qcore.models.limits import length_notes
 from qcore.models.regions import Dimensions
 from qcore.pipeline.planning import preview
-from qcore.pipeline.planning.fitting import require_fits
-from qcore.pipeline.planning.sizes import Facts
+from qcore.pipeline.planning.sizes import Sizes
+from qcore.pipeline.planning.validation import require_fits
 from qcore.recipe import Recipe
 from tests.models.folders import write_folder
 from tests.pipeline.factories import Workshop
@@ -78,7 +78,7 @@ def test_a_network_whose_limit_is_not_known_has_no_notes(shop: Workshop) -> None
     assert length_notes(asked(shop, 640, 640), None) == []
 
 
-ODD = Facts(
+ODD = Sizes(
     Dimensions(hidden=64, intermediate=172, heads=4, kv_heads=2, head_dim=16, blocks=2),
     parameters=100_000,
     linear_parameters=90_000,

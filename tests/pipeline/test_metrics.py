@@ -3,7 +3,7 @@
 from qcore.evaluation.confidence import proportion
 from qcore.evaluation.harness import TaskScore
 from qcore.evaluation.perplexity import WindowScore
-from qcore.pipeline.stages.evaluate import metrics
+from qcore.pipeline.metrics import metrics
 
 
 def test_each_accuracy_of_a_task_stands_beside_its_own_definition():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qcore.pipeline import methods, session
-from qcore.pipeline.stages import capture, evaluate
+from qcore.pipeline.stages import capture, evaluate, reference
 from qcore.recipe import Recipe
 from qcore.rounding.gptq import gptq
 from tests.pipeline.factories import BLOCKS, PARAMETERS, Workshop, numbers, stages, value
@@ -41,7 +41,7 @@ def test_a_repeat_after_losing_its_report_finds_the_same_numbers_without_the_net
 ) -> None:
     first = shop.run(shop.recipe())
     (shop.root / "reports" / f"{first.id}.json").unlink()
-    shop.bench = session.Workbench(shop.root)
+    shop.session = session.Session(shop.root)
     loads = Calls(monkeypatch, session, "load")
     again = shop.run(shop.recipe())
     assert numbers(again) == numbers(first)
@@ -63,7 +63,7 @@ def test_recipes_that_differ_in_rounding_share_load_reference_and_capture(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captures = Calls(monkeypatch, capture, "capture")
-    references = Calls(monkeypatch, evaluate, "take_reference")
+    references = Calls(monkeypatch, reference, "take_reference")
     loads = Calls(monkeypatch, session, "load")
     shop.run(shop.recipe())
     assert (captures.count, references.count, loads.count) == (1, 3, 1)
@@ -84,7 +84,7 @@ def test_more_evaluation_windows_compute_only_the_new_ones(
     text = f"file:{shop.text}"
     few = shop.run(shop.recipe())
     scored = Calls(monkeypatch, evaluate, "score_window")
-    taken = Calls(monkeypatch, evaluate, "take_reference")
+    taken = Calls(monkeypatch, reference, "take_reference")
     many = shop.run(shop.recipe(evaluation={"text": text, "windows": 5, "length": 24}))
     assert (scored.count, taken.count) == (2, 2)
     assert many.window_losses[:3] == few.window_losses
@@ -102,7 +102,7 @@ def test_the_float_recipe_is_the_reference_and_has_no_divergence(shop: Workshop)
 
 def test_perplexity_is_that_of_the_network_alone(shop: Workshop) -> None:
     report = shop.run(shop.recipe(weights=None))
-    network = shop.bench.network(shop.keys(report.recipe), lambda *_: None)
+    network = shop.session.network(shop.keys(report.recipe), lambda *_: None)
     tokens = network.tokenizer(shop.text.read_text(), add_special_tokens=False)["input_ids"]
     windows = torch.tensor(tokens[: 3 * 24]).view(3, 24)
     with torch.no_grad():
@@ -134,8 +134,8 @@ def test_output_errors_are_those_of_the_calibration_text(shop: Workshop) -> None
     report = shop.run(shop.recipe(weights=INT3))
     (row,) = [row for row in report.layers if row.name == "0.self_attn.q_proj"]
     keys = shop.keys(report.recipe)
-    model = shop.bench.network(keys, lambda *_: None).model
-    tokens = capture.Calibrator(keys, shop.cache, shop.bench).windows()
+    model = shop.session.network(keys, lambda *_: None).model
+    tokens = capture.Calibrator(keys, shop.cache, shop.session).windows()
     seen: list[torch.Tensor] = []
     layer = model.model.layers[0].self_attn.q_proj
     handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(0, 1)))

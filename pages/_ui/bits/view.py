@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import charts, downloads, empty, engine, messages, state, wording
+from pages._ui import charts, downloads, empty, messages, state, wording
 from pages._ui.bits import controls, maps, pins, words
 from pages._ui.bits.charts import trajectory
 from pages._ui.bits.engine import report_of
@@ -241,14 +241,14 @@ def run_table(measured: pd.DataFrame) -> None:
 
 
 def offer_measuring(group: ComparisonGroup) -> None:
-    """These runs have no sensitivities in the cache: say so, and offer the run that makes them."""
+    """These runs have no sensitivities in the cache: say so, and offer to measure them."""
     st.info(
         "The cache holds no sensitivities for these runs, so no other budget can be solved here. "
-        "One knapsack run measures them.",
+        "One job measures them; the runs stay as they are.",
         icon=":material/info:",
     )
 
     def recipes() -> list[Recipe]:
-        return [measuring_recipe(group, engine.index().summaries())]
+        return [measuring_recipe(group)]
 
-    empty.run_button("Measure sensitivities", recipes, "bits.measuring")
+    empty.run_button("Measure sensitivities", recipes, "bits.measuring", ensure="sensitivity")

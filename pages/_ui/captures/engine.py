@@ -18,3 +18,10 @@ def captures() -> list[Capture]:
 
     with st.spinner("Looking for captures …"):
         return captures.captures(engine.index().summaries(), engine.cache())
+
+
+def evicted() -> list[Capture]:
+    """List what runs captured and the cache has lost, the newest run's first."""
+    from qcore.analysis import captures
+
+    return captures.evicted(engine.index().summaries(), engine.cache())

@@ -16,5 +16,5 @@ def capture_label(capture: Capture) -> str:
     return (
         f"{capture.model} – {titles.text_label(read.text)} · {read.windows} × {read.length} tokens"
         + (f" · {capture.dtype}" if capture.dtype != "float32" else "")
-        + ("" if len(capture.blocks) == capture.depth else f" · {len(capture.blocks)} layers left")
+        + (f" · {len(capture.blocks)} layers left" if capture.blocks and capture.lost else "")
     )

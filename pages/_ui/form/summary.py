@@ -42,10 +42,10 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
             )
 
 
-def submit(recipes: Sequence[Recipe]) -> None:
-    """Queue the recipes and go to where they can be watched."""
+def submit(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
+    """Queue the recipes, or one stage of each, and go to where they can be watched."""
     with messages.guard():
-        engine.backend().submit(recipes)
+        engine.backend().submit(recipes, ensure=ensure)
         st.switch_page("pages/jobs.py")
 
 

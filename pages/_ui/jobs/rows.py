@@ -10,10 +10,9 @@ from functools import partial
 import streamlit as st
 
 from pages._ui import messages, palette, wording
-from pages._ui.jobs import timeline
+from pages._ui.jobs import timeline, words
 from pages._ui.jobs.timeline import StageProgress
 from qcore.jobs.protocol import Backend, Job, JobState
-from qcore.recipe.titles import title_of
 
 _MARKS = {"waiting": "○", "running": "●", "done": "✓", "cached": "✓", "stopped": "✕"}
 _COLOURS = {
@@ -34,7 +33,7 @@ def draw(job: Job, queue: Backend) -> None:
         with name:
             colour, icon = palette.STATE_BADGES[job.state]
             st.badge(job.state, color=colour, icon=icon)
-            st.markdown(f"**{messages.escape(title_of(job.recipe))}**")
+            st.markdown(f"**{messages.escape(words.job_title(job))}**")
         with progress:
             st.html(strip(stages, job))
             if job.state is JobState.RUNNING:
@@ -51,7 +50,8 @@ def draw(job: Job, queue: Backend) -> None:
 def strip(stages: Sequence[StageProgress], job: Job) -> str:
     """The stages as a line of chips, readable without colour: mark, name, counts."""
     if job.state is JobState.FINISHED and all(step.state == "waiting" for step in stages):
-        stages = [StageProgress("exact repeat of a finished run", "cached")]
+        what = f"{job.ensure} was there" if job.ensure else "exact repeat of a finished run"
+        stages = [StageProgress(what, "cached")]
     chips = []
     for step in stages:
         count = f" {step.done:,}/{step.total:,}" if step.state == "running" and step.total else ""
@@ -100,6 +100,9 @@ def _buttons(job: Job, queue: Backend) -> None:
     elif job.report:
         _link("pages/pareto.py", "Result", ":material/scatter_plot:", {"runs": job.report})
         _link("pages/new_run.py", "Clone", ":material/content_copy:", {"clone": job.report})
+    elif job.ensure in words.LOOK_AT:
+        page, label = words.LOOK_AT[job.ensure]
+        st.page_link(page, label=label, icon=":material/visibility:")
     if job.state is not JobState.QUEUED:
         st.button(
             "Log",

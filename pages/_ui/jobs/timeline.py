@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from qcore.jobs.protocol import Job, JobState
-from qcore.pipeline.stage import stage_names
+from qcore.pipeline import stage_names
 from qcore.progress import Event
 
 
@@ -41,15 +41,13 @@ def steps(job: Job, events: Iterable[Event], now: float) -> list[StageProgress]:
         now: seconds since the epoch, for the stage that is running.
     """
     begun: dict[str, float] = {}
-    found: dict[str, StageProgress] = {
-        name: StageProgress(name) for name in stage_names(job.recipe)
-    }
+    found = _expected(job)
     current = ""
     for event in events:
         if event.stage == "job":
             if event.kind == "state" and event.message.startswith("starting"):
                 begun, current = {}, ""
-                found = {name: StageProgress(name) for name in stage_names(job.recipe)}
+                found = _expected(job)
             continue
         if event.stage not in found:
             found = _insert(found, event.stage)
@@ -95,6 +93,12 @@ def elapsed(job: Job, now: float) -> float | None:
     if job.started is None:
         return None
     return max((job.ended if job.state.ended and job.ended else now) - job.started, 0.0)
+
+
+def _expected(job: Job) -> dict[str, StageProgress]:
+    """The stages to come; before one that is wanted, nobody knows yet which the cache lacks."""
+    names = [job.ensure] if job.ensure else stage_names(job.recipe)
+    return {name: StageProgress(name) for name in names}
 
 
 def _extrapolated(step: StageProgress, job: Job, begun: float, now: float) -> StageProgress:

@@ -23,14 +23,14 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from qcore.errors import JobError
 from qcore.jobs import events, outcomes
-from qcore.jobs.local import device_lock, leases, process
+from qcore.jobs.local import device_lock, leases, process, sweeps
 from qcore.jobs.local.table import Run, Table
-from qcore.jobs.protocol import Job, JobState
+from qcore.jobs.protocol import Job, JobState, Sweep
 from qcore.progress import Event
 from qcore.recipe import Recipe
 
@@ -68,21 +68,53 @@ class LocalBackend:
         """The leases; looked up when the first job waits, for asking about GPUs takes seconds."""
         return self._given or leases.leases()
 
-    def submit(self, recipes: Sequence[Recipe]) -> list[Job]:
+    def submit(self, recipes: Sequence[Recipe], *, ensure: str = "") -> list[Job]:
         """Queue recipes, in order, and start what can start.
 
-        A recipe that is already queued or running is not queued twice: its job is returned.
+        A recipe that is already queued or running for the same is not queued twice: its job is
+        returned.
+
+        Args:
+            recipes: what to run.
+            ensure: name of the one stage of each that is to be in the cache afterwards; empty for
+                whole runs.
 
         Raises:
+            InvalidRecipe: a recipe has no such stage; nothing was queued.
             DiskFull: nothing was queued.
         """
-        ids = self.table.add(recipes)
+        if ensure:
+            from qcore.pipeline import require_stage  # nobody else here waits for the pipeline
+
+            for recipe in recipes:
+                require_stage(recipe, ensure)
+        ids = self.table.add(recipes, ensure)
         self.tick()
         return [self.table.job(job) for job in ids]
 
     def jobs(self, limit: int = 200) -> list[Job]:
-        """The newest jobs, newest first; rows of another version are left out."""
+        """The newest jobs, newest first, and all that run; rows of another version left out."""
         return self.table.jobs(limit)
+
+    def tally(self) -> dict[JobState, int]:
+        """How many jobs there are in each state."""
+        return sweeps.tally(self.table)
+
+    def sweeps(
+        self, states: Collection[JobState] = (), *, first: int = 0, count: int = 24
+    ) -> list[Sweep]:
+        """Sweeps with a job in one of the states: running ones, waiting ones, then the newest."""
+        return sweeps.listed(self.table, states, first, count)
+
+    def count_sweeps(self, states: Collection[JobState] = ()) -> int:
+        """How many sweeps there are for `sweeps` to list."""
+        return sweeps.counted(self.table, states)
+
+    def sweep_jobs(
+        self, sweep: str, states: Collection[JobState] = (), *, first: int = 0, count: int = 24
+    ) -> list[Job]:
+        """Jobs of a sweep: what runs first, then what went wrong, then the rest in order."""
+        return sweeps.jobs(self.table, sweep, states, first, count)
 
     def status(self, job: str) -> Job:
         """One job. Raises JobError when there is none of that id."""
@@ -95,11 +127,7 @@ class LocalBackend:
         by itself or by the next tick.
         """
         self.table.job(job)
-        self.table.ask_cancel(job)
-        for run in self.running():
-            if run.id == job and run.place == process.here():
-                process.signal_group(run.worker, signal.SIGTERM)
-        self.tick()
+        self._stop("id = ?", job)
         return self.table.job(job)
 
     def resume(self, job: str) -> Job:
@@ -112,6 +140,19 @@ class LocalBackend:
         self.table.requeue(job)
         self.tick()
         return self.table.job(job)
+
+    def cancel_sweep(self, sweep: str) -> int:
+        """Ask every job of a sweep that has not ended to stop; none of them starts in between."""
+        return self._stop(sweeps.MEMBER, sweep)
+
+    def resume_sweep(self, sweep: str) -> int:
+        """Queue every failed or cancelled job of a sweep again, in order.
+
+        Those that are live as another job are left out.
+        """
+        count = self.table.requeue_all(sweeps.MEMBER, sweep)
+        self.tick()
+        return count
 
     def events(self, job: str, after: int = 0) -> list[Event]:
         """The job's events from the `after`-th on, oldest first."""
@@ -150,6 +191,15 @@ class LocalBackend:
     def running(self) -> list[Run]:
         """Every running job, as those who must keep out of its way see it."""
         return self.table.running()
+
+    def _stop(self, where: str, value: str) -> int:
+        """Cancel the jobs of an SQL condition; returns how many had not ended."""
+        asked = self.table.ask_cancel(where, value)
+        for run in self.running():
+            if run.id in asked and run.place == process.here():
+                process.signal_group(run.worker, signal.SIGTERM)
+        self.tick()
+        return len(asked)
 
     def _judge(self, run: Run) -> None:
         """End a job whose worker is dead; kill a worker that outstays its cancel."""

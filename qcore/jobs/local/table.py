@@ -1,14 +1,14 @@
 """The queue: one SQLite table that any process may open at any time.
 
-Two rules stand in the schema itself, so that no race can break them: a recipe is queued or running
-at most once, and a device is leased to at most one running job. Every change is one transaction;
+Two rules stand in the schema itself, so that no race can break them: a request (a recipe, or one
+stage of it) is queued or running at most once, and a device is leased to at most one running job.
+Every change is one transaction;
 a process killed in the middle of it has changed nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import secrets
 import sqlite3
@@ -18,43 +18,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qcore.errors import DiskFull, JobError, QuantscopeError
+from qcore.errors import JobError, QuantscopeError
+from qcore.jobs.local import schema
 from qcore.jobs.local.process import Worker
 from qcore.jobs.protocol import Job, JobState
 from qcore.recipe import Recipe
 
-BUSY_SECONDS = 15.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS job (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    digest TEXT NOT NULL,              -- of the recipe
-    recipe TEXT NOT NULL,              -- canonical JSON
-    state TEXT NOT NULL,
-    created REAL NOT NULL,
-    queued REAL NOT NULL,              -- its place in the queue; a resume goes to the end
-    started REAL,
-    ended REAL,
-    sweep TEXT NOT NULL,
-    device TEXT NOT NULL DEFAULT '',
-    message TEXT NOT NULL DEFAULT '',
-    report TEXT NOT NULL DEFAULT '',
-    attempt INTEGER NOT NULL DEFAULT 1,
-    stage TEXT NOT NULL DEFAULT '',
-    done INTEGER NOT NULL DEFAULT 0,
-    total INTEGER NOT NULL DEFAULT 0,
-    pid INTEGER,
-    born REAL,
-    place TEXT,                        -- where pid means something
-    heartbeat REAL,
-    cancel REAL                        -- when somebody asked it to stop
-);
-CREATE UNIQUE INDEX IF NOT EXISTS one_live_job_per_recipe
-    ON job(digest) WHERE state IN ('queued', 'running');
-CREATE UNIQUE INDEX IF NOT EXISTS one_running_job_per_device
-    ON job(device) WHERE state = 'running';
-CREATE INDEX IF NOT EXISTS queue ON job(state, queued);
-"""
+_COLUMNS = (
+    "id, recipe, state, created, started, ended, sweep, device, message, report, attempt, stage,"
+    " done, total, ensure"
+)
+"""What a Job is read from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +48,7 @@ class Table:
 
     Raises (every method):
         DiskFull: the change could not be written; nothing has changed.
-        JobError: the file is damaged, or held by another process for too long.
+        JobError: the file is damaged, of a newer version, or held by another process for too long.
     """
 
     def __init__(self, path: Path):
@@ -82,39 +56,43 @@ class Table:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
 
-    def add(self, recipes: Sequence[Recipe]) -> list[str]:
-        """Queue recipes; the ids of their jobs, old ones for recipes that are live already."""
+    def add(self, recipes: Sequence[Recipe], ensure: str = "") -> list[str]:
+        """Queue recipes; the ids of their jobs, old ones for requests that are live already."""
         now = time.time()
         sweep = secrets.token_hex(6) if len({recipe.digest for recipe in recipes}) > 1 else ""
         ids = []
         with self.transaction() as sql:
             for recipe in recipes:
-                found = sql.execute(
-                    "SELECT id FROM job WHERE digest = ? AND state IN ('queued', 'running')",
-                    (recipe.digest,),
-                ).fetchone()
-                if found is None:
-                    found = (secrets.token_hex(6),)
+                job = _live(sql, recipe.digest, ensure)
+                if job is None:
+                    job = secrets.token_hex(6)
                     sql.execute(
-                        "INSERT INTO job (id, digest, recipe, state, created, queued, sweep)"
-                        " VALUES (?, ?, ?, 'queued', ?, ?, ?)",
-                        (found[0], recipe.digest, recipe.to_json(), now, now, sweep),
+                        "INSERT INTO job (id, digest, recipe, state, created, queued, sweep,"
+                        " ensure) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
+                        (job, recipe.digest, recipe.to_json(), now, now, sweep, ensure),
                     )
-                ids.append(found[0])
+                ids.append(job)
         return ids
 
     def jobs(self, limit: int) -> list[Job]:
-        """The newest readable jobs, newest first."""
-        rows = self._read("SELECT * FROM job ORDER BY created DESC, seq DESC LIMIT ?", (limit,))
+        """The newest readable jobs, newest first, and all that run."""
+        return self.select(
+            "WHERE state = 'running' OR seq IN (SELECT seq FROM job"
+            " ORDER BY created DESC, seq DESC LIMIT ?) ORDER BY created DESC, seq DESC",
+            (limit,),
+        )
+
+    def select(self, clauses: str, values: Sequence[object] = ()) -> list[Job]:
+        """The readable jobs that these SQL clauses choose, in their order."""
         jobs = []
-        for row in rows:
+        for row in self.read(f"SELECT {_COLUMNS} FROM job {clauses}", values):
             with contextlib.suppress(QuantscopeError, ValueError, TypeError):
                 jobs.append(_job(row))
         return jobs
 
     def job(self, job: str) -> Job:
         """One job. Raises JobError when there is none, or none that this version reads."""
-        rows = self._read("SELECT * FROM job WHERE id = ?", (job,))
+        rows = self.read(f"SELECT {_COLUMNS} FROM job WHERE id = ?", (job,))
         if not rows:
             raise JobError(f"there is no job {job[:40]!r}", remedy="see the Jobs page for ids")
         try:
@@ -127,7 +105,10 @@ class Table:
 
     def running(self) -> list[Run]:
         """Every running job, readable or not: its lease counts either way."""
-        rows = self._read("SELECT * FROM job WHERE state = 'running'")
+        rows = self.read(
+            "SELECT id, device, pid, born, place, heartbeat, cancel FROM job"
+            " WHERE state = 'running'"
+        )
         return [
             Run(
                 row["id"],
@@ -142,11 +123,14 @@ class Table:
 
     def waiting(self) -> bool:
         """Whether anything is queued."""
-        return bool(self._read("SELECT 1 FROM job WHERE state = 'queued' LIMIT 1"))
+        return bool(self.read("SELECT 1 FROM job WHERE state = 'queued' LIMIT 1"))
 
     def next_queued(self) -> Job | None:
         """The first readable job in the queue. Call it inside a transaction."""
-        for row in self._read("SELECT * FROM job WHERE state = 'queued' ORDER BY queued, seq"):
+        queued = self.read(
+            f"SELECT {_COLUMNS} FROM job WHERE state = 'queued' ORDER BY queued, seq"
+        )
+        for row in queued:
             with contextlib.suppress(QuantscopeError, ValueError, TypeError):
                 return _job(row)
         return None
@@ -177,45 +161,74 @@ class Table:
             (message, time.time(), job),
         )
 
-    def ask_cancel(self, job: str) -> None:
-        """Queued → cancelled; a running job gets the flag, once."""
+    def ask_cancel(self, where: str, value: str) -> list[str]:
+        """Queued → cancelled; a running job gets the flag, once. In one step, however many.
+
+        Args:
+            where: SQL condition with one `?`, which says which jobs.
+            value: for it.
+
+        Returns:
+            The ids of those that had not ended.
+        """
         now = time.time()
         with self.transaction() as sql:
+            live = sql.execute(
+                f"SELECT id FROM job WHERE {where} AND state IN ('queued', 'running')", (value,)
+            ).fetchall()
             sql.execute(
                 "UPDATE job SET state = 'cancelled', message = 'cancelled while queued', ended = ?"
-                " WHERE id = ? AND state = 'queued'",
-                (now, job),
+                f" WHERE {where} AND state = 'queued'",
+                (now, value),
             )
             sql.execute(
                 "UPDATE job SET cancel = ?, message = 'stopping'"
-                " WHERE id = ? AND state = 'running' AND cancel IS NULL",
-                (now, job),
+                f" WHERE {where} AND state = 'running' AND cancel IS NULL",
+                (now, value),
             )
+        return [row["id"] for row in live]
 
     def requeue(self, job: str) -> None:
         """An ended job → queued, at the end of the queue. Raises JobError where that cannot be."""
         with self.transaction() as sql:
-            row = sql.execute("SELECT state, digest FROM job WHERE id = ?", (job,)).fetchone()
-            if row is None or not JobState(row["state"]).ended:
+            row = sql.execute(
+                "SELECT state, digest, ensure FROM job WHERE id = ?", (job,)
+            ).fetchone()
+            if row is None or row["state"] not in _ENDED:
                 raise JobError(
                     f"job {job[:40]} is {row['state'] if row else 'unknown'}, so it cannot resume",
                     remedy="resume a failed or cancelled job",
                 )
-            twin = sql.execute(
-                "SELECT id FROM job WHERE digest = ? AND state IN ('queued', 'running')",
-                (row["digest"],),
-            ).fetchone()
+            twin = _live(sql, row["digest"], row["ensure"])
             if twin is not None:
                 raise JobError(
-                    f"the recipe of job {job} is live already as job {twin['id']}",
+                    f"the recipe of job {job} is live already as job {twin}",
                     remedy="follow that one",
                 )
-            sql.execute(
-                "UPDATE job SET state = 'queued', queued = ?, started = NULL, ended = NULL,"
-                " device = '', message = '', report = '', attempt = attempt + 1, stage = '',"
-                " done = 0, total = 0, pid = NULL, heartbeat = NULL, cancel = NULL WHERE id = ?",
-                (time.time(), job),
-            )
+            sql.execute(_REQUEUE, (time.time(), job))
+
+    def requeue_all(self, where: str, value: str) -> int:
+        """Failed and cancelled jobs → queued, in order, but those that are live as others.
+
+        Args:
+            where: SQL condition with one `?`, which says which jobs.
+            value: for it.
+
+        Returns:
+            How many.
+        """
+        count = 0
+        with self.transaction() as sql:
+            stopped = sql.execute(
+                f"SELECT id, digest, ensure FROM job WHERE {where}"
+                " AND state IN ('failed', 'cancelled') ORDER BY seq",
+                (value,),
+            ).fetchall()
+            for row in stopped:
+                if _live(sql, row["digest"], row["ensure"]) is None:
+                    sql.execute(_REQUEUE, (time.time(), row["id"]))
+                    count += 1
+        return count
 
     def is_mine(self, job: str, pid: int) -> bool:
         """Whether the job runs under `pid`; waits for a dispatcher that is just writing so."""
@@ -232,7 +245,7 @@ class Table:
             (time.time(), job, pid),
         )
         return bool(
-            self._read(
+            self.read(
                 "SELECT 1 FROM job"
                 " WHERE id = ? AND state = 'running' AND pid = ? AND cancel IS NULL",
                 (job, pid),
@@ -251,7 +264,7 @@ class Table:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Statements that happen together or not at all, alone among all processes."""
-        with self._lock, _translated(self._path):
+        with self._lock, schema.translated(self._path):
             connection = self._open()
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -269,68 +282,36 @@ class Table:
                 self._connection.close()
                 self._connection = None
 
-    def _read(self, statement: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
-        with self._lock, _translated(self._path):
+    def read(self, statement: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """The rows of one SELECT."""
+        with self._lock, schema.translated(self._path):
             return self._open().execute(statement, values).fetchall()
 
     def _write(self, statement: str, values: Sequence[object]) -> bool:
-        with self._lock, _translated(self._path):
+        with self._lock, schema.translated(self._path):
             return self._open().execute(statement, values).rowcount > 0
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            connection = sqlite3.connect(
-                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            connection.row_factory = sqlite3.Row
-            try:
-                _prepare(connection, self._path.with_suffix(".lock"))
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+            self._connection = schema.connect(self._path)
         return self._connection
 
 
-def _prepare(connection: sqlite3.Connection, lock_path: Path) -> None:
-    connection.execute("PRAGMA synchronous = NORMAL")
-    if connection.execute("PRAGMA user_version").fetchone()[0]:
-        return
-    # Switching to WAL does not wait for other processes, so the first ones take turns.
-    with lock_path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(_SCHEMA)
-        connection.execute("PRAGMA user_version = 1")
+_ENDED = [state.value for state in JobState if state.ended]
+_REQUEUE = (
+    "UPDATE job SET state = 'queued', queued = ?, started = NULL, ended = NULL, device = '',"
+    " message = '', report = '', attempt = attempt + 1, stage = '', done = 0, total = 0,"
+    " pid = NULL, heartbeat = NULL, cancel = NULL WHERE id = ?"
+)
 
 
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """SQLite's and the system's errors as ours."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise JobError(
-                f"the job queue {path} is damaged: {error}",
-                remedy="move the file away to start an empty queue; finished reports are safe",
-            ) from error
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise JobError(
-                f"the job queue was busy for {BUSY_SECONDS:.0f} s", remedy="try again"
-            ) from error
-        if code in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE):
-            raise
-        raise DiskFull(
-            f"the job queue cannot be written: {error}", remedy="free some disk space"
-        ) from error
-    except OSError as error:
-        raise DiskFull(
-            f"the job queue cannot be opened: {error}",
-            remedy="free some disk space, or make its folder writable",
-        ) from error
+def _live(sql: sqlite3.Connection, digest: str, ensure: str) -> str | None:
+    """The queued or running job of a request."""
+    found = sql.execute(
+        "SELECT id FROM job WHERE digest = ? AND ensure = ? AND state IN ('queued', 'running')",
+        (digest, ensure),
+    ).fetchone()
+    return None if found is None else found["id"]
 
 
 @functools.lru_cache(maxsize=2048)
@@ -343,15 +324,20 @@ def _job(row: sqlite3.Row) -> Job:
         id=row["id"],
         recipe=_recipe(row["recipe"]),
         state=JobState(row["state"]),
-        created=row["created"],
-        started=row["started"],
-        ended=row["ended"],
+        created=float(row["created"]),
+        started=_time(row["started"]),
+        ended=_time(row["ended"]),
         sweep=row["sweep"],
         device=row["device"],
         message=row["message"],
         report=row["report"],
-        attempt=row["attempt"],
+        attempt=int(row["attempt"]),
         stage=row["stage"],
-        done=row["done"],
-        total=row["total"],
+        done=int(row["done"]),
+        total=int(row["total"]),
+        ensure=row["ensure"],
     )
+
+
+def _time(value: object) -> float | None:
+    return None if value is None else float(str(value))

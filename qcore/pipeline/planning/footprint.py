@@ -22,28 +22,28 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from qcore.pipeline.planning.fitting import expansion_of
 from qcore.pipeline.planning.history import Past
-from qcore.pipeline.planning.sizes import Facts
+from qcore.pipeline.planning.sizes import Sizes
+from qcore.pipeline.planning.storage import moment_bytes
+from qcore.pipeline.stage import stage_of
 from qcore.recipe import Recipe
 
 LIBRARIES = 700 << 20
 """What Python, torch and transformers take before any network is loaded, as measured here."""
 
-_SAMPLED_TOKENS, _HISTOGRAM_BYTES = 64, (1 << 14) * 8
 _TOKENS_AT_ONCE, _LOGIT_ROWS = 2048, 512
 _STREAM_IN_MEMORY = _HELD = 1 << 30
 _SAME_ENOUGH = 20
 
 
-def memory_bytes(recipe: Recipe, facts: Facts) -> int:
+def memory_bytes(recipe: Recipe, sizes: Sizes) -> int:
     """The estimate without what is learned."""
-    size, item = facts.size, 2 if recipe.model.dtype == "bfloat16" else 4
-    network = facts.parameters * item
+    size, item = sizes.size, 2 if recipe.model.dtype == "bfloat16" else 4
+    network = sizes.parameters * item
     rotated = recipe.rotation is not None
-    changed = facts.linear_parameters * item * (rotated + (recipe.weights is not None))
+    changed = sizes.linear_parameters * item * (rotated + (recipe.weights is not None))
     if recipe.rotation is not None and recipe.rotation.r1:
-        changed += facts.tied_parameters * item
+        changed += sizes.tied_parameters * item
     widest, rows = max(size.intermediate, size.attention), 2 * size.intermediate
     capture = rounding = 0
     if recipe.calibration is not None:
@@ -54,21 +54,21 @@ def memory_bytes(recipe: Recipe, facts: Facts) -> int:
         held = tokens * (2 * size.hidden + size.attention + size.intermediate) * item
         if recipe.rounding.inputs != "float" and held <= _HELD:  # a block in one pass
             at_once, states = tokens, states + held * (streams - 1)
-        capture = states + streams * _moments(facts) + at_once * 3 * size.intermediate * item
+        capture = states + streams * moment_bytes(sizes) + at_once * 3 * size.intermediate * item
     if recipe.weights is not None:
         cores = os.cpu_count() or 1 if recipe.rounding.inputs == "float" else 1
         rounding = cores * (3 * widest * widest * 8 + 3 * rows * size.hidden * 8)
     scored = recipe.evaluation.windows * recipe.evaluation.length
-    vocabulary = (facts.parameters - facts.linear_parameters) // size.hidden
+    vocabulary = (sizes.parameters - sizes.linear_parameters) // size.hidden
     evaluation = scored * size.hidden * item
     evaluation += 3 * min(_LOGIT_ROWS, recipe.evaluation.length) * vocabulary * 4
-    mapped = disk_bytes("quantize", recipe, facts)
+    mapped = disk_bytes("quantize", recipe, sizes)
     if recipe.calibration is not None and mapped and recipe.rounding.inputs == "float":
-        mapped += disk_bytes("capture", recipe, facts)
+        mapped += disk_bytes("capture", recipe, sizes)
     return network + changed + mapped + max(capture, rounding, evaluation) + LIBRARIES
 
 
-def learned(history: Sequence[Past], model_digest: str, dtype: str, facts: Facts) -> int:
+def learned(history: Sequence[Past], model_digest: str, dtype: str, sizes: Sizes) -> int:
     """How far past runs of the network lay above (or below) their estimates, at most; else 0.
 
     Only runs count that loaded the network and quantized it: others needed less than they might.
@@ -78,32 +78,11 @@ def learned(history: Sequence[Past], model_digest: str, dtype: str, facts: Facts
         computed = {stage.name for stage in past.stages if not stage.cached}
         alike = past.model_digest == model_digest and past.recipe.model.dtype == dtype
         if alike and past.peak_bytes is not None and {"load", "quantize"} <= computed:
-            distances.append(past.peak_bytes - memory_bytes(past.recipe, facts))
+            distances.append(past.peak_bytes - memory_bytes(past.recipe, sizes))
     return max(distances[:_SAME_ENOUGH], default=0)
 
 
-def disk_bytes(stage: str, recipe: Recipe, facts: Facts) -> int:
+def disk_bytes(stage: str, recipe: Recipe, sizes: Sizes) -> int:
     """What a stage writes into the cache when nothing of it is there."""
-    size = facts.size
-    if stage == "reference":
-        item = 2 if recipe.model.dtype == "bfloat16" else 4
-        return recipe.evaluation.windows * recipe.evaluation.length * size.hidden * item
-    if stage == "capture":
-        widths = (size.hidden, size.attention, size.hidden, size.intermediate)
-        rest = sum(4 * w * (4 + _SAMPLED_TOKENS) + _HISTOGRAM_BYTES for w in widths)
-        return size.blocks * (_moments(facts) + rest)
-    if stage == "quantize" and recipe.weights is not None:
-        grown = expansion_of(recipe, size, facts.parameters)
-        weights = facts.linear_parameters + (0 if grown is None else grown.added)
-        group = recipe.weights.value.group
-        scales = weights // group if group else facts.linear_parameters // size.hidden
-        zeros = 1 if recipe.weights.value.symmetric else 2
-        return weights + 4 * scales * zeros
-    return 0
-
-
-def _moments(facts: Facts) -> int:
-    """H of one block's four sites, float32."""
-    size = facts.size
-    widths = (size.hidden, size.attention, size.hidden, size.intermediate)
-    return sum(4 * width * width for width in widths)
+    row, _ = stage_of(recipe, stage)
+    return row.disk(recipe, sizes) if row.applies(recipe) else 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from qcore.pipeline.stage import stage_of
 from qcore.recipe import Recipe
 from qcore.report.index import Index
 from qcore.report.report import StageReport
@@ -50,3 +52,27 @@ class History:
                 ]
                 self._stamp = stamp
             return self._runs
+
+
+def seconds_of(stage: str, recipe: Recipe, model_digest: str, runs: Iterable[Past]) -> float | None:
+    """What a stage of a recipe took the last time, at this recipe's tokens or questions.
+
+    Args:
+        stage: its name.
+        recipe: what is to be run.
+        model_digest: of the network's files; times of other networks say nothing.
+        runs: newest first.
+
+    Returns:
+        None where no comparable run has computed the stage.
+    """
+    row, _ = stage_of(recipe, stage)
+    for past in runs:
+        same = past.model_digest == model_digest and past.recipe.model.dtype == recipe.model.dtype
+        if not same or row.comparable(past.recipe) != row.comparable(recipe):
+            continue
+        for done in past.stages:
+            if done.name == stage and not done.cached:
+                units, before = row.units(recipe), row.units(past.recipe)
+                return done.seconds * units / before if units and before else done.seconds
+    return None

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cache.store import Cache
 from qcore.errors import NotDownloaded
 from qcore.machine.home import home
-from qcore.pipeline.keys import Keys, resolve_inputs
+from qcore.pipeline.inputs import resolve_inputs
+from qcore.pipeline.keys import Keys
 from qcore.pipeline.planning import footprint
-from qcore.pipeline.planning.fitting import require_fits
-from qcore.pipeline.planning.history import History, Past
-from qcore.pipeline.planning.sizes import Facts, facts_of
-from qcore.pipeline.stage import PlannedStage, stage_names
+from qcore.pipeline.planning.history import History, Past, seconds_of
+from qcore.pipeline.planning.plan import PlannedStage, planned
+from qcore.pipeline.planning.sizes import Sizes, sizes_of
+from qcore.pipeline.planning.validation import require_fits
 from qcore.recipe import Recipe
 from qcore.report.index import Index
 from qcore.report.library import Library
@@ -64,7 +64,7 @@ def plan(recipe: Recipe, cache: Cache, *, root: Path | None = None) -> tuple[Pla
     Raises:
         ModelError, DataError: what the recipe names cannot be used.
     """
-    return stages_of(Keys(recipe, resolve_inputs(recipe, root or home())), cache)
+    return planned(Keys(recipe, resolve_inputs(recipe, root or home())), cache)
 
 
 def preview(
@@ -104,15 +104,15 @@ def preview(
         if history.library.has(keys.report):
             finished += 1
             continue
-        facts = facts_of(keys.inputs.source, keys.load, cache)
-        if facts is not None:
-            require_fits(recipe, facts)
-        needs.append(_memory(keys, facts, history))
-        for stage in stages_of(keys, cache):
+        sizes = sizes_of(keys.inputs.source, keys.load, cache)
+        if sizes is not None:
+            require_fits(recipe, sizes)
+        needs.append(_memory(keys, sizes, history))
+        for stage in planned(keys, cache):
             uses[stage.key] = uses.get(stage.key, 0) + 1
             if stage.key not in todo or not stage.cached:  # one run's load may be another's need
-                todo[stage.key] = (stage, keys, facts)
-    timed, untimed = _expected_seconds(todo, history.runs())
+                todo[stage.key] = (stage, keys, sizes)
+    timed, untimed = _times(todo.values(), history.runs())
     return Preview(
         runs=len(recipes),
         finished=finished,
@@ -129,7 +129,7 @@ def preview(
     )
 
 
-Todo = tuple[PlannedStage, Keys, Facts | None]
+Todo = tuple[PlannedStage, Keys, Sizes | None]
 
 
 def _all_known(parts: Sequence[int | None], join: Callable[[list[int]], int]) -> int | None:
@@ -138,124 +138,38 @@ def _all_known(parts: Sequence[int | None], join: Callable[[list[int]], int]) ->
     return join([0, *known]) if len(known) == len(parts) else None
 
 
-def _memory(keys: Keys, facts: Facts | None, history: History) -> int | None:
+def _memory(keys: Keys, sizes: Sizes | None, history: History) -> int | None:
     """What one run needs, as far as the formula and past runs can tell."""
-    if facts is None:
+    if sizes is None:
         return None
     recipe, digest = keys.recipe, keys.inputs.source.digest
-    beyond = footprint.learned(history.runs(), digest, recipe.model.dtype, facts)
-    return footprint.memory_bytes(recipe, facts) + beyond
+    beyond = footprint.learned(history.runs(), digest, recipe.model.dtype, sizes)
+    return footprint.memory_bytes(recipe, sizes) + beyond
 
 
 def _disk(todo: Todo) -> int | None:
     """What one stage adds to the disk; the demo is dequantized once besides."""
-    stage, keys, facts = todo
+    stage, keys, sizes = todo
     if stage.cached:
         return 0
-    if facts is None:
+    if sizes is None:
         return None
     if stage.name == "load":
         source = keys.inputs.source
         converts = source.kind == "demo" and not source.folder.is_dir()
-        return facts.parameters * 4 if converts else 0
-    return footprint.disk_bytes(stage.name, keys.recipe, facts)
+        return sizes.parameters * 4 if converts else 0
+    return footprint.disk_bytes(stage.name, keys.recipe, sizes)
 
 
-def stages_of(keys: Keys, cache: Cache) -> tuple[PlannedStage, ...]:
-    """Stages in the order in which they run. A stage is cached when every part of it is.
-
-    The network itself is never cached: its load is, when no other stage asks for it.
-    """
-    recipe = keys.recipe
-    windows = range(recipe.evaluation.windows)
-    facts = cache.record(keys.load)
-    blocks = range(facts["size"]["blocks"]) if facts else None
-
-    def all_blocks(stage: str) -> bool:
-        return blocks is not None and all(cache.has(keys.block(stage, b)) for b in blocks)
-
-    def all_windows(stage: str) -> bool:
-        return all(cache.has(keys.window(stage, w)) for w in windows)
-
-    planned = {
-        "reference": (keys.reference, lambda: all_windows("reference")),
-        "capture": (keys.capture, lambda: all_blocks("capture")),
-        "transform": (keys.transform, lambda: cache.has(keys.transform)),
-        "quantize": (keys.quantize, lambda: all_blocks("quantize")),
-        "assign": (keys.assign, lambda: cache.has(keys.assign)),
-        "evaluate": (keys.evaluate, lambda: all_windows("evaluate")),
-    }
-    if "sensitivity" in stage_names(recipe):
-        planned["sensitivity"] = (keys.sensitivity, lambda: all_blocks("sensitivity"))
-    for task in recipe.evaluation.tasks:
-        key = keys.task(task)
-        planned[f"task {task}"] = (key, functools.partial(cache.has, key))
-    stages = [
-        PlannedStage(name, planned[name][0], planned[name][1]())
-        for name in stage_names(recipe)
-        if name != "load"
-    ]
-    idle = facts is not None and all(stage.cached for stage in stages)
-    return (PlannedStage("load", keys.load, idle), *stages)
-
-
-def _expected_seconds(todo: dict[str, Todo], history: list[Past]) -> tuple[float, tuple[str, ...]]:
-    """Sum over uncached stages of the newest measured time of the same kind of stage.
-
-    The names of stages that were never timed come with it, each as often as it stands.
-    """
-    total, untimed = 0.0, []
-    for stage, keys, _ in todo.values():
+def _times(todo: Iterable[Todo], runs: Sequence[Past]) -> tuple[float, tuple[str, ...]]:
+    """Sum over uncached stages of what past runs took, and the names of those never timed."""
+    timed, untimed = 0.0, []
+    for stage, keys, _ in todo:
         if stage.cached:
             continue
-        seconds = next(
-            (
-                _scaled(done.seconds, stage.name, keys.recipe, past.recipe)
-                for past in history
-                if past.model_digest == keys.inputs.source.digest
-                and _alike(stage.name, keys.recipe, past.recipe)
-                for done in past.stages
-                if done.name == stage.name and not done.cached
-            ),
-            None,
-        )
+        seconds = seconds_of(stage.name, keys.recipe, keys.inputs.source.digest, runs)
         if seconds is None:
             untimed.append(stage.name)
         else:
-            total += seconds
-    return total, tuple(untimed)
-
-
-def _alike(stage: str, recipe: Recipe, past: Recipe) -> bool:
-    """Whether a past run's stage took time for the same kind of work."""
-    if recipe.model.dtype != past.model.dtype:
-        return False
-    if stage == "quantize":
-        same = recipe.rounding.method == past.rounding.method
-        return same and recipe.rounding.inputs == past.rounding.inputs
-    if stage == "assign":  # only dMX takes time, and by its steps
-        return (
-            recipe.precision is not None
-            and past.precision is not None
-            and recipe.precision.method == past.precision.method
-        )
-    if stage == "evaluate":
-        return (recipe.activations is None) == (past.activations is None)
-    return True
-
-
-def _scaled(seconds: float, stage: str, recipe: Recipe, past: Recipe) -> float:
-    """A past stage's time at this recipe's number of tokens or questions."""
-    if stage in ("reference", "evaluate"):
-        tokens, before = _tokens(recipe.evaluation), _tokens(past.evaluation)
-    elif stage == "capture" and recipe.calibration and past.calibration:
-        tokens, before = _tokens(recipe.calibration), _tokens(past.calibration)
-    elif stage.startswith("task") and recipe.evaluation.limit and past.evaluation.limit:
-        tokens, before = recipe.evaluation.limit, past.evaluation.limit
-    else:
-        return seconds
-    return seconds * tokens / before
-
-
-def _tokens(part) -> int:
-    return part.windows * part.length
+            timed += seconds
+    return timed, tuple(untimed)

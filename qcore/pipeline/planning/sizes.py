@@ -20,7 +20,7 @@ from qcore.serialization import from_plain
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Sizes:
     """Sizes of an untouched network.
 
     Attributes:
@@ -41,7 +41,7 @@ class Facts:
         return self.size.blocks
 
 
-DEMO = Facts(
+DEMO = Sizes(
     Dimensions(hidden=576, intermediate=1536, heads=9, kv_heads=3, head_dim=64, blocks=30),
     parameters=134_515_008,
     linear_parameters=106_168_320,
@@ -50,29 +50,35 @@ DEMO = Facts(
 """Of SmolLM2-135M."""
 
 
-def facts_of(source: ModelSource, load_key: str, cache: Cache) -> Facts | None:
+def kept_sizes(load_key: str, cache: Cache) -> Sizes | None:
+    """The sizes that the load stage of that key left in the cache; None before it ran."""
+    kept = cache.record(load_key)
+    return None if kept is None else from_plain(Sizes, kept, "sizes")
+
+
+def sizes_of(source: ModelSource, load_key: str, cache: Cache) -> Sizes | None:
     """What is known of a network that may never have been loaded.
 
     Args:
         source: its files.
         load_key: of its load stage.
-        cache: has the facts of networks that were loaded.
+        cache: has the sizes of networks that were loaded.
 
     Returns:
         None where config.json leaves a size out.
     """
-    kept = cache.record(load_key)
+    kept = kept_sizes(load_key, cache)
     if kept is not None:
-        return from_plain(Facts, kept, "facts")
+        return kept
     if source.kind == "demo":
         return DEMO
     try:
-        return facts_of_config(read_config(source.folder))
+        return sizes_of_config(read_config(source.folder))
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
 
 
-def facts_of_config(config: Mapping[str, Any]) -> Facts:
+def sizes_of_config(config: Mapping[str, Any]) -> Sizes:
     """A network's sizes from its parsed config.json.
 
     Raises:
@@ -95,7 +101,7 @@ def facts_of_config(config: Mapping[str, Any]) -> Facts:
     norms = 2 * hidden + len(family.head_norms) * size.head_dim
     embedding = int(config["vocab_size"]) * hidden
     tied = bool(config.get("tie_word_embeddings", False))
-    return Facts(
+    return Sizes(
         size=size,
         parameters=size.blocks * (linears + biases + norms) + hidden + embedding * (2 - tied),
         linear_parameters=size.blocks * linears,

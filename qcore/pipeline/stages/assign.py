@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from cache.store import Cache
 from qcore.pipeline.keys import Keys
-from qcore.pipeline.planning.fitting import grown_widths, planned_sizes
-from qcore.pipeline.session import Workbench
+from qcore.pipeline.planning.validation import grown_widths, planned_sizes
+from qcore.pipeline.session import Session
 from qcore.pipeline.stages.capture import Calibrator
 from qcore.pipeline.stages.learn import Learner
 from qcore.pipeline.stages.sensitivity import Sensitivities
@@ -35,13 +35,13 @@ class FormatAssigner:
         self,
         keys: Keys,
         cache: Cache,
-        bench: Workbench,
+        session: Session,
         calibrator: Calibrator,
         transformer: Transformer,
     ):
         self._keys = keys
         self._cache = cache
-        self._bench = bench
+        self._session = session
         self._sensitivities = Sensitivities(keys, cache, calibrator, transformer)
         self._learner = Learner(keys, cache, calibrator, transformer)
 
@@ -67,8 +67,8 @@ class FormatAssigner:
         recipe, part = self._keys.recipe, self._keys.recipe.precision
         assert part is not None
         assert recipe.weights is not None
-        facts = self._bench.facts(self._keys, self._cache)
-        layers = planned_sizes(facts, grown_widths(recipe, facts))
+        sizes = self._session.sizes(self._keys, self._cache)
+        layers = planned_sizes(sizes, grown_widths(recipe, sizes))
         table = self._sensitivities.table() if part.needs_sensitivity else None
         trained = self._learner.learn(layers, progress) if part.method == "dmx" else None
         solved = assign(

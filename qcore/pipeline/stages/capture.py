@@ -12,23 +12,23 @@ from qcore.calibration.capture import capture
 from qcore.calibration.statistics import BlockStatistics
 from qcore.calibration.text import windows
 from qcore.pipeline.keys import Keys
-from qcore.pipeline.session import Workbench
+from qcore.pipeline.session import Session
 from qcore.progress import Progress, silent
 
 
 class Calibrator:
     """Captures what is missing, and hands out a block's statistics."""
 
-    def __init__(self, keys: Keys, cache: Cache, bench: Workbench):
+    def __init__(self, keys: Keys, cache: Cache, session: Session):
         self._keys = keys
         self._cache = cache
-        self._bench = bench
+        self._session = session
         self._held: dict[int, BlockStatistics] = {}
 
     @property
     def blocks(self) -> int:
         """The network's decoder blocks."""
-        return self._bench.facts(self._keys, self._cache).blocks
+        return self._session.sizes(self._keys, self._cache).blocks
 
     def hold(self, blocks: Iterable[int]) -> None:
         """Have these blocks' statistics at hand while the network is changed.
@@ -44,7 +44,7 @@ class Calibrator:
         missing = [b for b in range(self.blocks) if not self._cache.has(self._key(b))]
         if missing:
             kept = set(range(self.blocks)) - set(missing)
-            model = self._bench.network(self._keys, progress).model
+            model = self._session.network(self._keys, progress).model
             for found in capture(model, self.windows(), progress, skip=kept):
                 self._cache.put_artifact(self._key(found.block), found.to_tensors())
         return not missing
@@ -64,7 +64,7 @@ class Calibrator:
         kept = self._cache.artifact(self._key(block))
         if kept is not None:
             return BlockStatistics.from_tensors(block, kept.tensors)
-        model = self._bench.network(self._keys, silent).model
+        model = self._session.network(self._keys, silent).model
         (found,) = capture(model, self.windows(), skip=set(range(self.blocks)) - {block})
         self._cache.put_artifact(self._key(block), found.to_tensors())
         return found
@@ -73,7 +73,7 @@ class Calibrator:
         """The calibration tokens."""
         part = self._keys.recipe.calibration
         assert part is not None
-        network = self._bench.network(self._keys, silent)
+        network = self._session.network(self._keys, silent)
         return windows(network.tokenizer, part.text, part.windows, part.length, network.words)
 
     def _key(self, block: int) -> str:

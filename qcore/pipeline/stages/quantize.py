@@ -26,7 +26,7 @@ from qcore.models.loading import Network
 from qcore.models.surgery import Surgery
 from qcore.pipeline.activations import quantize_inputs
 from qcore.pipeline.keys import Keys
-from qcore.pipeline.layer_formats import Assigned
+from qcore.pipeline.layer_formats import LayerFormats
 from qcore.pipeline.layers import Layer, pack, quantize_together, rows, unpack
 from qcore.pipeline.methods import Moments, needs_cross
 from qcore.pipeline.stages.capture import Calibrator
@@ -56,13 +56,13 @@ class Quantizer:
         self._cache = cache
         self._calibrator = calibrator
         self._transformer = transformer
-        self._assigned = Assigned(keys.recipe, {})
+        self._formats = LayerFormats(keys.recipe, {})
         self._surgery: Surgery | None = None
         self._held: dict[int, Artifact] = {}
 
     def assign(self, formats: Mapping[str, str]) -> None:
         """Use these formats, by layer, in place of the recipe's one. Call it before `quantize`."""
-        self._assigned = Assigned(self._recipe, formats)
+        self._formats = LayerFormats(self._recipe, formats)
 
     def __enter__(self) -> Quantizer:
         return self
@@ -98,7 +98,7 @@ class Quantizer:
             self._surgery = Surgery(network.model)
             for block, artifact in self._held.items():
                 self._install(self._surgery, artifact, block)
-            quantize_inputs(self._surgery, self._assigned.inputs)
+            quantize_inputs(self._surgery, self._formats.inputs)
         return network
 
     @property
@@ -206,7 +206,7 @@ class Quantizer:
             return block in self._held
 
         try:
-            quantize_inputs(surgery, self._assigned.inputs)
+            quantize_inputs(surgery, self._formats.inputs)
             capture_sequential(
                 model,
                 windows,
@@ -223,7 +223,7 @@ class Quantizer:
         """The site's linears, those of one format together."""
         by_format: dict[Format, list[Linear]] = {}
         for linear in site.linears:
-            by_format.setdefault(self._assigned.weight(linear.name), []).append(linear)
+            by_format.setdefault(self._formats.weight(linear.name), []).append(linear)
         alone = len(by_format) == 1
         return [
             _Stack(site.name if alone else f"{site.name}.{fmt.name}", tuple(linears), fmt)
@@ -252,7 +252,7 @@ class Quantizer:
     def _install(self, surgery: Surgery, artifact: Artifact, block: int) -> None:
         model = self._transformer.network().model
         linears = {item.name: item for site in block_sites(model, block) for item in site.linears}
-        for name, quantized in unpack(artifact, self._assigned.weight).items():
+        for name, quantized in unpack(artifact, self._formats.weight).items():
             surgery.replace_weight(linears[name], dequantize(quantized))
 
 

@@ -19,9 +19,11 @@ from qcore.machine.home import home
 from qcore.models.families import Linear, Site, sites
 from qcore.models.surgery import InputMap
 from qcore.pipeline.activations import rounding_to
-from qcore.pipeline.keys import Keys, resolve_inputs
+from qcore.pipeline.inputs import resolve_inputs
+from qcore.pipeline.keys import Keys
 from qcore.pipeline.layers import quantize_together
 from qcore.pipeline.methods import Moments
+from qcore.pipeline.planning.sizes import kept_sizes
 from qcore.pipeline.stages.capture import Calibrator
 from qcore.pipeline.stages.transform import Transformer
 from qcore.precision.sensitivity import measure
@@ -84,8 +86,8 @@ def cached(recipe: Recipe, cache: Cache, *, root: Path | None = None) -> Sensiti
         ModelError, DataError: what the recipe names cannot be used.
     """
     keys = Keys(recipe, resolve_inputs(recipe, root or home()))
-    facts = cache.record(keys.load)
-    return None if facts is None else _kept(keys, cache, facts["size"]["blocks"])
+    sizes = kept_sizes(keys.load, cache)
+    return None if sizes is None else _kept(keys, cache, sizes.blocks)
 
 
 def _kept(keys: Keys, cache: Cache, blocks: int) -> SensitivityTable | None:

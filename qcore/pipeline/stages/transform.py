@@ -22,8 +22,8 @@ from qcore.models.plan import BlockPlan, Plan
 from qcore.models.regions import Dimensions
 from qcore.models.transformation import Transformed, transform
 from qcore.pipeline.keys import Keys
-from qcore.pipeline.planning.fitting import expansion_of
-from qcore.pipeline.session import Workbench
+from qcore.pipeline.planning.validation import expansion_of
+from qcore.pipeline.session import Session
 from qcore.pipeline.stages.capture import Calibrator
 from qcore.progress import Progress, silent
 from qcore.recipe import Recipe
@@ -56,10 +56,10 @@ class Transformer:
     A recipe without a rotation gets the network as it is.
     """
 
-    def __init__(self, keys: Keys, cache: Cache, bench: Workbench, calibrator: Calibrator):
+    def __init__(self, keys: Keys, cache: Cache, session: Session, calibrator: Calibrator):
         self._keys = keys
         self._cache = cache
-        self._bench = bench
+        self._session = session
         self._calibrator = calibrator
         self._transformed: Transformed | None = None
 
@@ -88,9 +88,9 @@ class Transformer:
         """The transformed float network."""
         if self._keys.recipe.rotation is not None and self._transformed is None:
             plan, _ = self._plan()  # may capture, which needs the untouched network
-            model = self._bench.network(self._keys, progress).model
+            model = self._session.network(self._keys, progress).model
             self._transformed = transform(model, plan)
-        return self._bench.network(self._keys, progress)
+        return self._session.network(self._keys, progress)
 
     def weight(self, linear: Linear) -> Tensor:
         """The float weight that is to be quantized, float32 or wider."""
@@ -106,10 +106,10 @@ class Transformer:
 
     @functools.cache  # noqa: B019 -- one Transformer lives as long as one run
     def _plan(self) -> tuple[Plan, Expansion | None]:
-        facts = self._bench.facts(self._keys, self._cache)
+        sizes = self._session.sizes(self._keys, self._cache)
         recipe = self._keys.recipe
-        expansion = expansion_of(recipe, facts.size, facts.parameters)
-        return plan_of(recipe, facts.size, expansion, self._calibrator.block), expansion
+        expansion = expansion_of(recipe, sizes.size, sizes.parameters)
+        return plan_of(recipe, sizes.size, expansion, self._calibrator.block), expansion
 
 
 def plan_of(
@@ -203,10 +203,10 @@ def _notes(plan: Plan, expansion: Expansion | None) -> list[str]:
     """Fallbacks of the rotations, said once each, and what the expansion reached."""
     notes = []
     if expansion is not None:
-        sizes = ", ".join(f"{name} to {size} inputs" for name, size in expansion.sizes.items())
+        grown = ", ".join(f"{name} to {size} inputs" for name, size in expansion.sizes.items())
         notes.append(
             f"expansion: {expansion.asked:g} % was asked for, {expansion.percent:.2f} % of the "
-            f"parameters was reached with {sizes}"
+            f"parameters was reached with {grown}"
         )
     maps = [plan.residual]
     for block in plan.blocks:

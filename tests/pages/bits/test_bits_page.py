@@ -264,5 +264,5 @@ def test_without_cached_sensitivities_measured_runs_stay_and_measuring_is_offere
     assert len(specs(app)[0]["data"]) >= 4
     box(app, "measuring").click().run()
     (asked,) = filled.queue.submitted
-    assert asked.precision.method == "knapsack"
-    assert asked.digest not in {report.recipe.digest for report in filled.made.values()}
+    assert asked == filled.made["knapsack", 6.0].recipe, "a finished run, not a copy of one"
+    assert filled.queue.ensured == ["sensitivity"]

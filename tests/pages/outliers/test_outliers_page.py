@@ -12,11 +12,11 @@ from streamlit.testing.v1 import AppTest
 
 from cache.store import Cache
 from pages._ui import engine, state
-from pages._ui.captures.engine import unfinished
 from pages._ui.outliers import charts, tables, words
 from pages._ui.outliers.view import stages
 from qcore.analysis import captures
 from qcore.analysis.captures import Lens
+from qcore.pipeline import block_key
 from qcore.recipe import Recipe
 from qcore.report.library import Library
 from qcore.report.summary import Summary
@@ -30,13 +30,18 @@ class Queue:
 
     def __init__(self):
         self.submitted: list[Recipe] = []
+        self.ensured: list[str] = []
 
-    def submit(self, recipes):
+    def submit(self, recipes, *, ensure=""):
         self.submitted += recipes
+        self.ensured += [ensure] * len(recipes)
         return []
 
     def jobs(self, limit=200):
         return []
+
+    def tally(self):
+        return {}
 
     def tick(self):
         pass
@@ -93,9 +98,33 @@ def test_without_a_capture_the_page_offers_a_run_that_makes_one(queue):
     assert queue.submitted[0].calibration is not None
 
 
-def test_the_offered_run_is_one_that_has_not_finished_yet():
-    done = {Recipe(seed=seed).digest for seed in (0, 1)}
-    assert unfinished(done) == Recipe(seed=2)
+def test_a_capture_that_was_evicted_is_offered_again_and_not_as_another_run(filled, queue):
+    Cache(filled / "cache").clear()
+    app = opened()
+    assert "has lost the capture of Tiny" in app.warning[0].value
+    app.get_by_key(f"captures.again.{KEY[:12]}").click().run()
+    assert queue.submitted == [report_of().recipe]
+    assert queue.ensured == ["capture"]
+
+
+def test_a_capture_that_lost_a_block_is_shown_and_offered_whole(filled, queue):
+    for path in (filled / "cache" / "arrays").glob(f"{block_key(KEY, 1)}*"):
+        path.unlink()
+    app = opened()
+    assert "lost 1 layer of 2" in app.info[0].value
+    assert box(app, "capture").options[0].endswith("1 layers left")
+    app.get_by_key(f"captures.again.{KEY[:12]}").click().run()
+    assert queue.submitted == [report_of().recipe]
+    assert queue.ensured == ["capture"]
+
+
+def test_an_address_with_an_evicted_capture_offers_that_one(filled, queue):
+    other = "f" * 64
+    Library(filled).add(report_of(1, key=other, seed=1))
+    app = opened(capture=other[:12])
+    assert box(app, "capture").value == KEY[:12], "another is shown"
+    app.get_by_key(f"captures.again.{other[:12]}").click().run()
+    assert queue.submitted == [report_of(1, key=other, seed=1).recipe]
 
 
 def test_the_page_opens_on_the_place_with_the_most_outliers(filled):

@@ -12,10 +12,10 @@ from qcore.errors import InvalidRecipe
 from qcore.models.demo import demo_source
 from qcore.models.families import FAMILIES
 from qcore.pipeline.planning import footprint, preview
-from qcore.pipeline.planning.fitting import require_fits
 from qcore.pipeline.planning.history import History
-from qcore.pipeline.planning.sizes import DEMO, facts_of, facts_of_config
-from qcore.pipeline.session import _facts
+from qcore.pipeline.planning.sizes import DEMO, sizes_of, sizes_of_config
+from qcore.pipeline.planning.validation import require_fits
+from qcore.pipeline.session import _sizes
 from qcore.recipe import Recipe
 from qcore.report.index import Index
 from qcore.report.library import Library
@@ -29,13 +29,13 @@ GPTQ = {"method": "gptq"}
 @pytest.mark.parametrize("tied", [False, True])
 def test_sizes_from_the_config_are_those_of_the_loaded_network(family, tied):
     model = tiny_model(family, tie_word_embeddings=tied)
-    assert facts_of_config(model.config.to_dict()) == _facts(model)
+    assert sizes_of_config(model.config.to_dict()) == _sizes(model)
 
 
 def test_the_demos_sizes_are_known_before_it_was_ever_dequantized(tmp_path, shop):
     source = demo_source(tmp_path)
     assert not source.folder.exists()
-    assert facts_of(source, "0" * 64, shop.cache) == DEMO
+    assert sizes_of(source, "0" * 64, shop.cache) == DEMO
 
 
 def test_a_config_without_sizes_is_known_by_none(shop: Workshop, tmp_path):
@@ -43,7 +43,7 @@ def test_a_config_without_sizes_is_known_by_none(shop: Workshop, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text('{"model_type": "llama"}')
-    assert facts_of(replace(keys.inputs.source, folder=folder), "0" * 64, shop.cache) is None
+    assert sizes_of(replace(keys.inputs.source, folder=folder), "0" * 64, shop.cache) is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_refused_before_anything_runs(shop: Workshop, parts
     with pytest.raises(InvalidRecipe, match=fact) as told:
         preview([shop.recipe(**parts)], shop.cache, root=shop.root)
     assert remedy in told.value.remedy
-    assert shop.bench._network is None
+    assert shop.session._network is None
     with pytest.raises(InvalidRecipe, match=fact):
         shop.run(shop.recipe(**parts))
     assert {event.stage for event in shop.events} == {"load"}
@@ -98,15 +98,15 @@ def test_the_disk_told_is_the_disk_taken(shop: Workshop):
     assert told == pytest.approx(shop.cache.size() - before, rel=0.15)
     more = shop.recipe(rounding=GPTQ, weights={"format": "int3"})
     told = preview([more], shop.cache, root=shop.root).disk
-    facts = facts_of(shop.keys(more).inputs.source, shop.keys(more).load, shop.cache)
-    assert told == footprint.disk_bytes("quantize", more, facts), "the capture is there"
+    sizes = sizes_of(shop.keys(more).inputs.source, shop.keys(more).load, shop.cache)
+    assert told == footprint.disk_bytes("quantize", more, sizes), "the capture is there"
 
 
 def test_memory_learns_how_far_the_last_runs_were_off(shop: Workshop):
     recipe = shop.recipe()
-    facts = facts_of(shop.keys(recipe).inputs.source, shop.keys(recipe).load, shop.cache)
+    sizes = sizes_of(shop.keys(recipe).inputs.source, shop.keys(recipe).load, shop.cache)
     first = preview([recipe], shop.cache, root=shop.root).memory
-    assert first == footprint.memory_bytes(recipe, facts)
+    assert first == footprint.memory_bytes(recipe, sizes)
     report = shop.run(recipe)
     assert report.environment.peak_bytes is not None
     other = shop.recipe(weights={"format": "int3"})

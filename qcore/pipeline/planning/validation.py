@@ -11,7 +11,7 @@ from dataclasses import replace
 from qcore.errors import InvalidRecipe
 from qcore.models.families import BLOCK_SITES
 from qcore.models.regions import Dimensions
-from qcore.pipeline.planning.sizes import Facts
+from qcore.pipeline.planning.sizes import Sizes
 from qcore.precision.budget import require_solvable
 from qcore.precision.layers import LayerSize
 from qcore.recipe import Recipe
@@ -25,7 +25,7 @@ GROUPS = (16, 32, 64, 128, 256, 512)
 """Groups of INT formats that are offered."""
 
 
-def require_fits(recipe: Recipe, facts: Facts) -> None:
+def require_fits(recipe: Recipe, sizes: Sizes) -> None:
     """Refuse what the network's sizes do not allow.
 
     Raises:
@@ -33,10 +33,10 @@ def require_fits(recipe: Recipe, facts: Facts) -> None:
             of a layer's input; an expansion that no size can give; pins that fit no layer or a
             budget that they leave no room for.
     """
-    _require_block(recipe, facts)
-    _require_groups(recipe, widths_of(recipe, facts))
+    _require_block(recipe, sizes)
+    _require_groups(recipe, widths_of(recipe, sizes))
     if recipe.precision is not None and recipe.weights is not None:
-        layers = planned_sizes(facts, grown_widths(recipe, facts))
+        layers = planned_sizes(sizes, grown_widths(recipe, sizes))
         require_solvable(layers, recipe.precision, group=recipe.weights.group)
 
 
@@ -61,24 +61,24 @@ def expansion_of(recipe: Recipe, size: Dimensions, parameters: int) -> Expansion
     return solve(sites, parameters, recipe.expansion.percent, block=rotation.block or 1)
 
 
-def widths_of(recipe: Recipe, facts: Facts) -> set[int]:
+def widths_of(recipe: Recipe, sizes: Sizes) -> set[int]:
     """Widths of the linears' inputs once the recipe's expansion is in place.
 
     Raises:
         InvalidRecipe: a percentage out of range.
     """
-    size, grown = facts.size, grown_widths(recipe, facts)
+    size, grown = sizes.size, grown_widths(recipe, sizes)
     down, output = grown.get("down_proj", size.intermediate), grown.get("o_proj", size.attention)
     return {size.hidden, output, down}
 
 
-def grown_widths(recipe: Recipe, facts: Facts) -> dict[str, int]:
+def grown_widths(recipe: Recipe, sizes: Sizes) -> dict[str, int]:
     """Projection → width of its input, where the recipe's expansion changes it.
 
     Raises:
         InvalidRecipe: a percentage out of range.
     """
-    grown = expansion_of(recipe, facts.size, facts.parameters)
+    grown = expansion_of(recipe, sizes.size, sizes.parameters)
     return {} if grown is None else dict(grown.sizes)
 
 
@@ -93,14 +93,14 @@ def online_widths(recipe: Recipe, size: Dimensions) -> dict[str, int]:
     return found
 
 
-def planned_sizes(facts: Facts, widths: Mapping[str, int]) -> tuple[LayerSize, ...]:
+def planned_sizes(sizes: Sizes, widths: Mapping[str, int]) -> tuple[LayerSize, ...]:
     """Every linear of the network in execution order, from its sizes alone.
 
     Args:
-        facts: of the untouched network.
+        sizes: of the untouched network.
         widths: projection → width of its input, where expansion changed it.
     """
-    size = facts.size
+    size = sizes.size
     values = size.kv_heads * size.head_dim
     shapes = {
         "q_proj": (size.hidden, size.attention),
@@ -121,7 +121,7 @@ def planned_sizes(facts: Facts, widths: Mapping[str, int]) -> tuple[LayerSize, .
     return tuple(found)
 
 
-def _require_block(recipe: Recipe, facts: Facts) -> None:
+def _require_block(recipe: Recipe, sizes: Sizes) -> None:
     """The block of the online rotations, against the inputs that do not grow.
 
     Those that grow take a size that the block divides.
@@ -133,27 +133,27 @@ def _require_block(recipe: Recipe, facts: Facts) -> None:
     if recipe.expansion is not None and rotation.online and block & (block - 1):
         fact = f"block {block} is no power of two, and expanded sizes are v·2^k"
     else:
-        misfit = _misfit(recipe, facts)
+        misfit = _misfit(recipe, sizes)
         if misfit is None:
             return
         fact = f"block {block} does not divide {misfit[1]}, the width of {misfit[0]}'s input"
     offered = [
         size
         for size in BLOCKS
-        if _misfit(replace(recipe, rotation=replace(rotation, block=size)), facts) is None
+        if _misfit(replace(recipe, rotation=replace(rotation, block=size)), sizes) is None
     ]
     offered = [size for size in offered if size >= 16] or offered
     choices = f"choose {_or(offered)}, or " if offered else ""
     raise InvalidRecipe(fact, remedy=f"{choices}leave the block out for a full rotation")
 
 
-def _misfit(recipe: Recipe, facts: Facts) -> tuple[str, int] | None:
+def _misfit(recipe: Recipe, sizes: Sizes) -> tuple[str, int] | None:
     """The first online rotation, and its width, that the recipe's block does not divide."""
     block = recipe.rotation.block if recipe.rotation is not None else None
-    widths = online_widths(recipe, facts.size)
-    grown = expansion_of(recipe, facts.size, facts.parameters)
-    sizes = widths if grown is None else {name: grown.sizes[name] for name in widths}
-    return next(((name, width) for name, width in sizes.items() if width % (block or 1)), None)
+    widths = online_widths(recipe, sizes.size)
+    grown = expansion_of(recipe, sizes.size, sizes.parameters)
+    solved = widths if grown is None else {name: grown.sizes[name] for name in widths}
+    return next(((name, width) for name, width in solved.items() if width % (block or 1)), None)
 
 
 def _require_groups(recipe: Recipe, widths: Iterable[int]) -> None:

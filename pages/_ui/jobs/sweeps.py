@@ -1,0 +1,76 @@
+"""Sweeps on the Jobs page: grouped before they are cut to pages, so their numbers are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import streamlit as st
+
+from pages._ui import messages, wording
+from pages._ui.jobs import rows, words
+from qcore.jobs.protocol import Backend, JobState, Sweep
+
+SWEEPS, ROWS = 12, 24
+"""Sweeps, and jobs of one sweep, drawn at once."""
+
+
+def draw(queue: Backend, states: Collection[JobState]) -> None:
+    """A page of sweeps: what runs first, then what waits, then the newest."""
+    first = _first("jobs.page", queue.count_sweeps(states), SWEEPS)
+    for sweep in queue.sweeps(states, first=first, count=SWEEPS):
+        if sweep.size == 1:
+            for job in queue.sweep_jobs(sweep.id, states):
+                rows.draw(job, queue)
+        else:
+            _draw_sweep(sweep, queue, states)
+
+
+def _draw_sweep(sweep: Sweep, queue: Backend, states: Collection[JobState]) -> None:
+    """A sweep under its heading: what has finished is folded away."""
+    heading, buttons = st.columns([8, 4], vertical_alignment="center")
+    ended = sweep.size - sweep.live
+    heading.progress(ended / sweep.size, text=f"**Sweep** – {words.sweep_line(sweep)}")
+    with buttons.container(horizontal=True, horizontal_alignment="right"):
+        _buttons(sweep, queue)
+    over = sweep.count(JobState.FINISHED) == sweep.size  # a failure stays in sight
+    shown = st.expander(
+        f"{wording.count(sweep.size, 'run')}, submitted {wording.ago(sweep.created)}",
+        expanded=not over,
+        key=f"sweep-{sweep.id}",
+        on_change="rerun",
+        type="compact",
+    )
+    if shown.open:
+        with shown:
+            count = sweep.count(*states) if states else sweep.size
+            first = _first(f"sweep.page.{sweep.id}", count, ROWS)
+            for job in queue.sweep_jobs(sweep.id, states, first=first, count=ROWS):
+                rows.draw(job, queue)
+
+
+def _buttons(sweep: Sweep, queue: Backend) -> None:
+    """What can be done about the whole sweep, whichever of its jobs are in sight."""
+    if sweep.reports:
+        st.page_link(
+            "pages/pareto.py",
+            label="Results",
+            icon=":material/scatter_plot:",
+            query_params={"runs": ",".join(sweep.reports)},
+        )
+    if sweep.live > 1:
+        _button(sweep, "Cancel all", ":material/stop_circle:", queue.cancel_sweep)
+    if sweep.count(JobState.FAILED, JobState.CANCELLED) > 1:
+        _button(sweep, "Resume all", ":material/play_arrow:", queue.resume_sweep)
+
+
+def _button(sweep: Sweep, label: str, icon: str, act: Callable[[str], int]) -> None:
+    if st.button(label, icon=icon, key=f"{label}-{sweep.id}"):
+        with messages.guard():
+            act(sweep.id)
+            st.rerun()
+
+
+def _first(key: str, count: int, at_once: int) -> int:
+    """The place of the first one on the chosen page; a page is chosen where there are several."""
+    pages = -(-count // at_once)
+    return at_once * (st.pagination(pages, key=key) - 1) if pages > 1 else 0

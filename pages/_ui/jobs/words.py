@@ -1,0 +1,29 @@
+"""Jobs and sweeps as people call them."""
+
+from __future__ import annotations
+
+from pages._ui import wording
+from qcore.jobs.protocol import Job, JobState, Sweep
+from qcore.recipe.titles import title_of
+
+_BY_NEWS = (
+    JobState.FAILED,
+    JobState.CANCELLED,
+    JobState.FINISHED,
+    JobState.RUNNING,
+    JobState.QUEUED,
+)
+LOOK_AT = {"capture": ("pages/outliers.py", "Outliers"), "sensitivity": ("pages/bits.py", "Bits")}
+"""Stage → the page that draws it, and what it is called."""
+
+
+def job_title(job: Job) -> str:
+    """`W INT4 · GPTQ`, or `capture of W INT4 · GPTQ` where one stage is wanted."""
+    title = title_of(job.recipe)
+    return f"{job.ensure} of {title}" if job.ensure else title
+
+
+def sweep_line(sweep: Sweep) -> str:
+    """`12 runs: 5 finished, 1 running, 6 queued`."""
+    parts = [f"{sweep.states[state]:,} {state}" for state in _BY_NEWS if sweep.count(state)]
+    return f"{wording.count(sweep.size, 'run')}: {', '.join(parts)}"
