@@ -112,7 +112,7 @@ def preview(
             uses[stage.key] = uses.get(stage.key, 0) + 1
             if stage.key not in todo or not stage.cached:  # one run's load may be another's need
                 todo[stage.key] = (stage, keys, sizes)
-    timed, untimed = _expected_seconds(todo.values(), history.runs())
+    timed, untimed = _times(todo.values(), history.runs())
     return Preview(
         runs=len(recipes),
         finished=finished,
@@ -161,12 +161,9 @@ def _disk(todo: Todo) -> int | None:
     return footprint.disk_bytes(stage.name, keys.recipe, sizes)
 
 
-def _expected_seconds(todo: Iterable[Todo], runs: Sequence[Past]) -> tuple[float, tuple[str, ...]]:
-    """Sum over uncached stages of what past runs took.
-
-    The names of stages that were never timed come with it, each as often as it stands.
-    """
-    total, untimed = 0.0, []
+def _times(todo: Iterable[Todo], runs: Sequence[Past]) -> tuple[float, tuple[str, ...]]:
+    """Sum over uncached stages of what past runs took, and the names of those never timed."""
+    timed, untimed = 0.0, []
     for stage, keys, _ in todo:
         if stage.cached:
             continue
@@ -174,5 +171,5 @@ def _expected_seconds(todo: Iterable[Todo], runs: Sequence[Past]) -> tuple[float
         if seconds is None:
             untimed.append(stage.name)
         else:
-            total += seconds
-    return total, tuple(untimed)
+            timed += seconds
+    return timed, tuple(untimed)
