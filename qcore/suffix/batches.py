@@ -12,7 +12,7 @@ together would hold too many (cases of hundreds of events) is cut into parts by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,19 @@ class Prefixes:
 
     def __len__(self) -> int:
         return len(self.case)
+
+    def of(self, cases: Sequence[int] | np.ndarray) -> Prefixes:
+        """The prefixes of some cases."""
+        chosen = np.isin(self.case, cases)
+        return Prefixes(self.case[chosen], self.length[chosen])
+
+    def draw(self, per_case: int, random: np.random.Generator) -> Prefixes:
+        """At most `per_case` prefixes of each case, by chance, in the same order."""
+        order = np.lexsort((random.random(len(self)), self.case))
+        case = self.case[order]
+        first = np.searchsorted(case, case)
+        chosen = np.sort(order[np.arange(len(order)) - first < per_case])
+        return Prefixes(self.case[chosen], self.length[chosen])
 
 
 def prefixes(encoded: Encoded, *, least: int = 2, empty_suffixes: bool = False) -> Prefixes:

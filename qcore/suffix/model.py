@@ -28,6 +28,7 @@ from qcore.errors import InvalidRecipe
 from qcore.suffix.cells import GATES, Cell, Recurrent, State, Tap, product
 
 TIME_FEATURES = 6
+SMALLEST = (("activities", 2), ("embedding", 2), ("hidden", 1), ("attention", 1), ("layers", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Shape:
         activities: distinct activities of the training cases.
         cell: "gru" or "lstm".
         embedding: width of both embeddings; even.
-        hidden: width of a recurrent layer's state, and of the attention.
+        hidden: width of a recurrent layer's state.
+        attention: width in which query and keys meet.
         layers: recurrent layers on each side.
         dropout: share of embeddings and of states between layers that training drops.
 
@@ -50,13 +52,14 @@ class Shape:
     cell: Cell = "gru"
     embedding: int = 32
     hidden: int = 64
+    attention: int = 32
     layers: int = 2
     dropout: float = 0.1
 
     def __post_init__(self):
         if self.cell not in GATES:
             raise InvalidRecipe(f"unknown cell {self.cell!r}", remedy="choose gru or lstm")
-        for name, least in (("activities", 2), ("embedding", 2), ("hidden", 1), ("layers", 1)):
+        for name, least in SMALLEST:
             if getattr(self, name) < least:
                 raise InvalidRecipe(
                     f"{name} is {getattr(self, name)}", remedy=f"choose at least {least}"
@@ -79,18 +82,20 @@ class Memory:
     """What the decoder may look at, a row per prefix.
 
     Attributes:
-        keys: W_k h, `[rows, time, hidden]`.
+        keys: W_k h, `[rows, time, attention]`.
         values: h of the encoder's top layer, `[rows, time, hidden]`.
         seen: which positions belong to the prefix, `[rows, time]`.
     """
 
-    keys: Float[Tensor, "rows time hidden"]
+    keys: Float[Tensor, "rows time attention"]
     values: Float[Tensor, "rows time hidden"]
     seen: Bool[Tensor, "rows time"]
 
-    def first(self, rows: int) -> Memory:
-        """The first `rows` rows, as views."""
-        return Memory(self.keys[:rows], self.values[:rows], self.seen[:rows])
+    def first(self, rows: int, time: int) -> Memory:
+        """The first `rows` rows and `time` positions, as views."""
+        return Memory(
+            self.keys[:rows, :time], self.values[:rows, :time], self.seen[:rows, :time]
+        )
 
     def pick(self, rows: Int[Tensor, " picked"]) -> Memory:
         """Rows by index."""
@@ -124,9 +129,9 @@ class Network(nn.Module):
             Recurrent(shape.cell, shape.hidden if i else first_decoder, shape.hidden, f"decoder.{i}")
             for i in range(shape.layers)
         )
-        self.attention_query = nn.Parameter(_uniform(shape.hidden, shape.hidden))
-        self.attention_key = nn.Parameter(_uniform(shape.hidden, shape.hidden))
-        self.attention_score = nn.Parameter(_uniform(1, shape.hidden))
+        self.attention_query = nn.Parameter(_uniform(shape.attention, shape.hidden))
+        self.attention_key = nn.Parameter(_uniform(shape.attention, shape.hidden))
+        self.attention_score = nn.Parameter(_uniform(1, shape.attention))
         self.output = nn.Parameter(_uniform(shape.activities + 1, shape.hidden))
         self.output_bias = nn.Parameter(torch.zeros(shape.activities + 1))
 

@@ -38,6 +38,8 @@ class Training:
         epochs: at most.
         patience: epochs without a better validation loss before stopping.
         rows: prefixes per batch, about.
+        per_case: prefixes that an epoch draws from a case at most, new ones each epoch. The work
+            on a case grows with the square of its length, what can be learned from it does not.
         rate: AdamW's learning rate, falling to a tenth over `epochs` by a half cosine.
         decay: AdamW's weight decay.
         clip: greatest gradient norm.
@@ -52,6 +54,7 @@ class Training:
     epochs: int = 100
     patience: int = 10
     rows: int = 256
+    per_case: int = 16
     rate: float = 5e-3
     decay: float = 1e-2
     clip: float = 1.0
@@ -60,7 +63,7 @@ class Training:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("epochs", "patience", "rows"):
+        for name in ("epochs", "patience", "rows", "per_case"):
             if getattr(self, name) < 1:
                 raise InvalidRecipe(f"{name} is {getattr(self, name)}", remedy="choose at least 1")
         for name in ("rate", "clip"):
@@ -237,10 +240,11 @@ def teacher_forced(
     embedded = network.embed(inputs.T, tap)  # (steps, rows, embedding)
     tops, targets = [], []
     rows = len(last)
+    reach = batch.length.cummax(0).values.tolist()  # no row before this one attends further
     for time, running in enumerate(batch.running):
         if running < rows:
             rows = running
-            memory = memory.first(rows)
+            memory = memory.first(rows, reach[rows - 1])
             states = [tuple(part[:rows] for part in state) for state in states]
         states, _ = network.step(embedded[time, :rows], states, memory, tap)
         tops.append(states[-1][0])
@@ -268,7 +272,8 @@ def _epoch(
     random = np.random.default_rng([training.seed, number])
     total, count, rows = 0.0, 0, 0
     keep = training.averaging
-    for batch in batches(encoded, learn, rows=training.rows, random=random):
+    drawn = learn.draw(training.per_case, random)
+    for batch in batches(encoded, drawn, rows=training.rows, random=random):
         losses = target_losses(network, batch, mask=training.unknown)
         loss = losses.mean()
         optimizer.zero_grad(set_to_none=True)
