@@ -85,14 +85,10 @@ class Recurrent(nn.Module):
             return (out,)
         # torch's LSTM kernel gives the last c alone, and a prefix may end at any event.
         states: list[State] = []
-        u = None
         if tap is not None:
-            u = product(f"{self.name}.weight_ih", x, self.weight_ih, self.bias_ih, tap)
-        for time in range(x.shape[1]):
-            if u is None:
-                state = self.step(x[:, time], state)
-            else:
-                state = self._after(u[:, time], state, tap)
+            x = product(f"{self.name}.weight_ih", x, self.weight_ih, self.bias_ih, tap)
+        for event in x.unbind(1):
+            state = self.step(event, state) if tap is None else self._after(event, state, tap)
             states.append(state)
         return tuple(torch.stack(parts, 1) for parts in zip(*states, strict=True))
 

@@ -237,7 +237,7 @@ def teacher_forced(
     last = batch.activity[batch.case, batch.length - 1]
     inputs = torch.cat([last[:, None], batch.targets[:, :-1].clamp(min=0)], 1)
     inputs = _replace(inputs.clamp(max=network.unknown), share, network.unknown)
-    embedded = network.embed(inputs.T, tap)  # (steps, rows, embedding)
+    embedded = network.embed(inputs.T, tap).unbind()  # steps of (rows, embedding)
     tops, targets = [], []
     rows = len(last)
     reach = batch.length.cummax(0).values.tolist()  # no row before this one attends further
@@ -246,7 +246,7 @@ def teacher_forced(
             rows = running
             memory = memory.first(rows, reach[rows - 1])
             states = [tuple(part[:rows] for part in state) for state in states]
-        states, _ = network.step(embedded[time, :rows], states, memory, tap)
+        states, _ = network.step(embedded[time][:rows], states, memory, tap)
         tops.append(states[-1][0])
         targets.append(batch.targets[:rows, time])
     return network.logits(torch.cat(tops), tap), torch.cat(targets)

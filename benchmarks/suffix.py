@@ -1,0 +1,214 @@
+"""Suffix prediction on the field's logs: similarity, exact suffixes and times, fold by fold.
+
+    python -m benchmarks.suffix --data FOLDER --scratch FOLDER [--logs SEPSIS Helpdesk …]
+        [--folds 0 1 2 3 4] [--minutes 60]
+
+FOLDER of --data (or QUANTSCOPE_EVENTLOGS) holds LOG.csv.gz and LOG.folds.csv.gz. Protocol: prefixes
+of 2 events or more whose suffix is not empty; the mean over prefixes of 1 − DL / max length. In
+each fold α of the beam is chosen on the validation cases, as is the epoch; the test cases are read
+once, at the end. One row per log, fold and method.
+
+A training that is stopped goes on from its last epoch when the same command runs again, and a fold
+that is done is not done again: both live in --scratch. No fold begins after --minutes. Seconds are
+CPU seconds of one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks._measure import save, table
+from qcore.suffix.baselines import Lookup, Markov
+from qcore.suffix.batches import Prefixes, prefixes
+from qcore.suffix.beam import beam_search, choose, tune
+from qcore.suffix.checkpoint import load_progress, save_progress
+from qcore.suffix.decode import (
+    Limits,
+    argmax,
+    least_expected_distance,
+    longest_suffix,
+    sample,
+)
+from qcore.suffix.encoding import Encoded, learn_encoder
+from qcore.suffix.folds import Split, read_folds
+from qcore.suffix.logs.columns import read_csv
+from qcore.suffix.logs.event_log import EventLog
+from qcore.suffix.metrics import difference, scores, similarities
+from qcore.suffix.model import Network, Shape
+from qcore.suffix.train import Progress, Training, begin, train
+
+LOGS = ("SEPSIS", "Helpdesk", "bpi_challenge_2013_incidents", "BPI_Challenge_2012_W_Complete")
+PUBLISHED = dict(zip(LOGS, (0.397, 0.900, 0.622, 0.362), strict=True))
+SHAPES: dict[str, dict[str, Any]] = {
+    "SEPSIS": {"hidden": 48, "dropout": 0.2},
+    "Helpdesk": {"hidden": 64, "dropout": 0.2},
+    "bpi_challenge_2013_incidents": {"hidden": 64, "dropout": 0.1},
+    "BPI_Challenge_2012_W_Complete": {"hidden": 64, "dropout": 0.1},
+}
+TRAINING: dict[str, dict[str, Any]] = {
+    "SEPSIS": {"rows": 128, "epochs": 40, "patience": 6},
+    "Helpdesk": {"rows": 128, "epochs": 40, "patience": 6},
+    "bpi_challenge_2013_incidents": {"rows": 256, "epochs": 20, "patience": 4},
+    "BPI_Challenge_2012_W_Complete": {"rows": 256, "epochs": 20, "patience": 4},
+}
+SAMPLES = 40
+BEAMS_AS_CANDIDATES = 10
+
+
+def main() -> None:
+    arguments = _arguments()
+    torch.set_num_threads(1)
+    deadline = time.monotonic() + 60 * arguments.minutes
+    for fold in arguments.folds:
+        for name in arguments.logs:
+            done = arguments.scratch / f"{name}.{fold}.json"
+            if done.exists() or time.monotonic() > deadline:
+                continue
+            log = read_csv(arguments.data / f"{name}.csv.gz")
+            split = read_folds(arguments.data / f"{name}.folds.csv.gz", log)[fold]
+            rows = run_fold(name, fold, log, split, arguments.scratch / f"{name}.{fold}")
+            done.write_text(json.dumps(rows))
+            print(table([{k: v for k, v in row.items() if k in SHOWN} for row in rows]), flush=True)
+    finished = sorted(arguments.scratch.glob("*.json"))
+    rows = [row for path in finished for row in json.loads(path.read_text())]
+    if rows:
+        print(save("suffix", rows))
+
+
+SHOWN = ("log", "fold", "method", "similarity", "exact", "seconds")
+
+
+def run_fold(
+    name: str, fold: int, log: EventLog, split: Split, scratch: Path
+) -> list[dict[str, Any]]:
+    """Train, decode in every way, and score: one row a method."""
+    encoder = learn_encoder(log.select(split.train))
+    encoded = encoder.encode(log)
+    every = prefixes(encoded)
+    learn, validate, test = (every.of(c) for c in (split.train, split.validate, split.test))
+    training = Training(**TRAINING[name])
+    shape = Shape(len(encoder.vocabulary), **SHAPES[name])
+    progress = load_progress(scratch, training, encoder)
+    if progress is None:
+        progress = begin(lambda: Network(shape), training)
+    cpu = _Clock(scratch / "cpu.json")
+
+    def keep(progress: Progress) -> None:
+        save_progress(scratch, progress, training, encoder)
+        epoch = progress.history[-1]
+        cpu.add()
+        print(
+            f"{name} fold {fold} epoch {epoch.number}: {epoch.training:.4f} / "
+            f"{epoch.validation:.4f}, {cpu.total:.0f} s",
+            flush=True,
+        )
+
+    network = train(progress, training, encoded, learn, validate, on_epoch=keep)
+    methods = decode(network, encoded, learn, validate, test)
+    true = [encoded.suffix(c, k) for c, k in zip(test.case, test.length, strict=True)]
+    lookup = similarities(methods["lookup"][0], true)
+    rows = []
+    for method, (predicted, seconds, extra) in methods.items():
+        values = similarities(predicted, true)
+        over = difference(lookup, values, test.case)
+        rows.append(
+            {
+                "log": name,
+                "fold": fold,
+                "method": method,
+                **asdict(scores(values, test.case, test.length)),
+                "above_lookup": over,
+                "seconds": seconds,
+                **extra,
+                "training_seconds": cpu.total,
+                "epochs": len(progress.history),
+                "validation_loss": min(epoch.validation for epoch in progress.history),
+                "shape": shape.to_json(),
+                "training": training.to_json(),
+            }
+        )
+    return rows
+
+
+def decode(
+    network: Network, encoded: Encoded, learn: Prefixes, validate: Prefixes, test: Prefixes
+) -> dict[str, tuple[list[list[int]], float, dict[str, Any]]]:
+    """(suffixes of the test prefixes, CPU seconds, further facts) of each method."""
+    limits = Limits(longest_suffix(encoded, learn))
+    found: dict[str, tuple[list[list[int]], float, dict[str, Any]]] = {}
+
+    def timed(method: str, started: float, predicted: list[list[int]], **extra: Any) -> None:
+        found[method] = (predicted, time.process_time() - started, extra)
+
+    started = time.process_time()
+    timed("argmax", started, argmax(network, encoded, test, limits))
+
+    truth = [encoded.suffix(c, k) for c, k in zip(validate.case, validate.length, strict=True)]
+    alpha, means = tune(beam_search(network, encoded, validate, limits), truth)
+    started = time.process_time()
+    beams = beam_search(network, encoded, test, limits)
+    timed("beam", started, [choose(b, alpha) for b in beams], alpha=alpha, validation=means[alpha])
+    timed("beam, α = 0", started, [choose(b, 0.0) for b in beams])
+
+    started = time.process_time()
+    drawn = sample(network, encoded, test, limits, samples=SAMPLES)
+    chosen = [
+        least_expected_distance(each, [h.suffix for h in beam[:BEAMS_AS_CANDIDATES]])
+        for each, beam in zip(drawn, beams, strict=True)
+    ]
+    hoped = float(np.mean([value for _, value in chosen]))
+    timed("least expected distance", started, [suffix for suffix, _ in chosen], expected=hoped)
+
+    started = time.process_time()
+    timed("lookup", started, Lookup(encoded, learn).predict(test))
+    started = time.process_time()
+    timed("Markov", started, Markov(encoded, learn, limits.longest).predict(test))
+    return found
+
+
+class _Clock:
+    """CPU seconds of a training over all its sittings."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._began = time.process_time()
+        self._before = json.loads(path.read_text()) if path.exists() else 0.0
+
+    @property
+    def total(self) -> float:
+        return self._before + time.process_time() - self._began
+
+    def add(self) -> None:
+        self._path.write_text(json.dumps(self.total))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("QUANTSCOPE_EVENTLOGS"))
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--logs", nargs="+", choices=LOGS, default=list(LOGS))
+    parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--minutes", type=float, default=600)
+    arguments = parser.parse_args()
+    if arguments.data is None:
+        sys.exit("the logs are missing: name their folder with --data or QUANTSCOPE_EVENTLOGS")
+    for name in arguments.logs:
+        for path in (f"{name}.csv.gz", f"{name}.folds.csv.gz"):
+            if not (Path(arguments.data) / path).exists():
+                sys.exit(f"{arguments.data} has no {path}; name the folder of the logs with --data")
+    arguments.scratch.mkdir(parents=True, exist_ok=True)
+    return arguments
+
+
+if __name__ == "__main__":
+    main()
