@@ -51,7 +51,7 @@ LOGS = ("SEPSIS", "Helpdesk", "bpi_challenge_2013_incidents", "BPI_Challenge_201
 PUBLISHED = dict(zip(LOGS, (0.397, 0.900, 0.622, 0.362), strict=True))
 SHAPES: dict[str, dict[str, Any]] = {
     "SEPSIS": {"hidden": 48, "dropout": 0.2},
-    "Helpdesk": {"hidden": 64, "dropout": 0.2},
+    "Helpdesk": {"hidden": 48, "dropout": 0.1},
     "bpi_challenge_2013_incidents": {"hidden": 64, "dropout": 0.1},
     "BPI_Challenge_2012_W_Complete": {"hidden": 64, "dropout": 0.1},
 }

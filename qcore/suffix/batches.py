@@ -129,9 +129,7 @@ def _parts(encoded: Encoded, asked: Prefixes, index: np.ndarray) -> Iterator[Bat
         yield _batch(encoded, case[piece], length[piece], index[piece])
 
 
-def _batch(
-    encoded: Encoded, case: np.ndarray, length: np.ndarray, prefix: np.ndarray
-) -> Batch:
+def _batch(encoded: Encoded, case: np.ndarray, length: np.ndarray, prefix: np.ndarray) -> Batch:
     used, row = np.unique(case, return_inverse=True)
     longest = int(length.max())
     activity, times = encoded.padded(used, longest)

@@ -30,8 +30,8 @@ from qcore.suffix.encoding import Encoded
 from qcore.suffix.metrics import similarities
 from qcore.suffix.model import Network
 
-ALPHAS = tuple(round(0.1 * i, 1) for i in range(16))
-"""0 to 1.5: what `tune` tries."""
+ALPHAS = tuple(round(0.1 * i, 1) for i in range(31))
+"""0 to 3: what `tune` tries."""
 
 
 @dataclass(frozen=True, slots=True)

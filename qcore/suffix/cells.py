@@ -64,9 +64,7 @@ class Recurrent(nn.Module):
         zero = self.weight_hh.new_zeros(rows, self.hidden)
         return (zero,) if self.cell == "gru" else (zero, zero)
 
-    def step(
-        self, x: Float[Tensor, "rows width"], state: State, tap: Tap | None = None
-    ) -> State:
+    def step(self, x: Float[Tensor, "rows width"], state: State, tap: Tap | None = None) -> State:
         """One event further."""
         if tap is None:
             weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)

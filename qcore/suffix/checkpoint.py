@@ -146,7 +146,9 @@ def _shape(record: dict[str, Any]) -> Shape:
     try:
         return Shape(**record["shape"])
     except (KeyError, TypeError, InvalidRecipe) as error:
-        raise BrokenCheckpoint(f"the network's shape is not one ({error})", remedy=RETRAIN) from None
+        raise BrokenCheckpoint(
+            f"the network's shape is not one ({error})", remedy=RETRAIN
+        ) from None
 
 
 def _fill(network: Network, tensors: dict[str, torch.Tensor]) -> None:

@@ -47,13 +47,7 @@ def read_folds(path: Path, log: EventLog) -> list[Split]:
         DataError: the file cannot be read, a column or a case is missing, a fold is not a number,
             or a split leaves a part empty.
     """
-    table = read_table(path)
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"{path.name} has no column {missing[0]!r}, only {', '.join(table.columns[:6])}",
-            remedy=f"name the columns {', '.join(COLUMNS)}",
-        )
+    table = read_table(path, COLUMNS)
     rows = dict(
         zip(table["case"], zip(table["test_fold"], table["val_folds"], strict=True), strict=True)
     )

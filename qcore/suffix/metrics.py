@@ -161,9 +161,7 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(mean, math.sqrt(squares / (len(values) - 1)), len(values))
 
 
-def _interval(
-    values: np.ndarray, case: np.ndarray, seed: int
-) -> tuple[float | None, float | None]:
+def _interval(values: np.ndarray, case: np.ndarray, seed: int) -> tuple[float | None, float | None]:
     """95 % percentiles of the mean over prefixes when cases are drawn anew."""
     _, place = np.unique(case, return_inverse=True)
     totals, counts = np.bincount(place, weights=values), np.bincount(place)

@@ -93,9 +93,7 @@ class Memory:
 
     def first(self, rows: int, time: int) -> Memory:
         """The first `rows` rows and `time` positions, as views."""
-        return Memory(
-            self.keys[:rows, :time], self.values[:rows, :time], self.seen[:rows, :time]
-        )
+        return Memory(self.keys[:rows, :time], self.values[:rows, :time], self.seen[:rows, :time])
 
     def pick(self, rows: Int[Tensor, " picked"]) -> Memory:
         """Rows by index."""
@@ -122,11 +120,15 @@ class Network(nn.Module):
         first_encoder = shape.embedding + TIME_FEATURES
         first_decoder = shape.embedding + shape.hidden
         self.encoder = nn.ModuleList(
-            Recurrent(shape.cell, shape.hidden if i else first_encoder, shape.hidden, f"encoder.{i}")
+            Recurrent(
+                shape.cell, shape.hidden if i else first_encoder, shape.hidden, f"encoder.{i}"
+            )
             for i in range(shape.layers)
         )
         self.decoder = nn.ModuleList(
-            Recurrent(shape.cell, shape.hidden if i else first_decoder, shape.hidden, f"decoder.{i}")
+            Recurrent(
+                shape.cell, shape.hidden if i else first_decoder, shape.hidden, f"decoder.{i}"
+            )
             for i in range(shape.layers)
         )
         self.attention_query = nn.Parameter(_uniform(shape.attention, shape.hidden))

@@ -13,6 +13,7 @@ import gzip
 import io
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,8 +121,8 @@ def read_csv(path: Path, mapping: Columns | None = None) -> EventLog:
         DataError: unreadable, not text, no rows, a column missing, an empty case or activity, or a
             time that is none; says the row.
     """
-    table = read_table(path, mapping)
-    chosen = mapping or guess(list(table.columns))
+    chosen = mapping or guess(columns(path))
+    table = read_table(path, (chosen.case, chosen.activity, chosen.time))
     case, activity = table[chosen.case], table[chosen.activity]
     for role, column in (("case", case), ("activity", activity)):
         empty = np.flatnonzero((column.str.strip() == "").to_numpy())
@@ -134,41 +135,43 @@ def read_csv(path: Path, mapping: Columns | None = None) -> EventLog:
     return event_log(case.to_numpy(), activity.to_numpy(), seconds)
 
 
-def read_table(path: Path, mapping: Columns | None = None) -> pd.DataFrame:
-    """The file's columns as text, of which only the mapping's are kept if there is one.
+def read_table(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
+    """Some of the file's columns, as text.
 
     Raises:
         DataError: as `read_csv`.
     """
     import pandas as pd
+    import pyarrow as pa
+    from pyarrow import csv as arrow
 
     content = _text(path)
     names = _header(content, path)
-    if mapping is None and set(names) != {"case", "test_fold", "val_folds"}:
-        mapping = guess(names)
-    wanted = names
-    if mapping is not None:
-        wanted = [mapping.case, mapping.activity, mapping.time]
-        for name in wanted:
-            if name not in names:
-                raise DataError(
-                    f"{path.name} has no column {name!r}, only {_shown(names)}",
-                    remedy="choose one of its columns",
-                )
+    for name in wanted:
+        if name not in names:
+            raise DataError(
+                f"{path.name} has no column {name!r}, only {_shown(names)}",
+                remedy="choose one of its columns",
+            )
     try:
-        table = pd.read_csv(
-            io.StringIO(content),
-            sep=_separator(content),
-            usecols=list(dict.fromkeys(wanted)),
-            dtype=str,
-            keep_default_na=False,
-            na_filter=False,
+        # Unlike pandas, which moves a row's fields along when it has more than the header.
+        read = arrow.read_csv(
+            io.BytesIO(content.encode()),
+            parse_options=arrow.ParseOptions(
+                delimiter=_separator(content), newlines_in_values=True
+            ),
+            convert_options=arrow.ConvertOptions(
+                include_columns=list(dict.fromkeys(wanted)),
+                column_types=dict.fromkeys(wanted, pa.string()),
+                strings_can_be_null=False,
+            ),
         )
-    except (pd.errors.ParserError, ValueError) as error:
+    except pa.ArrowInvalid as error:
         raise DataError(
             f"{path.name} is not a table: {str(error).strip()[:120]}",
             remedy="give every row as many fields as the header, quoted where they hold a comma",
         ) from error
+    table = pd.DataFrame({name: read[name].to_pandas() for name in read.column_names})
     if table.empty:
         raise DataError(
             f"{path.name} has a header and no rows", remedy="give a log with at least 2 cases"

@@ -87,7 +87,9 @@ def event_log(
     moved = int((order != np.argsort(case, kind="stable")).sum())
     notes = list(notes)
     if moved:
-        notes.append(f"{moved} of {len(order)} events were not in the order of time, and were sorted")
+        notes.append(
+            f"{moved} of {len(order)} events were not in the order of time, and were sorted"
+        )
     starts = np.concatenate([[0], np.cumsum(np.bincount(case))])
     return EventLog(
         tuple(case_names),
