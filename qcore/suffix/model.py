@@ -101,7 +101,7 @@ class Memory:
 
 
 def positions(length: int, width: int) -> Float[Tensor, "length width"]:
-    """sin and cos of t / 10000^(2i/width) (Vaswani et al. 2017, §3.5), half and half."""
+    """Sines, then cosines, of t / 10000^(2i/width) (Vaswani et al. 2017, §3.5)."""
     rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     angle = torch.arange(length)[:, None] * rate
     return torch.cat([angle.sin(), angle.cos()], 1)

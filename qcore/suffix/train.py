@@ -241,14 +241,14 @@ def teacher_forced(
     tops, targets = [], []
     rows = len(last)
     reach = batch.length.cummax(0).values.tolist()  # no row before this one attends further
-    for time, running in enumerate(batch.running):
+    for at, running in enumerate(batch.running):
         if running < rows:
             rows = running
             memory = memory.first(rows, reach[rows - 1])
             states = [tuple(part[:rows] for part in state) for state in states]
-        states, _ = network.step(embedded[time][:rows], states, memory, tap)
+        states, _ = network.step(embedded[at][:rows], states, memory, tap)
         tops.append(states[-1][0])
-        targets.append(batch.targets[:rows, time])
+        targets.append(batch.targets[:rows, at])
     return network.logits(torch.cat(tops), tap), torch.cat(targets)
 
 

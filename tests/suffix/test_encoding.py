@@ -86,7 +86,7 @@ def test_an_unknown_activity_in_a_suffix_is_no_target():
 
 
 def test_drawn_prefixes_are_at_most_so_many_a_case():
-    _, encoded, asked = encoded_of(["ABCDABCDABCD", "ABC", "ABCD"])
+    _, _, asked = encoded_of(["ABCDABCDABCD", "ABC", "ABCD"])
     drawn = asked.draw(3, np.random.default_rng(0))
     assert np.bincount(drawn.case).tolist() == [3, 1, 2]
     again = asked.draw(3, np.random.default_rng(1))
