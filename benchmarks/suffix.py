@@ -193,7 +193,7 @@ class _Clock:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("QUANTSCOPE_EVENTLOGS"))
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--logs", nargs="+", choices=LOGS, default=list(LOGS))

@@ -79,6 +79,18 @@ class Prefixes:
         return Prefixes(self.case[chosen], self.length[chosen])
 
 
+def targets_per_epoch(encoded: Encoded, asked: Prefixes, per_case: int) -> int:
+    """Events and ends that one epoch predicts, on average over what it draws.
+
+    Known before training begins; times the seconds per target of the first batches it says how
+    long an epoch takes.
+    """
+    targets = encoded.lengths[asked.case] - asked.length + 1
+    prefixes = np.bincount(asked.case, minlength=len(encoded))
+    share = np.minimum(1, per_case / np.maximum(prefixes, 1))
+    return round(float((targets * share[asked.case]).sum()))
+
+
 def prefixes(encoded: Encoded, *, least: int = 2, empty_suffixes: bool = False) -> Prefixes:
     """All prefixes of `least` events or more, case by case, short ones first.
 
@@ -98,7 +110,7 @@ def batches(
 ) -> Iterator[Batch]:
     """Batches of about `rows` prefixes; shuffled if there is a generator, else longest first."""
     cases, counts = np.unique(asked.case, return_counts=True)
-    starts = np.concatenate([[0], np.cumsum(counts)])
+    starts = [0, *np.cumsum(counts).tolist()]
     order = np.arange(len(cases))
     if random is not None:
         order = random.permutation(order)

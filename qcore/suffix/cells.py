@@ -78,7 +78,7 @@ class Recurrent(nn.Module):
         """States after every event, `[rows, time, hidden]` each, from a start of zeros."""
         state = self.start(x.shape[0])
         if tap is None and self.cell == "gru":
-            weights = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+            weights: list[Tensor] = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
             out, _ = torch.gru(x, state[0][None], weights, True, 1, 0.0, False, False, True)
             return (out,)
         # torch's LSTM kernel gives the last c alone, and a prefix may end at any event.

@@ -202,7 +202,7 @@ def target_losses(
     network: Network,
     batch: Batch,
     *,
-    mask: Float[Tensor, "..."] | None = None,
+    unknown: float = 0.0,
     tap: Tap | None = None,
 ) -> Float[Tensor, " targets"]:
     """Cross-entropy of every target of a batch, step by step; 0 where the target is unknown.
@@ -210,10 +210,10 @@ def target_losses(
     Args:
         network: in training mode if dropout is wanted.
         batch: rows sorted by suffix length.
-        mask: in training, which inputs become unknown: a share; None for none.
+        unknown: share of input activities to replace by the unknown one.
         tap: sees every matrix's input (`qcore.suffix.cells`).
     """
-    logits, targets = teacher_forced(network, batch, mask=mask, tap=tap)
+    logits, targets = teacher_forced(network, batch, unknown=unknown, tap=tap)
     return nn.functional.cross_entropy(
         logits, targets.masked_fill(targets > network.end, -100), reduction="none"
     )
@@ -223,20 +223,19 @@ def teacher_forced(
     network: Network,
     batch: Batch,
     *,
-    mask: float | Tensor | None = None,
+    unknown: float = 0.0,
     tap: Tap | None = None,
 ) -> tuple[Float[Tensor, "targets activities+1"], Int[Tensor, " targets"]]:
     """Logits of every step of every row while true activities are read, with their targets.
 
     Ordered by step, then by row; rows whose suffix has ended are left out.
     """
-    share = float(mask) if mask is not None else 0.0
-    encoder_input = _replace(batch.activity, share, network.unknown)
+    encoder_input = _replace(batch.activity, unknown, network.unknown)
     memory, states = network.encode(encoder_input, batch.times, tap)
     memory, states = network.begin(memory, states, batch.case, batch.length)
     last = batch.activity[batch.case, batch.length - 1]
     inputs = torch.cat([last[:, None], batch.targets[:, :-1].clamp(min=0)], 1)
-    inputs = _replace(inputs.clamp(max=network.unknown), share, network.unknown)
+    inputs = _replace(inputs.clamp(max=network.unknown), unknown, network.unknown)
     embedded = network.embed(inputs.T, tap).unbind()  # steps of (rows, embedding)
     tops, targets = [], []
     rows = len(last)
@@ -274,7 +273,7 @@ def _epoch(
     keep = training.averaging
     drawn = learn.draw(training.per_case, random)
     for batch in batches(encoded, drawn, rows=training.rows, random=random):
-        losses = target_losses(network, batch, mask=training.unknown)
+        losses = target_losses(network, batch, unknown=training.unknown)
         loss = losses.mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qcore.errors import BrokenCheckpoint
-from qcore.suffix.batches import batches, prefixes
+from qcore.suffix.batches import batches, prefixes, targets_per_epoch
 from qcore.suffix.encoding import FEATURES, Encoder, learn_encoder
 from qcore.suffix.logs.event_log import event_log
 from tests.suffix.factories import WORDS, encoded_of, log_of
@@ -91,6 +91,17 @@ def test_drawn_prefixes_are_at_most_so_many_a_case():
     assert np.bincount(drawn.case).tolist() == [3, 1, 2]
     again = asked.draw(3, np.random.default_rng(1))
     assert drawn.length.tolist() != again.length.tolist()
+
+
+def test_an_epochs_work_is_known_before_it_begins():
+    _, encoded, asked = encoded_of(["ABCDABCDABCD", "ABC", "ABCD"])
+    # suffixes of 10 to 1 events and their ends; 2; 3 + 2
+    assert targets_per_epoch(encoded, asked, 100) == sum(range(2, 12)) + 2 + 5
+    drawn = [
+        int((encoded.lengths[some.case] - some.length + 1).sum())
+        for some in (asked.draw(3, np.random.default_rng(seed)) for seed in range(400))
+    ]
+    assert np.mean(drawn) == pytest.approx(targets_per_epoch(encoded, asked, 3), rel=0.02)
 
 
 def test_an_encoder_survives_json():

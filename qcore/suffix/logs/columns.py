@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 1000
 SHOWN = 8
-BYTES_PER_EVENT = 250
-"""Memory that reading takes at its height, measured on a log of 10⁶ events with 3 columns."""
-EVENTS_PER_SECOND = 350_000
+BYTES_PER_EVENT = 320
+"""Memory beside the text that reading takes at its height. Measured on a simulated log of 10⁶
+events with 3 columns: 350 bytes an event with its 39 of text."""
+EVENTS_PER_SECOND = 500_000
+"""The same log took 1.85 CPU seconds."""
 
 NAMES = {
     "case": ("case:concept:name", "case", "case_id", "caseid", "case id", "trace", "trace_id"),
@@ -131,7 +133,7 @@ def read_csv(path: Path, mapping: Columns | None = None) -> EventLog:
                 f"row {empty[0] + 2} of {path.name} has no {role}; {len(empty)} rows have none",
                 remedy="fill or remove these rows, or choose another column",
             )
-    seconds = _seconds(table[chosen.time], path)
+    seconds = _seconds(cast("pd.Series", table[chosen.time]), path)
     return event_log(case.to_numpy(), activity.to_numpy(), seconds)
 
 
@@ -183,15 +185,17 @@ def _seconds(column: pd.Series, path: Path) -> np.ndarray:
     import pandas as pd
 
     times = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
-    bad = times.isna()
-    if bad.any():
-        # Not ISO: let pandas find the day's and month's order, once for the whole column.
-        first = str(column[~bad].iloc[0]) if not bad.all() else ""
-        if first or (guessed := _guessed_format(column)) is None:
-            _refuse_times(column, bad.to_numpy(), path)
-        times = pd.to_datetime(column, errors="coerce", utc=True, format=guessed)
-        if times.isna().any():
-            _refuse_times(column, times.isna().to_numpy(), path)
+    if times.isna().all():
+        guessed = _guessed_format(column)
+        if guessed is not None:
+            times = pd.to_datetime(column, errors="coerce", utc=True, format=guessed)
+    bad = np.flatnonzero(times.isna())
+    if len(bad):
+        raise DataError(
+            f"row {bad[0] + 2} of {path.name} has the time {str(column.iloc[bad[0]])[:40]!r}; "
+            f"{len(bad)} of {len(times)} rows cannot be read as times",
+            remedy="write times as 2024-12-31 23:59:59, or choose another column",
+        )
     return times.dt.as_unit("us").astype("int64").to_numpy() / 1e6
 
 
@@ -208,15 +212,6 @@ def _guessed_format(column: pd.Series) -> str | None:
                 if not whole.isna().any():
                     return date + clock
     return None
-
-
-def _refuse_times(column: pd.Series, bad: np.ndarray, path: Path) -> None:
-    row = int(np.flatnonzero(bad)[0])
-    raise DataError(
-        f"row {row + 2} of {path.name} has the time {str(column.iloc[row])[:40]!r}; "
-        f"{int(bad.sum())} of {len(bad)} rows cannot be read as times",
-        remedy="write times as 2024-12-31 23:59:59, or choose another column",
-    )
 
 
 def _header(content: str, path: Path) -> list[str]:
