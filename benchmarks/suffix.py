@@ -43,7 +43,7 @@ from qcore.suffix.encoding import Encoded, learn_encoder
 from qcore.suffix.folds import Split, read_folds
 from qcore.suffix.logs.columns import read_csv
 from qcore.suffix.logs.event_log import EventLog
-from qcore.suffix.metrics import difference, scores, similarities
+from qcore.suffix.metrics import difference, scores, similarities, spread
 from qcore.suffix.model import Network, Shape
 from qcore.suffix.train import Progress, Training, begin, train
 
@@ -62,6 +62,8 @@ TRAINING: dict[str, dict[str, Any]] = {
     "BPI_Challenge_2012_W_Complete": {"rows": 256, "epochs": 20, "patience": 4},
 }
 SAMPLES = 40
+FEW = 50
+"""Prefixes of one length that a mean by length needs to be kept."""
 BEAMS_AS_CANDIDATES = 10
 
 
@@ -80,9 +82,41 @@ def main() -> None:
             done.write_text(json.dumps(rows))
             print(table([{k: v for k, v in row.items() if k in SHOWN} for row in rows]), flush=True)
     finished = sorted(arguments.scratch.glob("*.json"))
-    rows = [row for path in finished for row in json.loads(path.read_text())]
+    rows = [_shortened(row) for path in finished for row in json.loads(path.read_text())]
     if rows:
+        print(table(summary(rows)))
         print(save("suffix", rows))
+
+
+def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean over folds and standard deviation, one row per log and method."""
+    found = []
+    for name in LOGS:
+        for method in dict.fromkeys(row["method"] for row in rows):
+            folds = [row for row in rows if (row["log"], row["method"]) == (name, method)]
+            if not folds:
+                continue
+            over = spread([row["similarity"] for row in folds])
+            found.append(
+                {
+                    "log": name,
+                    "folds": over.folds,
+                    "method": method,
+                    "similarity": over.mean,
+                    "deviation": "–" if over.deviation is None else over.deviation,
+                    "exact": spread([row["exact"] for row in folds]).mean,
+                    "published": PUBLISHED[name],
+                    "training, s": spread([row["training_seconds"] for row in folds]).mean,
+                    "prediction, s": spread([row["seconds"] for row in folds]).mean,
+                }
+            )
+    return found
+
+
+def _shortened(row: dict[str, Any]) -> dict[str, Any]:
+    """Without the prefix lengths that hardly occur."""
+    usual = [each for each in row["by_length"] if each[2] >= FEW]
+    return {**row, "by_length": usual}
 
 
 SHOWN = ("log", "fold", "method", "similarity", "exact", "seconds")

@@ -115,7 +115,7 @@ def best_similarity(*, least: int = 2) -> float:
     Over all prefixes with a suffix that is not empty, in the share in which the process makes them.
     """
     total = weight = 0.0
-    for chance, suffixes in _futures(least):
+    for chance, suffixes in futures(least):
         _, reached = best_suffix(suffixes)
         total += chance * reached
         weight += chance
@@ -160,7 +160,7 @@ def _edits(suffix: tuple[int, ...], activities: Sequence[int]) -> Iterator[tuple
             yield (*suffix[:place], *swapped, *suffix[place + 2 :])
 
 
-def _futures(least: int) -> Iterator[tuple[float, dict[tuple[int, ...], float]]]:
+def futures(least: int) -> Iterator[tuple[float, dict[tuple[int, ...], float]]]:
     """The chance of every prefix, and its suffixes' probabilities."""
     number = {name: place for place, name in enumerate(MEAN_WAIT)}
     after: dict[Trace, dict[tuple[int, ...], float]] = defaultdict(lambda: defaultdict(float))

@@ -8,7 +8,7 @@ from qcore.suffix.baselines import Lookup, Markov
 from qcore.suffix.batches import Prefixes
 from qcore.suffix.metrics import similarity
 from qcore.suffix.process import (
-    _futures,
+    futures,
     best_similarity,
     best_suffix,
     simulate,
@@ -106,7 +106,7 @@ def test_the_best_suffix_is_best_among_all_short_strings():
 def test_no_counting_predictor_passes_the_processs_best():
     best = best_similarity()
     assert 0.7 < best < 0.9
-    assert sum(chance for chance, _ in _futures(2)) == pytest.approx(
+    assert sum(chance for chance, _ in futures(2)) == pytest.approx(
         sum(chance * (len(trace) - 2) for trace, chance in traces().items())
     )
 
