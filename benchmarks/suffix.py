@@ -148,6 +148,7 @@ def run_fold(
         )
 
     network = train(progress, training, encoded, learn, validate, on_epoch=keep)
+    trained = cpu.kept
     methods = decode(network, encoded, learn, validate, test)
     true = [encoded.suffix(c, k) for c, k in zip(test.case, test.length, strict=True)]
     lookup = similarities(methods["lookup"][0], true)
@@ -164,7 +165,7 @@ def run_fold(
                 "above_lookup": over,
                 "seconds": seconds,
                 **extra,
-                "training_seconds": cpu.total,
+                "training_seconds": trained,
                 "epochs": len(progress.history),
                 "validation_loss": min(epoch.validation for epoch in progress.history),
                 "shape": shape.to_json(),
@@ -194,7 +195,7 @@ def decode(
     timed("beam", started, [choose(b, alpha) for b in beams], alpha=alpha, validation=means[alpha])
     timed("beam, α = 0", started, [choose(b, 0.0) for b in beams])
 
-    started = time.process_time()
+    started = time.process_time() - found["beam"][1]  # the beams are candidates
     drawn = sample(network, encoded, test, limits, samples=SAMPLES)
     chosen = [
         least_expected_distance(each, [h.suffix for h in beam[:BEAMS_AS_CANDIDATES]])
@@ -216,7 +217,11 @@ class _Clock:
     def __init__(self, path: Path):
         self._path = path
         self._began = time.process_time()
-        self._before = json.loads(path.read_text()) if path.exists() else 0.0
+        self._before = self.kept
+
+    @property
+    def kept(self) -> float:
+        return json.loads(self._path.read_text()) if self._path.exists() else 0.0
 
     @property
     def total(self) -> float:

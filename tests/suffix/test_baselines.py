@@ -8,9 +8,9 @@ from qcore.suffix.baselines import Lookup, Markov
 from qcore.suffix.batches import Prefixes
 from qcore.suffix.metrics import similarity
 from qcore.suffix.process import (
-    futures,
     best_similarity,
     best_suffix,
+    futures,
     simulate,
     traces,
 )

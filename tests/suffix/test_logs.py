@@ -143,6 +143,15 @@ def test_a_bad_csv_is_refused_with_its_fact(tmp_path, content, says):
         read_csv(write(tmp_path, content))
 
 
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("qcore.suffix.logs.columns.MOST_BYTES", 1 << 20)
+    content = HEADER + "1,A,2024-01-01\n" * 100_000
+    path = write(tmp_path, gzip.compress(content.encode()), "log.csv.gz")
+    assert path.stat().st_size < 10_000
+    with pytest.raises(DataError, match="holds more than 1 MiB of text"):
+        read_csv(path)
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="no column 'who', only case, activity, timestamp"):
         read_csv(write(tmp_path, HEADER + ROWS), Columns("who", "activity", "timestamp"))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_COLUMNS = 1000
+MOST_BYTES = 2 << 30
+"""Of text, unpacked: a small gzip file can hold any amount of it."""
 SHOWN = 8
 BYTES_PER_EVENT = 320
 """Memory beside the text that reading takes at its height. Measured on a simulated log of 10⁶
@@ -251,10 +253,15 @@ def _text(path: Path, limit: int = -1) -> str:
     try:
         opener = gzip.open if _is_gzip(path) else open
         with opener(path, "rb") as file:
-            data = file.read(limit)
+            data = file.read(limit if limit >= 0 else MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         what = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path.name} cannot be read: {what}", remedy=remedy) from error
+    if len(data) > MOST_BYTES:
+        raise DataError(
+            f"{path.name} holds more than {MOST_BYTES >> 20} MiB of text",
+            remedy="give a part of the log, or keep the columns of case, activity and time",
+        )
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)
