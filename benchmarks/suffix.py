@@ -2,6 +2,7 @@
 
     python -m benchmarks.suffix --data FOLDER --scratch FOLDER [--logs SEPSIS Helpdesk …]
         [--folds 0 1 2 3 4] [--minutes 60]
+    python -m benchmarks.suffix --speed
 
 FOLDER of --data (or QUANTSCOPE_EVENTLOGS) holds LOG.csv.gz and LOG.folds.csv.gz. Protocol: prefixes
 of 2 events or more whose suffix is not empty; the mean over prefixes of 1 − DL / max length. In
@@ -11,6 +12,9 @@ once, at the end. One row per log, fold and method.
 A training that is stopped goes on from its last epoch when the same command runs again, and a fold
 that is done is not done again: both live in --scratch. No fold begins after --minutes. Seconds are
 CPU seconds of one thread.
+
+--speed needs no data: training steps on the simulated process, as targets (events and ends) per CPU
+second, for each way to arrange the same work.
 """
 
 from __future__ import annotations
@@ -20,17 +24,19 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks._measure import save, table
+from benchmarks._measure import interleave, save, table
 from qcore.suffix.baselines import Lookup, Markov
-from qcore.suffix.batches import Prefixes, prefixes
+from qcore.suffix.batches import Batch, Prefixes, batches, prefixes
 from qcore.suffix.beam import beam_search, choose, tune
+from qcore.suffix.cells import Tap
 from qcore.suffix.checkpoint import load_progress, save_progress
 from qcore.suffix.decode import (
     Limits,
@@ -45,7 +51,8 @@ from qcore.suffix.logs.columns import read_csv
 from qcore.suffix.logs.event_log import EventLog
 from qcore.suffix.metrics import difference, scores, similarities, spread
 from qcore.suffix.model import Network, Shape
-from qcore.suffix.train import Progress, Training, begin, train
+from qcore.suffix.process import simulate
+from qcore.suffix.train import Progress, Training, begin, target_losses, train
 
 LOGS = ("SEPSIS", "Helpdesk", "bpi_challenge_2013_incidents", "BPI_Challenge_2012_W_Complete")
 PUBLISHED = dict(zip(LOGS, (0.397, 0.900, 0.622, 0.362), strict=True))
@@ -70,6 +77,11 @@ BEAMS_AS_CANDIDATES = 10
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(1)
+    if arguments.speed:
+        rows = speed()
+        print(table(rows))
+        print(save("suffix_speed", rows))
+        return
     deadline = time.monotonic() + 60 * arguments.minutes
     for fold in arguments.folds:
         for name in arguments.logs:
@@ -86,6 +98,60 @@ def main() -> None:
     if rows:
         print(table(summary(rows)))
         print(save("suffix", rows))
+
+
+def speed(cases: int = 300, repeats: int = 3) -> list[dict[str, Any]]:
+    """One row a contender: forward and backward over the same prefixes, least of the repeats."""
+    log = simulate(cases)
+    encoder = learn_encoder(log)
+    encoded = encoder.encode(log)
+    asked = prefixes(encoded)
+    targets = int((encoded.lengths[asked.case] - asked.length + 1).sum())
+
+    def step(network: Network, batch: Batch, tap: Tap | None = None) -> None:
+        target_losses(network, batch, tap=tap).mean().backward()
+
+    def contender(
+        rows: int, *, alone: bool = False, tap: Tap | None = None, **shape: Any
+    ) -> Callable[[], None]:
+        network = Network(Shape(len(encoder.vocabulary), **shape))
+        packs = list(batches(encoded, asked, rows=rows, random=np.random.default_rng(0)))
+        if alone:
+            packs = [_a_case_a_row(batch) for batch in packs]
+
+        def run() -> None:
+            for batch in packs:
+                step(network, batch, tap)
+
+        return run
+
+    seconds = interleave(
+        {
+            "GRU(64), 256 prefixes": contender(256),
+            "the encoder once a prefix": contender(256, alone=True),
+            "64 prefixes": contender(64),
+            "1024 prefixes": contender(1024),
+            "GRU(32)": contender(256, hidden=32),
+            "GRU(128)": contender(256, hidden=128),
+            "LSTM(64)": contender(256, cell="lstm"),
+            "every product explicit": contender(256, tap=lambda name, x: x),
+        },
+        repeats=repeats,
+    )
+    return [
+        {"contender": name, "targets_per_second": round(targets / taken)}
+        for name, taken in seconds.items()
+    ]
+
+
+def _a_case_a_row(batch: Batch) -> Batch:
+    """The same rows, each with a case of its own for the encoder."""
+    return replace(
+        batch,
+        activity=batch.activity[batch.case],
+        times=batch.times[batch.case],
+        case=torch.arange(len(batch.case)),
+    )
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -234,11 +300,16 @@ class _Clock:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("QUANTSCOPE_EVENTLOGS"))
-    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--speed", action="store_true")
     parser.add_argument("--logs", nargs="+", choices=LOGS, default=list(LOGS))
     parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--minutes", type=float, default=600)
     arguments = parser.parse_args()
+    if arguments.speed:
+        return arguments
+    if arguments.scratch is None:
+        sys.exit("name a folder for checkpoints with --scratch")
     if arguments.data is None:
         sys.exit("the logs are missing: name their folder with --data or QUANTSCOPE_EVENTLOGS")
     for name in arguments.logs:
