@@ -6,8 +6,8 @@
 
 FOLDER of --data (or QUANTSCOPE_EVENTLOGS) holds LOG.csv.gz and LOG.folds.csv.gz. Protocol: prefixes
 of 2 events or more whose suffix is not empty; the mean over prefixes of 1 − DL / max length. In
-each fold α of the beam is chosen on the validation cases, as is the epoch; the test cases are read
-once, at the end. One row per log, fold and method.
+each fold the epoch, α of the beam and the longest suffix allowed are chosen on the validation
+cases. One row per log, fold and method.
 
 A training that is stopped goes on from its last epoch when the same command runs again, and a fold
 that is done is not done again: both live in --scratch. No fold begins after --minutes. Seconds are
@@ -69,6 +69,8 @@ TRAINING: dict[str, dict[str, Any]] = {
     "BPI_Challenge_2012_W_Complete": {"rows": 256, "epochs": 20, "patience": 4},
 }
 SAMPLES = 40
+LIMITS = (0.9, 0.95, 0.99, 1.0)
+"""Shares of training suffixes that end within a limit on length; chosen on validation."""
 FEW = 50
 """Prefixes of one length that a mean by length needs to be kept."""
 BEAMS_AS_CANDIDATES = 10
@@ -245,16 +247,16 @@ def decode(
     network: Network, encoded: Encoded, learn: Prefixes, validate: Prefixes, test: Prefixes
 ) -> dict[str, tuple[list[list[int]], float, dict[str, Any]]]:
     """(suffixes of the test prefixes, CPU seconds, further facts) of each method."""
-    limits = Limits(longest_suffix(encoded, learn))
+    truth = [encoded.suffix(c, k) for c, k in zip(validate.case, validate.length, strict=True)]
+    limits = _limits(network, encoded, learn, validate, truth)
     found: dict[str, tuple[list[list[int]], float, dict[str, Any]]] = {}
 
     def timed(method: str, started: float, predicted: list[list[int]], **extra: Any) -> None:
         found[method] = (predicted, time.process_time() - started, extra)
 
     started = time.process_time()
-    timed("argmax", started, argmax(network, encoded, test, limits))
+    timed("argmax", started, argmax(network, encoded, test, limits), longest=limits.longest)
 
-    truth = [encoded.suffix(c, k) for c, k in zip(validate.case, validate.length, strict=True)]
     alpha, means = tune(beam_search(network, encoded, validate, limits), truth)
     started = time.process_time()
     beams = beam_search(network, encoded, test, limits)
@@ -275,6 +277,20 @@ def decode(
     started = time.process_time()
     timed("Markov", started, Markov(encoded, learn, limits.longest).predict(test))
     return found
+
+
+def _limits(
+    network: Network,
+    encoded: Encoded,
+    learn: Prefixes,
+    validate: Prefixes,
+    truth: list[list[int]],
+) -> Limits:
+    """The limit with which argmax does best on validation; likeliest steps may run in circles."""
+    longest = [longest_suffix(encoded, learn, share) for share in LIMITS]
+    whole = argmax(network, encoded, validate, Limits(max(longest)))
+    means = {n: similarities([s[:n] for s in whole], truth).mean() for n in longest}
+    return Limits(max(means, key=lambda n: means[n]))
 
 
 class _Clock:

@@ -10,7 +10,8 @@ end's included. There a suffix is ranked by
 ranks by the mean. All unfinished suffixes of a step are equally long, so α decides over the pool
 alone, and one search serves every α: `choose` applies one, `tune` finds the best on validation
 cases. A prefix is done when no unfinished suffix can still overtake the pool's best one for any α
-asked for (its log-probability can only fall, and its length is limited), or when the pool is full.
+asked for: its log-probability can only fall, and its length is limited. The pool's size does not
+end the search; short suffixes finish first and would fill it before the likely lengths are reached.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from qcore.suffix.encoding import Encoded
 from qcore.suffix.metrics import similarities
 from qcore.suffix.model import Network
 
-ALPHAS = tuple(round(0.1 * i, 1) for i in range(31))
-"""0 to 3: what `tune` tries."""
+ALPHAS = tuple(round(0.1 * i, 1) for i in range(21))
+"""0 to 2: what `tune` tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def beam_search(
         asked: the prefixes.
         limits: of a suffix.
         width: unfinished suffixes kept at each step.
-        pool: finished suffixes at which a prefix is done.
+        pool: finished suffixes to keep; beyond them only what is best for some α is kept.
         alphas: for which the pool's best must be final.
         rows: unfinished suffixes advanced together.
         tap: sees every matrix's input.
@@ -176,22 +177,23 @@ class _Search:
         worth, order = ending.sort(1, descending=True)
         for i, (scores, beams) in enumerate(zip(worth.tolist(), order.tolist(), strict=True)):
             prefix = self.alive[i]
-            for score, beam in zip(scores, beams, strict=True):
-                if score == -np.inf:
+            normal = scores[0] / (time + 1) ** self.alphas
+            # Of equally long suffixes the likeliest is best for every α.
+            leads = bool((normal > self.best[prefix]).any())
+            self.best[prefix] = np.maximum(self.best[prefix], normal)
+            for rank, (score, beam) in enumerate(zip(scores, beams, strict=True)):
+                full = len(self.ended[prefix]) >= self.pool
+                if score == -np.inf or (full and not (leads and rank == 0)):
                     break
                 suffix = tuple(self.tokens[i, beam].tolist())
                 self.ended[prefix].append(Hypothesis(suffix, score))
-            if scores[0] > -np.inf:
-                normal = scores[0] / (time + 1) ** self.alphas
-                self.best[prefix] = np.maximum(self.best[prefix], normal)
 
     def _keep_unfinished(self, events: int) -> bool:
         """Drop prefixes that are done; whether any is left."""
         likeliest = self.total[:, 0].double().numpy()
         hoped = likeliest[:, None] / (self.limits.longest + 1) ** self.alphas
         undecided = (hoped > self.best[self.alive]).any(1)
-        room = np.array([len(self.ended[prefix]) < self.pool for prefix in self.alive])
-        kept = np.flatnonzero(undecided & room & np.isfinite(likeliest))
+        kept = np.flatnonzero(undecided & np.isfinite(likeliest))
         if len(kept) == len(self.alive):
             return True
         index = torch.from_numpy(kept)

@@ -54,9 +54,10 @@ class Limits:
             )
 
 
-def longest_suffix(encoded: Encoded, learned: Prefixes) -> int:
-    """Events of the longest suffix that training has seen: a sensible limit."""
-    return int((encoded.lengths[learned.case] - learned.length).max(initial=1))
+def longest_suffix(encoded: Encoded, learned: Prefixes, share: float = 1.0) -> int:
+    """Events within which `share` of the training suffixes end: a sensible limit."""
+    suffixes = encoded.lengths[learned.case] - learned.length
+    return max(1, int(np.quantile(suffixes, share, method="higher"))) if len(suffixes) else 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

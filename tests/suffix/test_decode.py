@@ -101,6 +101,20 @@ def test_a_wide_beam_finds_the_likeliest_of_all_suffixes():
         assert max(gaps) - min(gaps) == pytest.approx(0, abs=1e-4)
 
 
+def test_a_small_pool_changes_no_answer():
+    # short suffixes finish first; were the search to end with a full pool, long ones would lose
+    _, encoded, asked = encoded_of(WORDS * 2)
+    limits = Limits(8)
+    for seed in range(4):
+        network = network_of(4, seed=seed)
+        small, large = (
+            beam_search(network, encoded, asked, limits, pool=size) for size in (1, 10_000)
+        )
+        assert sum(map(len, small)) <= sum(map(len, large))
+        for alpha in (0.0, 0.7, 1.0, 2.0):
+            assert [choose(h, alpha) for h in small] == [choose(h, alpha) for h in large]
+
+
 def test_a_beam_of_one_with_no_pool_is_argmax():
     _, encoded, asked = encoded_of(WORDS)
     network = network_of(4, seed=2)
@@ -172,6 +186,8 @@ def test_a_candidate_that_was_never_drawn_may_be_nearest():
 def test_the_limit_is_the_longest_suffix_of_training():
     _, encoded, asked = encoded_of()
     assert longest_suffix(encoded, asked) == 4
+    # suffixes of 2 1 · 1 · 2 1 · 3 2 1 · 4 3 2 1 events
+    assert longest_suffix(encoded, asked, 0.5) == 2
 
 
 def test_impossible_decodings_are_refused():
