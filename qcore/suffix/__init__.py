@@ -14,6 +14,5 @@
     metrics     similarity, exact share, by prefix length, intervals
     baselines   longest matching prefix; first-order Markov
 
-Encoder–decoder after Taymouri, Rosa and Erfani's and the public predecessors' line of work
-(arXiv 2211.16106); docs/suffix.md says what differs and why.
+The network is the encoder–decoder of arXiv 2211.16106; docs/suffix.md says what differs and why.
 """
