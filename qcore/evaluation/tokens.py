@@ -31,9 +31,7 @@ from torch import Tensor
 from qcore.errors import CorruptEntry, DataError
 from qcore.evaluation.divergence import token_agreement
 from qcore.numerics.distributions import token_divergence
-
-QUANTILES = (0.01, 0.05, 0.10, 0.50, 0.90, 0.95, 0.99, 0.999)
-"""Of KL and of Δp, as llama.cpp prints them, and the 90 % of published tables."""
+from qcore.report.tokens import QUANTILES, Estimate, TokenStatistics
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,53 +117,6 @@ def joined(chunks: Sequence[TokenScores]) -> TokenScores:
     loss = join("loss")
     assert loss is not None
     return TokenScores(loss, join("kl"), join("delta_p"), join("agreement"))
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over tokens and its standard error, which takes tokens as independent."""
-
-    value: float
-    error: float
-
-
-@dataclass(frozen=True, slots=True)
-class TokenStatistics:
-    """A run's tokens against the float network's.
-
-    Attributes:
-        tokens: how many.
-        kl: mean KL, nats per token.
-        kl_quantiles: share → KL below which that share of tokens lies.
-        kl_least: the smallest KL; rounding leaves some −1e-8.
-        kl_most: the largest.
-        delta_p: mean change of the text's token's probability.
-        delta_p_rms: root of the mean squared change.
-        delta_p_quantiles: share → change below which that share of tokens lies.
-        delta_p_least: the largest fall.
-        delta_p_most: the largest rise.
-        same_top: share of tokens with the same most likely token.
-        perplexity: of the run.
-        float_perplexity: of the float network on the same tokens.
-        log_ratio: ln(PPL(run) / PPL(float)), nats per token.
-        correlation: of both networks' losses over tokens; NaN where one does not vary.
-    """
-
-    tokens: int
-    kl: Estimate
-    kl_quantiles: dict[str, float]
-    kl_least: float
-    kl_most: float
-    delta_p: Estimate
-    delta_p_rms: Estimate
-    delta_p_quantiles: dict[str, float]
-    delta_p_least: float
-    delta_p_most: float
-    same_top: Estimate
-    perplexity: Estimate
-    float_perplexity: Estimate
-    log_ratio: Estimate
-    correlation: float | None
 
 
 def token_statistics(
