@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qcore.formats.format import FORMATS, Format
 from qcore.recipe import Activations, Recipe, Weights
+from qcore.recipe.recipe import default_scales
 
 if TYPE_CHECKING:
     from qcore.recipe import Recipe, Rounding
@@ -46,7 +47,7 @@ def short_title_of(recipe: Recipe) -> str:
         parts += _transform_titles(recipe)[1:]
     if recipe.weights is not None:
         parts.append(_ROUNDINGS[recipe.rounding.method])
-        if recipe.scales.method != "mse":
+        if recipe.scales.method != default_scales(recipe).method:
             parts.append(_SCALES[recipe.scales.method])
     # Within a part nothing may be torn apart where a label is broken into lines.
     return " ".join(part.replace(" ", "\u00a0") for part in parts)
