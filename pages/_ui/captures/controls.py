@@ -8,8 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages._ui import state
-from pages._ui.captures import again, words
-from pages._ui.captures.engine import evicted
+from pages._ui.captures import again, engine, words
 
 if TYPE_CHECKING:
     from qcore.analysis.captures import Capture
@@ -20,7 +19,7 @@ _GONE = "captures.gone"
 
 
 def _say_gone(key: str) -> None:
-    lost = next((item for item in evicted() if item.key.startswith(key)), None)
+    lost = next((item for item in engine.evicted() if item.key.startswith(key)), None)
     if lost is not None:
         again.offer_evicted(lost)
     else:
