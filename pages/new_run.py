@@ -5,19 +5,20 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import engine, entry, messages, state
-from pages._ui.form import controls, summary
-from pages._ui.form.knobs import Knobs, sweep_text
+from pages._ui.form import form, summary
+from pages._ui.form import state as form_state
 from pages._ui.form.presets import PRESETS
 from qcore.errors import InvalidRecipe, QuantscopeError
 from qcore.recipe import Recipe
-from qcore.recipe.sweep import expand
+from qcore.recipe.axes import axes_of, recipes_of, sweep
+from qcore.recipe.sweep import expand, sweep_text
 from qcore.serialization import parse_json
 
 
 def start_from_preset() -> None:
     """Fill the form from the chosen preset."""
     chosen = next((p for p in PRESETS if p.name == st.session_state["preset"]), None)
-    controls.fill(Knobs.of(chosen.recipes() if chosen else [Recipe()]))
+    form.fill(axes_of(chosen.recipes() if chosen else [Recipe()]))
 
 
 def start_from_file() -> None:
@@ -38,11 +39,11 @@ def start_from_file() -> None:
 
 def fill_from(recipes: list[Recipe], source: str) -> None:
     """Fill the form, and say so when its product of values is more than was asked for."""
-    knobs = Knobs.of(recipes)
-    controls.fill(knobs)
+    axes = axes_of(recipes)
+    form.fill(axes)
     st.session_state["preset"] = None
     st.session_state["start.note"] = f"Started from {messages.escape(source)}."
-    offered = len(knobs.recipes())
+    offered = len(recipes_of(axes))
     if offered != len(recipes):
         st.session_state["start.note"] += (
             f" It lists {len(recipes)} runs that are no full product; as knobs they make {offered}."
@@ -59,11 +60,14 @@ def clone(report: str) -> None:
 entry.through_app()
 st.title("What shall I try?")
 st.caption(
-    "Every knob may take several values: the form is a sweep, and runs that share a stage share "
-    "its work. What to notice: the counts beside the form follow each click, before anything runs."
+    "Every knob may take several values (+ several, or commas): the form is a sweep, and runs that "
+    "share a stage share its work. What to notice: the counts beside the form follow each click, "
+    "before anything runs."
 )
 if request := state.clone_request():
     clone(request)
+elif asked := form_state.opened():
+    form.fill(asked)
 
 presets, upload = st.columns([5, 1], vertical_alignment="bottom")
 presets.pills(
@@ -86,21 +90,23 @@ elif note := st.session_state.get("start.note", ""):
     st.caption(note)
 
 summary.keep_in_view("summary")
-form, aside = st.columns([7, 3], gap="large")
+left, aside = st.columns([7, 3], gap="large")
+with left:
+    axes, faults = form.ask()
+form_state.write_address(axes)
 recipes: list[Recipe] = []
-sweep, refusal = None, ""
-with form:
+asked_for, refusal = None, form.refusal(faults)
+if not faults:
     try:
-        knobs = controls.ask()
-        sweep = knobs.sweep()
-        recipes = expand(sweep)
+        asked_for = sweep(axes)
+        recipes = expand(asked_for)
     except QuantscopeError as error:
-        refusal = messages.sentence(error)
+        refusal = form.combination(error)
 with aside.container(border=True, key="summary"):
     summary.draw(recipes, refusal)
     st.download_button(
         "Recipe JSON",
-        sweep_text(sweep) if sweep else "",
+        sweep_text(asked_for) if asked_for else "",
         file_name="sweep.json" if len(recipes) > 1 else "recipe.json",
         mime="application/json",
         icon=":material/download:",

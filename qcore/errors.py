@@ -20,9 +20,34 @@
     └── BundleError              a shared result that fails its checks
 
 A message says a fact, with its number, and the remedy: "block 48 does not divide 1536; choose 16,
-32, 64, 128, 256 or 512". The remedy is an argument of its own so that none is forgotten. Pages and
-the command line catch `QuantscopeError` alone; anything else is a defect of ours.
+32, 64, 128, 256 or 512". The remedy is an argument of its own so that none is forgotten. Both may
+quote what somebody wrote, so both are bounded in length, and control characters in them are written
+out: a terminal obeys none. Pages and the command line catch `QuantscopeError` alone; anything else
+is a defect of ours.
 """
+
+import unicodedata
+
+LONGEST = 400
+"""Characters of a fact, and of a remedy."""
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """Text that a terminal and a page can show: on one line, bounded, controls written out."""
+    if len(text) > longest:
+        text = f"{text[: longest - 40]} … ({len(text) - longest + 40:,} characters more)"
+    if text.isprintable():
+        return text
+    return "".join(_shown(sign) for sign in text)
+
+
+def _shown(sign: str) -> str:
+    if sign in "\n\t":
+        return " "
+    # Other, but for what private use areas hold: controls, bidirectional marks, lone surrogates.
+    if unicodedata.category(sign) in ("Cc", "Cf", "Cs") or sign in "\u2028\u2029":
+        return sign.encode("unicode_escape").decode("ascii")
+    return sign
 
 
 class QuantscopeError(Exception):
@@ -34,9 +59,8 @@ class QuantscopeError(Exception):
     """
 
     def __init__(self, fact: str, *, remedy: str):
-        super().__init__(f"{fact}; {remedy}")
-        self.fact = fact
-        self.remedy = remedy
+        self.fact, self.remedy = printable(fact), printable(remedy)
+        super().__init__(f"{self.fact}; {self.remedy}")
 
     def __reduce__(self):
         # Keyword-only arguments do not survive the default pickling that process pools use.

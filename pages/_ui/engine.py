@@ -15,7 +15,7 @@ import streamlit as st
 from pages._ui.runs.engine import RunTable
 from qcore.jobs.protocol import Backend
 from qcore.machine.home import home
-from qcore.recipe import Recipe
+from qcore.recipe import ModelRef, Recipe
 from qcore.report.index import Index
 from qcore.report.library import Library
 
@@ -43,6 +43,20 @@ def backend() -> Backend:
 def cache() -> Cache:
     """The stages' results."""
     return _cache(home())
+
+
+def require_model(ref: ModelRef) -> None:
+    """Raise ModelError where a model cannot be used; asks no network."""
+    from qcore.models.loading import resolve
+
+    resolve(ref, home(), download=False)
+
+
+def require_text(name: str) -> None:
+    """Raise DataError where a text cannot be read."""
+    from qcore.calibration.text import text_digest
+
+    text_digest(name)
 
 
 def preview(recipes: Sequence[Recipe]) -> Preview:

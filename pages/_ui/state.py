@@ -12,7 +12,6 @@ from typing import Any
 
 import streamlit as st
 
-_KNOBS = "kept.knobs"
 _SELECTED = "kept.runs"
 
 

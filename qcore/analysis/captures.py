@@ -83,7 +83,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """What the input goes through before it is looked at.
+    """The permutation and rotation through which an input is shown.
 
     Attributes:
         rotation: `none`, `full`, or features to a block of a Hadamard rotation.
@@ -100,7 +100,7 @@ class Lens:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """A site through a lens.
+    """One site's input through a lens, ready to be drawn.
 
     Attributes:
         width: channels of the input.
@@ -166,7 +166,7 @@ def _named(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
 
 
 def site_statistics(capture: Capture, cache: Cache, block: int, site: str) -> SiteStatistics:
-    """One site's statistics.
+    """Read one site's statistics from the cache.
 
     Raises:
         CorruptEntry: the cache has lost the block, or it has no such site.

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TextIO
 
-from qcore.errors import DiskFull
+from qcore.errors import DiskFull, printable
 
 READER_LEFT = 141
 """Exit status when the reader of standard output left: 128 and SIGPIPE's number."""
@@ -43,7 +43,7 @@ def put(text: str) -> None:
 def say(text: str) -> None:
     """Write a line to standard error, if anybody can read it."""
     with contextlib.suppress(OSError, AttributeError):  # closed from the start, it is None
-        print(text, file=sys.stderr, flush=True)
+        print("\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
 
 
 def finish(status: int) -> int:

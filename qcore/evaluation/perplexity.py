@@ -36,7 +36,7 @@ from qcore.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:
-    """One window.
+    """Loss and divergence of one window.
 
     Attributes:
         loss: mean negative log-likelihood, nats per token.
@@ -211,7 +211,7 @@ def _score_hidden(
 
 
 def _not_finite(index: int, loss: float, is_float: bool) -> NumericalError:
-    """What may help depends on whose outputs they are: no bits can be given to a float network."""
+    """Error for losses that are not finite; a float network cannot be given more bits."""
     whose = "float network's" if is_float else "network's"
     return NumericalError(
         f"window {index} has a loss of {loss}, so the {whose} outputs are not finite",

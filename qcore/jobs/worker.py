@@ -39,7 +39,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class RunRecipe(Protocol):
-    """The pipeline's shape."""
+    """The signature of the pipeline's `run`."""
 
     def __call__(self, recipe: Recipe, *, cache: Cache, emit: Emit, device: str) -> Report:
         """Run a recipe and report."""
@@ -203,7 +203,7 @@ def _keep_output_from_failing() -> None:
 
 
 def _volunteer_for_the_memory_killer() -> None:
-    """When the machine runs out of memory, it should take the worker, not the dashboard."""
+    """Ask the kernel to end this worker first when memory runs out, not the dashboard."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
-from qcore.recipe import DAMPING, Recipe, ScalesPart
+from qcore.recipe import Recipe, ScalesPart
+from qcore.rounding.damping import DAMPING
 from qcore.rounding.gpfq import gpfq
 from qcore.rounding.gptq import gptq
 from qcore.rounding.interleaved import group_interleaved

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from qcore.pipeline.planning.sizes import Sizes
-from qcore.recipe import DAMPING, Recipe
+from qcore.recipe import Recipe
 from qcore.report.report import LayerReport, Volume
+from qcore.rounding.damping import DAMPING
 
 FLOAT_BITS = 16
 """What is not quantized is counted as it is published: in 16-bit float."""

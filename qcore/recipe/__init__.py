@@ -1,7 +1,6 @@
 """What a run is asked to do: the Recipe, its parts, and what goes with what."""
 
 from qcore.recipe.parts import (
-    DAMPING,
     TASKS,
     TEXTS,
     Activations,
@@ -19,7 +18,6 @@ from qcore.recipe.precision import Pin, Precision, Probe, Training
 from qcore.recipe.recipe import SCHEMA, Recipe
 
 __all__ = [
-    "DAMPING",
     "SCHEMA",
     "TASKS",
     "TEXTS",

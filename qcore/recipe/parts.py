@@ -45,7 +45,7 @@ def _check_windows(windows: int, length: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which network.
+    """The network to run.
 
     Attributes:
         source: `demo` (SmolLM2-135M-Instruct, dequantized from Q4_1), `folder` (Hugging Face
@@ -77,16 +77,17 @@ class ModelRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """How the linear layers' weights are stored.
+class Rounded:
+    """What weights and activations are rounded to.
 
     Attributes:
         format: a name in `qcore.formats.format.FORMATS`.
-        group: inputs that share a scale (INT formats); None is one scale per output channel.
+        group: consecutive inputs that share a scale (INT formats); None is one scale per output
+            channel of the weights, or per token of the activations.
         scale_rounding: how an MX block's shared exponent is chosen.
     """
 
-    format: str = "int4"
+    format: str
     group: int | None = None
     scale_rounding: ScaleRounding = "floor"
 
@@ -100,26 +101,17 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Activations:
-    """How the linear layers' inputs are rounded, dynamically, at run time.
+class Weights(Rounded):
+    """How the linear layers' weights are stored."""
 
-    Attributes:
-        format: a name in `qcore.formats.format.FORMATS`.
-        group: features of a token that share a scale (INT formats); None is one scale per token.
-        scale_rounding: how an MX block's shared exponent is chosen.
-    """
+    format: str = "int4"
+
+
+@dataclass(frozen=True, slots=True)
+class Activations(Rounded):
+    """How the linear layers' inputs are rounded, dynamically, at run time."""
 
     format: str = "int8_asym"
-    group: int | None = None
-    scale_rounding: ScaleRounding = "floor"
-
-    def __post_init__(self):
-        named(self.format, self.group)
-
-    @property
-    def value(self) -> Format:
-        """The Format."""
-        return named(self.format, self.group).with_scale_rounding(self.scale_rounding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +159,7 @@ class RotationPart:
 
 @dataclass(frozen=True, slots=True)
 class PermutationPart:
-    """How channels are shared over the blocks of an online rotation (MixQuant, 2601.22347).
+    """The order that shares channels over an online rotation's blocks (MixQuant, 2601.22347).
 
     Attributes:
         method: `massdiff`, `zigzag`, `absmax`, `random` (by the recipe's seed) or `identity`.
@@ -198,7 +190,7 @@ class ExpansionPart:
 
 @dataclass(frozen=True, slots=True)
 class ScalesPart:
-    """How a weight's scales are found.
+    """The method that finds a weight's scales.
 
     Attributes:
         method: `absmax` (from the largest magnitude), `mse` (least weight error) or `piso` (exactly
@@ -233,13 +225,9 @@ class ScalesPart:
         )
 
 
-DAMPING = {"rtn": 0.0, "gptq": 0.01, "gpfq": 1e-6, "qronos": 1e-6}
-"""Each method's own damping: of mean diag H; for Qronos, of σ_max(H)."""
-
-
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """How weights become codes once the scales are known.
+    """The method that turns weights into codes once the scales are known.
 
     Attributes:
         method: `rtn` (round to nearest), `gptq`, `gpfq` or `qronos`.
@@ -289,7 +277,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is measured on the finished network.
+    """The measurements on the finished network.
 
     Attributes:
         text: perplexity text; its first `windows` windows of `length` tokens are scored.

@@ -41,6 +41,7 @@ from qcore.errors import NotPositiveDefinite
 from qcore.formats.coding import element_of, require_finite
 from qcore.formats.format import Format
 from qcore.formats.quantized import Scales
+from qcore.rounding.damping import DAMPING
 
 BLOCK = 128
 DAMPING_STEP = 10.0
@@ -58,7 +59,7 @@ def column_order(
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """How errors reach later columns, in visiting order.
+    """The factor that carries errors to later columns, in visiting order.
 
     Attributes:
         upper: F of the module's text: upper triangular, unit diagonal.
@@ -77,7 +78,7 @@ def feedback_factor(
     hessian: Float[Tensor, "in in"],
     order: Int64[Tensor, " in"] | None = None,
     *,
-    damping: float = 0.01,
+    damping: float = DAMPING["gptq"],
     dtype: torch.dtype = torch.float32,
 ) -> Factor:
     """Factor a Hessian into F, its columns taken in `order`, in `dtype`.

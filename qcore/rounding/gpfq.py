@@ -34,6 +34,7 @@ from torch import Tensor
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
 from qcore.numerics.moments import require_moments
+from qcore.rounding.damping import DAMPING
 from qcore.rounding.feedback import BLOCK, column_order, round_with_feedback
 
 
@@ -45,7 +46,7 @@ def gpfq(
     fmt: Format,
     *,
     act_order: bool = True,
-    damping: float = 1e-6,
+    damping: float = DAMPING["gpfq"],
 ) -> Quantized:
     """Codes by greedy path following, in float32.
 

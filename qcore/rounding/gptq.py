@@ -21,6 +21,7 @@ from qcore.errors import InvalidRecipe
 from qcore.formats.coding import require_finite
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
+from qcore.rounding.damping import DAMPING
 from qcore.rounding.feedback import column_order, feedback_factor, round_with_feedback
 
 
@@ -31,7 +32,7 @@ def gptq(
     fmt: Format,
     *,
     act_order: bool = True,
-    damping: float = 0.01,
+    damping: float = DAMPING["gptq"],
 ) -> Quantized:
     """Codes that keep the layer's output, and the damping that was needed.
 

@@ -30,6 +30,7 @@ from qcore.formats.coding import element_of
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
 from qcore.numerics.moments import require_moments
+from qcore.rounding.damping import DAMPING
 from qcore.rounding.feedback import (
     BLOCK,
     column_order,
@@ -47,8 +48,6 @@ ScaleRule = Callable[[Tensor, Tensor], Scales]
 
 CrossScaleRule = Callable[[Tensor, Tensor, Tensor | None], Scales]
 """rule(weight, hessian, cross or None) → Scales of that weight."""
-
-DAMPING: dict[Corrector, float] = {"gptq": 0.01, "qronos": 1e-6}
 
 
 def layer_interleaved(

@@ -37,6 +37,7 @@ from qcore.errors import NotPositiveDefinite
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized, Scales
 from qcore.numerics.moments import INDEFINITE, require_moments, require_semidefinite
+from qcore.rounding.damping import DAMPING
 from qcore.rounding.feedback import Factor, column_order, feedback_factor, round_with_feedback
 
 POWER_STEPS = 30
@@ -52,7 +53,7 @@ def qronos(
     fmt: Format,
     *,
     act_order: bool = True,
-    damping: float = 1e-6,
+    damping: float = DAMPING["qronos"],
 ) -> Quantized:
     """Codes that keep the float network's output; factor and solve in float64, the rest in float32.
 
@@ -81,7 +82,10 @@ def qronos(
 
 
 def qronos_factor(
-    hessian: Float[Tensor, "in in"], order: Int64[Tensor, " in"], *, damping: float = 1e-6
+    hessian: Float[Tensor, "in in"],
+    order: Int64[Tensor, " in"],
+    *,
+    damping: float = DAMPING["qronos"],
 ) -> Factor:
     """The feedback factor in float64, damped by a fraction of the largest eigenvalue.
 

@@ -40,9 +40,13 @@ def test_the_number_of_runs_follows_the_knobs(tab, address):
     tab.goto(f"{address}/new_run")
     runs = tab.get_by_test_id("stMetricValue").first
     runs.get_by_text("1", exact=True).wait_for()
-    tab.get_by_role("button", name="GPTQ", exact=True).click()
-    runs.get_by_text("2", exact=True).wait_for()
-    tab.get_by_role("button", name="absmax", exact=True).click()
+    for row, more, count in (("Rounding", "GPTQ", "2"), ("Scale", "absmax", "4")):
+        knob = tab.get_by_role("toolbar", name=row, exact=True)
+        knob.get_by_role("button", name="several").click()
+        knob.get_by_role("button", name=more, exact=True).click()
+        runs.get_by_text(count, exact=True).wait_for()
+    tab.wait_for_url("**scales.method=**")
+    tab.reload()
     runs.get_by_text("4", exact=True).wait_for()
     assert tab.locator("[data-testid=stException]").count() == 0
 

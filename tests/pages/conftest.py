@@ -160,6 +160,9 @@ def bench(tmp_path, monkeypatch) -> Bench:
             memory=2 << 30,
             disk=450_000_000,
             unseen=(),
+            notes=(),
+            timed=61.0,
+            untimed=(),
         ),
     )
     return Bench(Library(tmp_path), queue, AppTest.from_file(_APP, default_timeout=60))

@@ -10,7 +10,6 @@ import pytest
 
 from pages._ui import palette, wording
 from pages._ui.charts import WEBGL_FROM, log_ticks
-from pages._ui.form.knobs import Knobs
 from pages._ui.form.presets import PRESETS
 from pages._ui.jobs import timeline
 from pages._ui.runs import charts, tables
@@ -19,6 +18,7 @@ from qcore.errors import InvalidRecipe
 from qcore.jobs.protocol import Job, JobState
 from qcore.progress import Event
 from qcore.recipe import Recipe
+from qcore.recipe.axes import axes_of, recipes_of
 from qcore.recipe.sweep import expand
 from qcore.report import metrics
 from qcore.report.index import Index
@@ -33,15 +33,11 @@ def digests(recipes):
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_a_preset_survives_the_form_unchanged(preset):
     recipes = preset.recipes()
-    assert digests(Knobs.of(recipes).recipes()) == digests(recipes)
-
-
-def test_the_default_form_is_the_default_recipe():
-    assert Knobs.of([Recipe()]).recipes() == [Recipe()]
+    assert digests(recipes_of(axes_of(recipes))) == digests(recipes)
 
 
 def test_groups_touch_integers_only_and_float_weights_are_rounded_by_nothing():
-    knobs = Knobs.of(
+    axes = axes_of(
         expand(
             [
                 {
@@ -53,7 +49,7 @@ def test_groups_touch_integers_only_and_float_weights_are_rounded_by_nothing():
             ]
         )
     )
-    runs = knobs.recipes()
+    runs = recipes_of(axes)
     assert len(runs) == 2 * 2 * 2 + 2 + 1
     assert [r.weights.group for r in runs if r.weights and r.weights.format == "mxfp4"] == [
         None
@@ -66,10 +62,9 @@ def test_a_union_of_sweeps_has_no_run_twice():
 
 
 def test_a_knob_without_a_value_is_refused_by_name():
-    knobs = Knobs.of([Recipe()])
-    empty = type(knobs)(**{**{f: getattr(knobs, f) for f in knobs.__slots__}, "scales": ()})
-    with pytest.raises(InvalidRecipe, match="scales: nothing is chosen"):
-        empty.recipes()
+    axes = {**axes_of([Recipe()]), "scales.method": ()}
+    with pytest.raises(InvalidRecipe, match=r"scales\.method: nothing is chosen"):
+        recipes_of(axes)
 
 
 def table_of(count: int):

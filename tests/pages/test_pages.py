@@ -50,9 +50,10 @@ def test_home_shows_the_front_the_newest_runs_and_the_machine(bench):
 def test_the_count_follows_the_knobs_and_submit_queues_the_expanded_sweep(bench):
     app = bench.open("new_run")
     assert app.metric[0].value == "1"
-    app.get_by_key("knob.weights/symmetric").set_value(["int8", "int4", "int3"]).run()
-    app.get_by_key("knob.roundings").set_value(["rtn", "gptq"]).run()
-    app.get_by_key("knob.weight_groups").set_value([0, 64]).run()
+    app.get_by_key("knob.weights.format/none").set_value(["+"]).run()
+    app.get_by_key("knob.weights.format/symmetric").set_value(["int8", "int4", "int3"]).run()
+    app.get_by_key("knob.rounding.method").set_value(["+", "rtn", "gptq"]).run()
+    app.get_by_key("knob.weights.group").set_value(["+", None, 64]).run()
     assert app.metric[0].value == "12"
     app.get_by_key("submit").click().run()
     assert {r.digest for r in bench.queue.submitted} == {r.digest for r in FOUNDATIONS.recipes()}
@@ -60,8 +61,8 @@ def test_the_count_follows_the_knobs_and_submit_queues_the_expanded_sweep(bench)
 
 def test_an_invalid_combination_cannot_be_submitted_and_says_why(bench):
     app = bench.open("new_run")
-    app.get_by_key("knob.roundings").set_value(["gptq"]).run()
-    app.get_by_key("knob.calibration_texts").set_value(["none"]).run()
+    app.get_by_key("knob.rounding.method").set_value(["gptq"]).run()
+    app.get_by_key("knob.calibration.text").set_value([None]).run()
     assert app.get_by_key("submit").disabled
     assert "Gptq needs calibration text" in texts(app).replace("\\", "")
 
@@ -69,10 +70,10 @@ def test_an_invalid_combination_cannot_be_submitted_and_says_why(bench):
 @pytest.mark.parametrize(
     ("key", "typed", "sentence"),
     [
-        ("knob.evaluation_windows", "many", "is no number"),
-        ("knob.evaluation_windows", "", "nothing is chosen"),
-        ("knob.evaluation_lengths", "1", "out of range"),
-        ("knob.seeds", "-1", "out of range"),
+        ("knob.evaluation.windows", "many", "is no number"),
+        ("knob.evaluation.windows", "", "Nothing is chosen"),
+        ("knob.evaluation.length", "1", "out of range"),
+        ("knob.seed", "-1", "out of range"),
     ],
 )
 def test_a_number_that_does_not_fit_is_refused_with_a_sentence(bench, key, typed, sentence):
@@ -94,10 +95,11 @@ def test_what_the_preview_refuses_cannot_be_submitted(bench, monkeypatch):
 
 def test_the_form_keeps_its_knobs_while_another_page_is_open(bench):
     app = bench.open("new_run")
-    app.get_by_key("knob.weights/symmetric").set_value(["int8", "int3"]).run()
+    app.get_by_key("knob.weights.format/none").set_value(["+"]).run()
+    app.get_by_key("knob.weights.format/symmetric").set_value(["int8", "int3"]).run()
     app.switch_page("pages/jobs.py").run()
     app.switch_page("pages/new_run.py").run()
-    assert app.get_by_key("knob.weights/symmetric").value == ["int8", "int3"]
+    assert app.get_by_key("knob.weights.format/symmetric").value == ["int8", "int3"]
 
 
 def test_a_preset_fills_the_form(bench):

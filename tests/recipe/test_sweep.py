@@ -4,7 +4,7 @@ import pytest
 
 from qcore.errors import InvalidRecipe
 from qcore.recipe import Recipe
-from qcore.recipe.sweep import MAX_RUNS, expand
+from qcore.recipe.sweep import MAX_RUNS, RefusedRun, expand
 
 
 def test_lists_multiply_in_the_order_written():
@@ -57,3 +57,32 @@ def test_nested_lists_count_towards_the_limit():
 def test_an_empty_list_is_refused():
     with pytest.raises(InvalidRecipe, match="empty"):
         expand({"seed": []})
+
+
+def test_a_sweep_is_counted_before_anything_of_it_is_made(monkeypatch):
+    monkeypatch.setattr(Recipe, "from_dict", lambda data: pytest.fail("a recipe was made"))
+    with pytest.raises(InvalidRecipe, match=r"1,024,000 runs"):
+        expand({"seed": list(range(2000)), "calibration": {"windows": list(range(1, 513))}})
+
+
+def test_lists_within_lists_are_counted_and_bounded():
+    nested = 0
+    for _ in range(200):
+        nested = [nested]
+    with pytest.raises(InvalidRecipe, match="nested too deep"):
+        expand({"seed": nested})
+    with pytest.raises(InvalidRecipe, match="empty"):
+        expand({"weights": [None, {"format": []}]})
+
+
+def test_a_refused_run_says_which_and_why():
+    with pytest.raises(RefusedRun) as refused:
+        expand({"weights": {"format": ["int4", "mxfp4"], "group": 64}})
+    assert refused.value.at == {"weights.format": "mxfp4"}
+    assert refused.value.reason.fact.startswith("group 64 contradicts")
+
+
+def test_an_error_text_is_bounded_however_long_what_it_quotes():
+    with pytest.raises(InvalidRecipe) as refused:
+        expand({"x" * 748_000: 1})
+    assert len(str(refused.value)) < 1000

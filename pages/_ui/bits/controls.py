@@ -15,12 +15,12 @@ from pages._ui.bits import words
 from pages._ui.bits.engine import Case
 from pages._ui.bits.pins import PAGE, typed
 from pages._ui.form import summary
-from pages._ui.form.budget_parts import pins_text
 from pages._ui.runs import tables
 from qcore.explore import allocation
 from qcore.explore.groups import ComparisonGroup
 from qcore.formats.format import FORMATS
 from qcore.recipe import Precision, titles
+from qcore.recipe.pins import pins_text
 from qcore.recipe.titles import BUDGET_METHODS, formats_label, title_of
 from qcore.report import metrics
 from qcore.report.summary import Summary

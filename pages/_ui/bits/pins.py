@@ -12,11 +12,11 @@ import streamlit as st
 
 from pages._ui import messages, state
 from pages._ui.bits import words
-from pages._ui.form.budget_parts import pins_text, read_pins
 from qcore.errors import QuantscopeError
 from qcore.explore.groups import ComparisonGroup
 from qcore.precision import table
 from qcore.recipe import Pin, Precision
+from qcore.recipe.pins import pins_text, read_pins
 
 if TYPE_CHECKING:
     from qcore.precision.layers import LayerSize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -26,6 +27,7 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
         disabled=bool(refusal),
         width="stretch",
         key="submit",
+        shortcut="Ctrl+Enter",
     )
     if refusal:
         st.error(refusal, icon=":material/block:")
@@ -63,7 +65,9 @@ def _price(recipes: Sequence[Recipe]) -> str:
             cost = engine.preview(recipes)
     except QuantscopeError as error:
         return messages.sentence(error)
-    lines = [f":material/schedule: Takes **{estimate(cost.seconds, cost.runs - cost.finished)}**"]
+    left = cost.runs - cost.finished
+    taken = estimate(cost.seconds, left, cost.timed, cost.untimed)
+    lines = [f":material/schedule: Takes **{taken}**"]
     if cost.memory:
         lines.append(f":material/memory: Needs about **{wording.memory(cost.memory)}** of memory")
     if cost.disk:
@@ -81,6 +85,8 @@ def _price(recipes: Sequence[Recipe]) -> str:
     if cost.shared:
         lines.append(f":material/share: **{wording.count(cost.shared, 'stage')}** shared by runs")
     st.markdown("  \n".join(lines), help=_HELP)
+    for note in cost.notes:
+        st.caption(f":material/info: {messages.escape(note)}")
     room = min(device.memory_bytes for device in devices() if device.name == "cpu")
     if cost.memory and cost.memory > room:
         st.warning(
@@ -101,10 +107,19 @@ _HELP = (
 )
 
 
-def estimate(seconds: float | None, left: int) -> str:
-    """`about 6 min`, or that nothing is known yet."""
+def estimate(
+    seconds: float | None, left: int, timed: float = 0.0, untimed: Sequence[str] = ()
+) -> str:
+    """`about 6 min`, or `at least 2 min; never timed here: sensitivity (3 stages)`."""
     if not left:
         return "a moment: nothing is left to compute"
-    if seconds is None:
+    if seconds is not None:
+        return "a few seconds" if seconds < 5 else f"about {wording.duration(seconds)}"
+    counts = Counter(untimed)
+    unknown = ", ".join(
+        name if many == 1 else f"{name} ({many} stages)" for name, many in counts.items()
+    )
+    if not unknown:
         return "an unknown time: nothing like it ran here yet"
-    return "a few seconds" if seconds < 5 else f"about {wording.duration(seconds)}"
+    least = f"at least {wording.duration(timed)}" if timed >= 1 else "an unknown time"
+    return f"{least}; never timed here: {unknown}"

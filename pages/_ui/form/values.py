@@ -1,146 +1,106 @@
-"""What the form's widgets hold, by key, and the knobs that they mean. Pure.
+"""What the form's widgets hold, and the axes that they mean. Pure.
 
-A widget's key is `knob.` and the knob's name; formats are split by sort, one row of
-pills each. Numbers are typed, with commas between them; some knobs have a word beside them: `all`
-questions of a task, a damping that is the method's `own`, `none` for no pins.
+Pills hold lists of values; boxes hold text, numbers with commas between them. Some knobs have a
+word for None beside their numbers: `all` questions of a task, a damping that is the method's `own`,
+an expansion of `0` per cent. A set of formats is one value, written `mxfp4+mxfp8_e4m3`, and so is a
+set of pins, written `down_proj=mxfp8_e4m3 3=mxfp4`: both can be swept like any other knob.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import math
+import typing
+from collections.abc import Sequence
 from typing import Any
 
-from pages._ui.form.budget_parts import pins_text, read_pins
-from pages._ui.form.knob_parts import NONE
-from pages._ui.form.knobs import Knobs
+from pages._ui.form.control import Control
 from qcore.errors import InvalidRecipe
-from qcore.formats.format import FORMATS
+from qcore.recipe.pins import pins_text, read_pins
+from qcore.recipe.relevance import hint_of
+from qcore.serialization import LARGEST
 
-SORTS = {
-    "none": [NONE],
-    "symmetric": [n for n, f in FORMATS.items() if f.kind == "int" and f.symmetric][::-1],
-    "asymmetric": [n for n, f in FORMATS.items() if f.kind == "int" and not f.symmetric][::-1],
-    "mx": [n for n, f in FORMATS.items() if f.kind == "mx"],
-}
+TYPED = ("numbers", "pins")
+"""Kinds of control whose widget is a box of text."""
 
 
-def key(name: str) -> str:
-    """The widget that asks for a knob."""
-    return f"knob.{name}"
+def shown(control: Control, values: Sequence[Any]) -> Any:
+    """What the widget of a control holds for these values of its path."""
+    if control.kind in TYPED:
+        if tuple(values) == control.empty:
+            return ""
+        return ", ".join(_text(control, value) for value in values)
+    if control.kind == "sets":
+        return ["+".join(names) for names in values]
+    if control.kind == "tasks":
+        return list(dict.fromkeys(name for names in values for name in names))
+    if control.kind == "words":
+        return [value for value in values if value]
+    return list(values)
 
 
-def formats(session: Mapping[Any, Any], part: str) -> list[str]:
-    """The formats chosen for `weights` or `activations`, all sorts together."""
-    return [name for sort in SORTS for name in session[key(f"{part}/{sort}")]]
-
-
-def widget_values(knobs: Knobs) -> dict[str, Any]:
-    """What every widget shows for these knobs, by its key."""
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(Knobs):
-        chosen = getattr(knobs, item.name)
-        if item.name in ("weights", "activations"):
-            for sort, names in SORTS.items():
-                values[key(f"{item.name}/{sort}")] = [name for name in chosen if name in names]
-        elif item.name in _PARSERS:
-            values[key(item.name)] = numbers_text(item.name, chosen)
-        else:
-            values[key(item.name)] = [value for value in chosen if value != ""]
-    return values
-
-
-def numbers_text(name: str, values: Sequence[float | str | None]) -> str:
-    """A knob's values as its text; one that is alone and says nothing leaves the box empty."""
-    if tuple(values) == _SILENT.get(name):
-        return ""
-    return ", ".join(_number_text(name, value) for value in values)
-
-
-def _number_text(name: str, value: float | str | None) -> str:
-    if value is None:
-        return "own"
-    if isinstance(value, str):
-        return value or "none"
-    # All digits, so that a large seed comes back as it went.
-    return "all" if name == "limits" and value == 0 else str(value).removesuffix(".0")
-
-
-def read(session: Mapping[Any, Any], kept: Knobs) -> Knobs:
-    """The widgets' values as knobs; a knob that is not drawn keeps its own."""
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(Knobs):
-        if item.name in ("weights", "activations"):
-            values[item.name] = tuple(formats(session, item.name))
-        elif item.name in _PARSERS:
-            text = session.get(key(item.name))
-            known = getattr(kept, item.name)
-            values[item.name] = known if text is None else parse(item.name, text)
-        else:
-            values[item.name] = tuple(session.get(key(item.name), getattr(kept, item.name)))
-    return Knobs(**values)
-
-
-def parse(name: str, text: str) -> tuple[Any, ...]:
-    """A knob's values, each once.
+def meant(control: Control, held: Any) -> tuple[Any, ...]:
+    """The values that a widget means.
 
     Raises:
-        InvalidRecipe: something between commas is no number that this knob takes.
+        InvalidRecipe: something typed is no value of this knob.
     """
-    label = name.replace("_", " ")
-    if name in _SILENT and not text.strip():
-        return _SILENT[name]
-    values = []
-    for part in filter(None, (part.strip() for part in text.replace(";", ",").split(","))):
-        try:
-            values.append(_PARSERS[name](part))
-        except ValueError as error:
-            raise InvalidRecipe(
-                f"{label}: {part[:30]!r} is no number that fits",
-                remedy="write numbers, separated by commas",
-            ) from error
-    return tuple(dict.fromkeys(values))
+    if control.kind in TYPED:
+        return parse(control, held)
+    if control.kind == "sets":
+        return tuple(tuple(text.split("+")) for text in held)
+    if control.kind == "tasks":
+        return (tuple(held),)
+    if control.kind == "words":
+        return tuple(dict.fromkeys(word.strip() for word in held)) or control.empty or ()
+    return tuple(held)
 
 
-def _limit(text: str) -> int:
-    return 0 if text.lower() == "all" else _positive(text)
+def _text(control: Control, value: Any) -> str:
+    if control.kind == "pins":
+        return pins_text(value) or "none"
+    if value is None:
+        return control.none
+    # All digits, so that a large seed comes back as it went.
+    return str(value).removesuffix(".0")
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+def parse(control: Control, text: str) -> tuple[Any, ...]:
+    """The values in a box, each once.
+
+    Raises:
+        InvalidRecipe: something between commas is no value of this knob.
+    """
+    if control.empty is not None and not text.strip():
+        return control.empty
+    words = filter(None, (part.strip() for part in text.replace(";", ",").split(",")))
+    read = _pins if control.kind == "pins" else _number
+    return tuple(dict.fromkeys(read(control, word) for word in words))
 
 
-def _pins(text: str) -> str:
-    return "" if text.lower() == "none" else pins_text(read_pins(text))
+def _pins(_: Control, word: str) -> Any:
+    return () if word.lower() == "none" else read_pins(word)
 
 
-def _damping(text: str) -> float | None:
-    return None if text.lower() == "own" else float(text)
+def _number(control: Control, word: str) -> float | None:
+    if control.none and word.lower() == control.none:
+        return None
+    kind = number_type(control.path)
+    try:
+        number = kind(word)
+        fits = math.isfinite(number) and abs(number) <= LARGEST
+    except (ValueError, OverflowError):
+        number, fits = math.nan, False
+    if not fits:
+        what = "whole numbers" if kind is int else "numbers"
+        also = f", or {control.none}" if control.none.isalpha() else ""
+        raise InvalidRecipe(
+            f"{word[:30]!r} is no number that fits",
+            remedy=f"write {what}{also}, separated by commas",
+        )
+    return None if control.none == "0" and number == 0 else number
 
 
-_SILENT: dict[str, tuple[Any, ...]] = {"dampings": (None,), "pins": ("",)}
-"""What an empty box stands for."""
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "budgets": float,
-    "pins": _pins,
-    "probe_windows": int,
-    "probe_lengths": int,
-    "training_steps": int,
-    "training_batches": int,
-    "training_lengths": int,
-    "training_rates": float,
-    "training_momenta": float,
-    "training_penalties": float,
-    "dampings": _damping,
-    "expansions": float,
-    "calibration_windows": int,
-    "calibration_lengths": int,
-    "evaluation_windows": int,
-    "evaluation_lengths": int,
-    "limits": _limit,
-    "seeds": int,
-}
+def number_type(path: str) -> type[int] | type[float]:
+    """Whether a path's numbers are whole; found from the recipe's types."""
+    hint = hint_of(path)
+    return int if int in (hint, *typing.get_args(hint)) else float

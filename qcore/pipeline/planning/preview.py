@@ -40,6 +40,8 @@ class Preview:
             that there are so many.
         notes: what a reader of the results must know, as far as it is known before: each sentence
             once.
+        timed: seconds of those stages that have been timed.
+        untimed: the names of the others, each as often as it would run.
     """
 
     runs: int
@@ -52,6 +54,8 @@ class Preview:
     disk: int | None = None
     unseen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    timed: float = 0.0
+    untimed: tuple[str, ...] = ()
 
 
 def plan(recipe: Recipe, cache: Cache, *, root: Path | None = None) -> tuple[PlannedStage, ...]:
@@ -108,17 +112,20 @@ def preview(
             uses[stage.key] = uses.get(stage.key, 0) + 1
             if stage.key not in todo or not stage.cached:  # one run's load may be another's need
                 todo[stage.key] = (stage, keys, sizes)
+    timed, untimed = _expected_seconds(todo.values(), history.runs())
     return Preview(
         runs=len(recipes),
         finished=finished,
         stages=len(todo),
         cached=sum(stage.cached for stage, _, _ in todo.values()),
         shared=sum(count > 1 for count in uses.values()),
-        seconds=None if unseen else _expected_seconds(todo.values(), history.runs()),
+        seconds=None if unseen or untimed else timed,
         memory=None if unseen else _all_known(needs, max),
         disk=None if unseen else _all_known([_disk(item) for item in todo.values()], sum),
         unseen=tuple(unseen),
         notes=tuple(notes),
+        timed=timed,
+        untimed=untimed,
     )
 
 
@@ -154,12 +161,18 @@ def _disk(todo: Todo) -> int | None:
     return footprint.disk_bytes(stage.name, keys.recipe, sizes)
 
 
-def _expected_seconds(todo: Iterable[Todo], runs: Sequence[Past]) -> float | None:
-    """Sum over uncached stages of what past runs took; None where one was never timed."""
-    times = [
-        seconds_of(stage.name, keys.recipe, keys.inputs.source.digest, runs)
-        for stage, keys, _ in todo
-        if not stage.cached
-    ]
-    known = [seconds for seconds in times if seconds is not None]
-    return sum(known) if len(known) == len(times) else None
+def _expected_seconds(todo: Iterable[Todo], runs: Sequence[Past]) -> tuple[float, tuple[str, ...]]:
+    """Sum over uncached stages of what past runs took.
+
+    The names of stages that were never timed come with it, each as often as it stands.
+    """
+    total, untimed = 0.0, []
+    for stage, keys, _ in todo:
+        if stage.cached:
+            continue
+        seconds = seconds_of(stage.name, keys.recipe, keys.inputs.source.digest, runs)
+        if seconds is None:
+            untimed.append(stage.name)
+        else:
+            total += seconds
+    return total, tuple(untimed)

@@ -1,0 +1,1 @@
+"""The form's controls, section by section: a row for each knob."""
