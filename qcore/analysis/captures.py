@@ -83,7 +83,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """What the input goes through before it is looked at.
+    """The permutation and rotation through which an input is shown.
 
     Attributes:
         rotation: `none`, `full`, or features to a block of a Hadamard rotation.
@@ -100,7 +100,7 @@ class Lens:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """A site through a lens.
+    """One site's input through a lens, ready to be drawn.
 
     Attributes:
         width: channels of the input.
@@ -140,16 +140,16 @@ class Place:
 
 def captures(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
     """The distinct captures of these runs of which a block or more is in the cache, in order."""
-    return [capture for capture in _as_left(runs, cache) if capture.blocks]
+    return [capture for capture in _named(runs, cache) if capture.blocks]
 
 
 def evicted(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
     """The distinct captures of these runs of which nothing is in the cache any more, in order."""
-    return [capture for capture in _as_left(runs, cache) if not capture.blocks]
+    return [capture for capture in _named(runs, cache) if not capture.blocks]
 
 
-def _as_left(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
-    """The distinct captures of these runs, with the blocks that are left of each."""
+def _named(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
+    """Every capture that a run names, with the blocks that are left of it."""
     distinct: dict[str, tuple[Summary, Calibration]] = {}
     for run in runs:
         calibration = run.recipe.calibration
@@ -166,7 +166,7 @@ def _as_left(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
 
 
 def site_statistics(capture: Capture, cache: Cache, block: int, site: str) -> SiteStatistics:
-    """One site's statistics.
+    """Read one site's statistics from the cache.
 
     Raises:
         CorruptEntry: the cache has lost the block, or it has no such site.

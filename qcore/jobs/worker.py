@@ -39,14 +39,14 @@ _LOG = logging.getLogger(__name__)
 
 
 class RunRecipe(Protocol):
-    """The pipeline's shape."""
+    """The signature of the pipeline's `run`."""
 
     def __call__(self, recipe: Recipe, *, cache: Cache, emit: Emit, device: str) -> Report:
         """Run a recipe and report."""
         ...
 
 
-class EnsureStage(Protocol):
+class Ensure(Protocol):
     """The pipeline's shape where one stage is wanted."""
 
     def __call__(
@@ -57,7 +57,7 @@ class EnsureStage(Protocol):
 
 
 def main(
-    arguments: Sequence[str], *, run: RunRecipe | None = None, ensure: EnsureStage | None = None
+    arguments: Sequence[str], *, run: RunRecipe | None = None, ensure: Ensure | None = None
 ) -> int:
     """Run the job named on the command line; returns the exit status."""
     _keep_output_from_failing()
@@ -70,7 +70,7 @@ def main(
     return work(backend, job, run=run or _run, ensure=ensure or _ensure)
 
 
-def work(backend: LocalBackend, job_id: str, *, run: RunRecipe, ensure: EnsureStage) -> int:
+def work(backend: LocalBackend, job_id: str, *, run: RunRecipe, ensure: Ensure) -> int:
     """Run one job that a dispatcher has started under this process; returns the exit status."""
     pid = os.getpid()
     if not backend.table.is_mine(job_id, pid):
@@ -100,7 +100,7 @@ def work(backend: LocalBackend, job_id: str, *, run: RunRecipe, ensure: EnsureSt
 
 
 def _outcome(
-    root: Path, job: Job, run: RunRecipe, ensure: EnsureStage, emit: Emit
+    root: Path, job: Job, run: RunRecipe, ensure: Ensure, emit: Emit
 ) -> tuple[JobState, str, str]:
     """(state, sentence, report id) of the run; whatever it raises becomes a sentence.
 
@@ -203,7 +203,7 @@ def _keep_output_from_failing() -> None:
 
 
 def _volunteer_for_the_memory_killer() -> None:
-    """When the machine runs out of memory, it should take the worker, not the dashboard."""
+    """Ask the kernel to end this worker first when memory runs out, not the dashboard."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
 

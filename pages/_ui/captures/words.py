@@ -1,4 +1,4 @@
-"""Labels of captures."""
+"""Captures as people call them."""
 
 from __future__ import annotations
 
