@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from qcore.recipe import Evaluation, Recipe, Rounding, Scales, Weights
+from qcore.recipe import Evaluation, Recipe, Rounding, ScalesPart, Weights
 from qcore.report.report import Report
 from tests.report.factories import report_of
 
@@ -16,7 +16,7 @@ HARD = np.array([3.0, 2.2, 4.1, 2.9, 3.6, 2.4, 3.3, 3.9])
 
 def run(method: str = "rtn", losses=HARD, model: str = "tiny", **recipe) -> Report:
     made = Recipe(
-        weights=Weights("int4"), scales=Scales("absmax"), rounding=Rounding(method), **recipe
+        weights=Weights("int4"), scales=ScalesPart("absmax"), rounding=Rounding(method), **recipe
     )
     return report_of(made, window_losses=tuple(map(float, losses)), model=model)
 
