@@ -27,7 +27,7 @@ HARD = np.array([3.0, 2.2, 4.1, 2.9, 3.6, 2.4, 3.3, 3.9])
 
 
 def run(method: str, losses, **changes) -> Report:
-    scales = Scales(method="absmax")
+    scales = ScalesPart(method="absmax")
     recipe = Recipe(weights=Weights("int4"), scales=scales, rounding=Rounding(method))
     return report_of(recipe, window_losses=tuple(float(x) for x in losses), **changes)
 
@@ -126,13 +126,13 @@ def test_one_run_seven_runs_and_the_same_twice_are_refused():
 def test_only_knobs_that_differ_are_named():
     a, b = run("rtn", HARD), run("gptq", HARD)
     assert differing_knobs([a, b]) == {"rounding.method": ["rtn", "gptq"]}
-    floating = report_of(Recipe(weights=None, scales=Scales("absmax"), rounding=Rounding("rtn")))
+    floating = report_of(Recipe(weights=None, scales=ScalesPart("absmax"), rounding=Rounding("rtn")))
     knobs = differing_knobs([a, floating])
     assert knobs["weights.format"] == ["int4", None]
 
 
 def test_layers_stand_side_by_side_and_a_float_run_leaves_them_empty():
-    floating = report_of(Recipe(weights=None, scales=Scales("absmax"), rounding=Rounding("rtn")))
+    floating = report_of(Recipe(weights=None, scales=ScalesPart("absmax"), rounding=Rounding("rtn")))
     (row,) = layers([run("rtn", HARD), floating])
     assert row.formats == ("int4", "")
     assert row.output_errors == (0.002, None)
