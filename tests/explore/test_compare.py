@@ -18,7 +18,7 @@ from qcore.explore.compare import (
     why_not,
     windows_needed,
 )
-from qcore.recipe import Evaluation, Recipe, Rounding, Scales, Weights
+from qcore.recipe import Evaluation, Recipe, Rounding, ScalesPart, Weights
 from qcore.report.report import Metric, Report
 from tests.report.factories import report_of
 
@@ -126,13 +126,17 @@ def test_one_run_seven_runs_and_the_same_twice_are_refused():
 def test_only_knobs_that_differ_are_named():
     a, b = run("rtn", HARD), run("gptq", HARD)
     assert differing_knobs([a, b]) == {"rounding.method": ["rtn", "gptq"]}
-    floating = report_of(Recipe(weights=None, scales=ScalesPart("absmax"), rounding=Rounding("rtn")))
+    floating = report_of(
+        Recipe(weights=None, scales=ScalesPart("absmax"), rounding=Rounding("rtn"))
+    )
     knobs = differing_knobs([a, floating])
     assert knobs["weights.format"] == ["int4", None]
 
 
 def test_layers_stand_side_by_side_and_a_float_run_leaves_them_empty():
-    floating = report_of(Recipe(weights=None, scales=ScalesPart("absmax"), rounding=Rounding("rtn")))
+    floating = report_of(
+        Recipe(weights=None, scales=ScalesPart("absmax"), rounding=Rounding("rtn"))
+    )
     (row,) = layers([run("rtn", HARD), floating])
     assert row.formats == ("int4", "")
     assert row.output_errors == (0.002, None)
