@@ -5,8 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import engine, entry, messages, state
-from pages._ui.form import form, summary
-from pages._ui.form import state as form_state
+from pages._ui.form import form, memory, summary
 from pages._ui.form.presets import PRESETS
 from qcore.errors import InvalidRecipe, QuantscopeError
 from qcore.recipe import Recipe
@@ -66,7 +65,7 @@ st.caption(
 )
 if request := state.clone_request():
     clone(request)
-elif asked := form_state.opened():
+elif asked := memory.opened():
     form.fill(asked)
 
 presets, upload = st.columns([5, 1], vertical_alignment="bottom")
@@ -93,7 +92,7 @@ summary.keep_in_view("summary")
 left, aside = st.columns([7, 3], gap="large")
 with left:
     axes, faults = form.ask()
-form_state.write_address(axes)
+memory.write_address(axes)
 recipes: list[Recipe] = []
 asked_for, refusal = None, form.refusal(faults)
 if not faults:
