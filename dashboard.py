@@ -16,6 +16,7 @@ page = st.navigation(
         st.Page("pages/scales.py", title="Scales", icon=":material/straighten:"),
         st.Page("pages/bits.py", title="Bits", icon=":material/equalizer:"),
         st.Page("pages/pareto.py", title="Pareto", icon=":material/scatter_plot:"),
+        st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
     ]
 )
 st.set_page_config(page_title=f"{page.title} · Quantscope")

@@ -41,6 +41,17 @@ _SETTINGS = {
     "sqlite_journal_mode": "wal",
     "sqlite_synchronous": 1,
 }
+_KNOWN = {
+    **diskcache.core.DEFAULT_SETTINGS,
+    **diskcache.core.METADATA,
+    "disk_min_file_size": 0,
+    "disk_pickle_protocol": 0,
+}
+"""Settings that diskcache writes, with values of the types that it reads back."""
+_COLUMNS = {
+    *("rowid", "key", "raw", "store_time", "expire_time", "access_time"),
+    *("access_count", "tag", "size", "mode", "filename", "value"),
+}
 _ERRORS = (sqlite3.Error, diskcache.Timeout)
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -153,6 +164,9 @@ class Records:
 
     def _open(self) -> diskcache.Cache | UnwritableRecords:
         try:
+            reason = _foreign(self._folder / FILE)
+            if reason:
+                self._set_aside(_inode(self._folder / FILE), reason)
             return self._connect()
         except (sqlite3.DatabaseError, OSError) as error:
             if not writable(self._folder):
@@ -190,13 +204,13 @@ class Records:
         with contextlib.suppress(*_ERRORS):
             self._store.delete(key)
 
-    def _set_aside(self, seen: int) -> None:
-        """Move a damaged database away, unless another process has done so since we opened it."""
+    def _set_aside(self, seen: int, what: str = "was damaged") -> None:
+        """Move a database away, unless another process has done so since we opened it."""
         with (self._folder / "repair.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if _inode(self._folder / FILE) != seen:
                 return
-            self._note(f"the cache's database was damaged; it now lies aside as {FILE}.broken")
+            self._note(f"the cache's database {what}; it now lies aside as {FILE}.broken")
             for path in self._files():
                 os.replace(path, path.with_name(path.name.replace(FILE, f"{FILE}.broken")))
 
@@ -206,6 +220,36 @@ class Records:
             for path in (self._folder / f"{FILE}{suffix}" for suffix in ("", "-wal", "-shm"))
             if path.exists()
         ]
+
+
+def _foreign(path: Path) -> str:
+    """Why a database is none that we wrote; empty where it is, or where there is none yet.
+
+    diskcache believes what the file's Settings say: it hands rows that start with `disk_` to the
+    Disk, runs `sqlite_` ones as pragmas, and counts with the others. So they are read first.
+    """
+    if not path.exists():
+        return ""
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", TIMEOUT_SECONDS, uri=True)
+    try:
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master LIMIT 100")}
+        if not tables & {"Cache", "Settings"}:
+            return ""  # another process is making it just now
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(Cache)")}
+        settings = connection.execute("SELECT key, value FROM Settings LIMIT 100").fetchall()
+    except sqlite3.OperationalError as error:
+        # A busy or unwritable file says nothing about what is in it.
+        return f"cannot be read ({error})" if _code(error) == sqlite3.SQLITE_ERROR else ""
+    finally:
+        connection.close()
+    if columns and columns != _COLUMNS:
+        return "has other columns than this version's"
+    odd = [
+        str(key)[:40]
+        for key, value in settings
+        if key not in _KNOWN or type(value) is not type(_KNOWN[key])
+    ]
+    return f"has settings that nobody here writes ({', '.join(odd[:3])})" if odd else ""
 
 
 def _seal(key: str, body: str) -> str:

@@ -61,7 +61,7 @@ class DispatchCount:
 
 
 class ChoiceRecord:
-    """What ran since `record_choices` was entered; threads may read and clear it."""
+    """The choices made since `record_choices` was entered; threads may read it meanwhile."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, Choice]] = Counter()
@@ -172,7 +172,7 @@ def _choice(
 
 
 def _against(twin: Twin, device: torch.device, twins: Mapping[Twin, str | None]) -> str | None:
-    """What keeps a twin from serving; None where nothing does."""
+    """The reason why a twin cannot run; None where there is none."""
     if twin not in twins:
         return f"no {twin} twin"
     if twin == "compiled":

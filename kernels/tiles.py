@@ -14,7 +14,7 @@ ELEMENTS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """What one program takes: `rows` rows, each padded to `width`, with `warps` warps."""
+    """The share of one program: `rows` rows, each padded to `width`, with `warps` warps."""
 
     rows: int
     width: int

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_table(group: ComparisonGroup) -> SensitivityTable | None:
-    """The runs' sensitivities, if the cache has them."""
+    """Read the runs' sensitivities, if the cache has them."""
     with messages.guard(), st.spinner("Reading sensitivities …"):
         return engine.sensitivities(group)
     return None
@@ -30,7 +30,7 @@ def read_table(group: ComparisonGroup) -> SensitivityTable | None:
 def choose_case(
     group: ComparisonGroup, score: metrics.Axis, table: SensitivityTable
 ) -> Case | None:
-    """The rules, the budget, and what they give; None, said in a sentence, where they cannot be."""
+    """Choose rules and a budget, and solve; None, with a sentence, where that is impossible."""
     with messages.guard():
         part = controls.rules(group, table)
         reach = engine.assigner(group, table, part).reach
@@ -40,7 +40,7 @@ def choose_case(
 
 
 def draw_race(case: Case, shown: str) -> None:
-    """Quality against average bits, measured and predicted."""
+    """Draw quality against average bits, measured and predicted."""
     runs, found = case.measured, case.forecast
     figure = charts.quality(
         runs,
@@ -57,7 +57,7 @@ def draw_race(case: Case, shown: str) -> None:
 
 
 def draw_maps(case: Case, shown: str) -> None:
-    """Who got what, and why; the layer that is framed can be pinned."""
+    """Draw the assignment and its reasons; the framed layer can be pinned."""
     report = engine.report_of(shown) if shown != controls.SOLUTION else None
     formats = formats_of(report) if report else case.solved.formats
     pinned = set() if report else problem.pinned(case.table.layers, case.part)

@@ -18,7 +18,7 @@ _POLL_SECONDS = 5.0
 
 
 def draw_welcome() -> None:
-    """The first visit: what this is, what one click does, how long it takes."""
+    """Draw the first visit: what this is, what one click does, how long it takes."""
     runs = FOUNDATIONS.recipes()
     with st.container(border=True, key="welcome"):
         st.subheader("See what quantization costs, on a real model, in minutes", anchor=False)
@@ -62,7 +62,7 @@ _VERBS = (
 
 
 def draw_front(table: pd.DataFrame) -> None:
-    """The newest evaluation's front, small."""
+    """Draw the newest evaluation's front, small."""
     newest = table.iloc[0]
     alike = tables.comparable(table, newest["measured"], [newest["model"]])
     score = metrics.quality(tables.metrics(alike)[0])
@@ -90,7 +90,7 @@ def draw_front(table: pd.DataFrame) -> None:
 
 
 def draw_newest() -> None:
-    """The newest jobs with their state, kept fresh."""
+    """Draw the newest jobs with their state, kept fresh."""
     st.subheader("Newest runs", anchor=False)
     with messages.guard():
         queue = engine.backend()
@@ -113,7 +113,7 @@ def draw_newest() -> None:
 
 
 def draw_machine(runs: int) -> None:
-    """Devices, cache and library in numbers."""
+    """Draw devices, cache and library in numbers."""
     with st.container(horizontal=True):
         for device in devices():
             st.metric(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import entry, messages, state
-from pages._ui.captures import again
 from pages._ui.captures.engine import captures
+from pages._ui.captures.view import invite
 from pages._ui.outliers import engine, view, words
 from pages._ui.outliers.controls import PAGE, choose_capture, choose_lens, choose_place
 
@@ -20,7 +20,7 @@ st.caption(
 with messages.guard():
     found = captures()
     if not found:
-        again.offer_any()
+        invite()
     else:
         capture, measure = choose_capture(found)
         places = engine.places(capture)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import entry, messages, state
-from pages._ui.captures import again
 from pages._ui.captures.engine import captures
+from pages._ui.captures.view import invite
 from pages._ui.scales import engine, words
 from pages._ui.scales.controls import PAGE, choose_channel, choose_layer, choose_rules
 from pages._ui.scales.view import draw_objective, draw_rounded, draw_survey, draw_table
@@ -21,7 +21,7 @@ st.caption(
 with messages.guard():
     found = captures()
     if not found:
-        again.offer_any()
+        invite()
     else:
         capture, block, projection = choose_layer(found)
         fmt, objective, over = choose_rules()

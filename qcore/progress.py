@@ -19,7 +19,7 @@ Emit = Callable[["Event"], None]
 
 
 def silent(done: int, total: int, message: str = "") -> None:
-    """The Progress that nobody listens to."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Event:
     time: float = field(default_factory=time.time)
 
     def to_json(self) -> str:
-        """One line, without a line break."""
+        """The event as one line of JSON, without a line break."""
         return canonical_json(to_plain(self))
 
     @classmethod

@@ -100,8 +100,23 @@ def _build(cls: type, data: Any, where: str) -> Any:
         missing = [name for name in known if name in needed and name not in data]
         raise InvalidRecipe(f"{where} lacks {', '.join(missing)}", remedy="add it")
     return cls(
-        **{key: from_hint(known[key], value, f"{where}.{key}") for key, value in data.items()}
+        **{
+            key: value
+            if _fits(known[key], value)
+            else from_hint(known[key], value, f"{where}.{key}")
+            for key, value in data.items()
+        }
     )
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Whether a value is of a plain type and in range, as nearly all are: the quick way."""
+    kind = type(value)
+    if kind is not hint:
+        return False
+    if kind is float:
+        return math.isfinite(value)
+    return kind is str or kind is bool or (kind is int and -LARGEST <= value <= LARGEST)
 
 
 @functools.cache

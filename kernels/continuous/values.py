@@ -82,7 +82,7 @@ class Widths:
         return 2.0 ** (self.whole - self.max_exponent)
 
     def carry(self, rule: ScaleRule) -> int:
-        """What added to a float32's bits makes its mantissa carry where the rule rounds up."""
+        """The summand that carries a float32's mantissa where the rule rounds up."""
         if rule == "floor":
             return 0
         if not self.capped:

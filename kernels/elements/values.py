@@ -55,7 +55,7 @@ class Minifloat:
 
     @property
     def bias(self) -> int:
-        """What is taken from the exponent field."""
+        """The bias of the exponent field."""
         return (1 << (self.exponent - 1)) - 1
 
     @property

@@ -31,7 +31,7 @@ SHARED_BYTES = 227 * 1024
 
 
 def against_blocks(x: Tensor, block: int, tile: int | None = None) -> str | None:
-    """What keeps the twin from transforming blocks of `block`, `tile` at a time; None: nothing."""
+    """The reason why the twin cannot transform blocks of `block`, `tile` at a time, or None."""
     if x.dtype not in WIDEST:
         return f"{_name(x)} has no twin"
     if block > WIDEST[x.dtype]:
@@ -43,7 +43,7 @@ def against_blocks(x: Tensor, block: int, tile: int | None = None) -> str | None
 
 
 def against_full(x: Tensor, core: int, order: int) -> str | None:
-    """What keeps the twin from a full transform; None where nothing does."""
+    """The reason why the twin cannot do a full transform; None where there is none."""
     if x.dtype not in LONGEST:
         return f"{_name(x)} has no twin"
     sizes = factors(core, order // core, x.dtype)

@@ -11,7 +11,7 @@ from qcore.errors import KernelError
 
 
 def block_fill(n: int, order: int, block: int) -> tuple[int, int]:
-    """How n features fill the order/block blocks of an expanded input.
+    """Share n features out over the order/block blocks of an expanded input.
 
     Returns:
         (fuller, least): the first `fuller` blocks hold `least + 1` features, the others `least`;

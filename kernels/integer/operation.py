@@ -72,7 +72,7 @@ def fake_quantize_integer(
     group: int | None = None,
     implementation: Implementation | None = None,
 ) -> Float[Tensor, "... width"]:
-    """What dynamic quantization makes of `x`, in its own type.
+    """Quantize `x` dynamically and dequantize it, in its own type.
 
     Args:
         x: float32, bfloat16 or float16; any leading shape.
@@ -135,7 +135,7 @@ def _fake_quantize(x: Tensor, settings: _Settings, implementation: Implementatio
 
 
 def _unsaturated(x: Tensor, settings: _Settings) -> Tensor:
-    """Where a code is what the value rounds to; nowhere in a row that became NaN."""
+    """Mark values whose code did not saturate; none in a row that became NaN."""
     rows, scale, zero = _scaled(x, settings)
     low, high = settings.element.low, settings.element.high
     codes = (rows / scale).round_() if zero is None else (rows / scale).round_().add_(zero)

@@ -84,7 +84,7 @@ def _value(key):
 
 @triton.jit
 def _symmetric_scale(largest, HIGH: tl.constexpr):
-    """From the bits of the largest magnitudes."""
+    """Symmetric scales from the bits of the largest magnitudes."""
     value = tl.where(largest >= EXPONENT_MASK, float("nan"), largest.to(tl.float32, bitcast=True))
     scale = tl.div_rn(value, HIGH)
     return tl.where(scale == 0.0, 1.0, scale)
@@ -107,7 +107,7 @@ def _dequantized(x, scale, zero, LOW: tl.constexpr, HIGH: tl.constexpr):
 
 @triton.jit
 def quantize_rows(x, SYMMETRIC: tl.constexpr, LOW: tl.constexpr, HIGH: tl.constexpr):
-    """What dynamic quantization makes of float32 `x` [rows, group], zeros in its padding."""
+    """Quantize float32 `x` [rows, group] and dequantize it; zeros in its padding."""
     if SYMMETRIC:
         scale = _symmetric_scale(tl.max(magnitude_bits(x), 1), HIGH)
         zero = tl.zeros_like(scale)

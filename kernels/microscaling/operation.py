@@ -122,7 +122,7 @@ def fake_quantize_microscaling(
     rule: ScaleRule = "floor",
     implementation: Implementation | None = None,
 ) -> Float[Tensor, "... width"]:
-    """What quantizing and dequantizing makes of `x`, in its own type; codes are never formed.
+    """Quantize `x` and dequantize it, in its own type; codes are never formed.
 
     Args:
         x: float32, bfloat16 or float16; any leading shape.

@@ -43,7 +43,7 @@ def rotate_and_quantize(
     signs: Float[Tensor, " n"] | None = None,
     implementation: Implementation | None = None,
 ) -> Float[Tensor, "... order"]:
-    """The module's y, in x's dtype.
+    """Rotate `x` in blocks and quantize it: the module's y, in x's dtype.
 
     Args:
         x: float32, bfloat16 or float16; any leading shape; n ≤ order.
@@ -84,7 +84,7 @@ def rotate_and_quantize(
 def _against(
     x: Tensor, matrix: Tensor, quantizer: Quantizer, order: int, signs: Tensor | None
 ) -> str | None:
-    """What keeps the twin from serving."""
+    """The reason why the twin cannot run, or None."""
     if differentiates(x, matrix, signs):
         return "autograd follows it"
     block, group = matrix.shape[0], quantizer.group

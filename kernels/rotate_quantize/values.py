@@ -26,13 +26,13 @@ class Integer:
 
     @property
     def element(self) -> FixedPoint:
-        """The codes."""
+        """The codes that it rounds to."""
         return integer_element(self.bits, symmetric=self.symmetric)
 
     def apply(
         self, x: Float[Tensor, "... width"], *, implementation: Implementation | None = None
     ) -> Float[Tensor, "... width"]:
-        """`x` quantized and dequantized."""
+        """Quantize `x` and dequantize it."""
         return fake_quantize_integer(
             x, self.bits, symmetric=self.symmetric, group=self.group, implementation=implementation
         )
@@ -53,7 +53,7 @@ class Microscaling:
     def apply(
         self, x: Float[Tensor, "... width"], *, implementation: Implementation | None = None
     ) -> Float[Tensor, "... width"]:
-        """`x` quantized and dequantized."""
+        """Quantize `x` and dequantize it."""
         return fake_quantize_microscaling(
             x, self.element, rule=self.rule, implementation=implementation
         )

@@ -1,1 +1,1 @@
-"""What the pages share: knobs, frames, charts, and the words and colours they use."""
+"""What the pages share, and a room for each page."""

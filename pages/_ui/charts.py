@@ -7,6 +7,7 @@ point's `customdata`: its position in a trace is no identity.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,12 @@ WEBGL_FROM = 2000
 ERROR_BARS_UP_TO = 300
 """Beyond this many points, intervals hide the points; the table keeps them."""
 
+TOOLS_WIDTH = 40
+"""Pixels right of a figure that are kept for its tools: they never lie over a legend or a title."""
+
 CONFIG = {
     "displaylogo": False,
+    "displayModeBar": True,
     "modeBarButtonsToRemove": ["autoScale2d", "zoomIn2d", "zoomOut2d"],
 }
 
@@ -35,6 +40,27 @@ def config(name: str, image: str = "svg") -> dict:
         "scale": 2 if image != "svg" else 1,
     }
     return {**CONFIG, "toImageButtonOptions": options}
+
+
+def lay_out(figure: go.Figure, height: int, *, top: int = 40, **settings: Any) -> None:
+    """Give a figure its legend above, its tools in a column of their own on the right.
+
+    Args:
+        figure: to be laid out.
+        height: in pixels.
+        top: room above for the legend, in pixels.
+        settings: further ones of Plotly's layout.
+    """
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": TOOLS_WIDTH, "t": top, "b": 8},
+        modebar={"orientation": "v"},
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
+        hoverlabel={"align": "left"},
+        **{"uirevision": "keep", **settings},
+    )
+    figure.update_xaxes(zeroline=False, automargin=True)
+    figure.update_yaxes(zeroline=False, automargin=True)
 
 
 def error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:

@@ -1,4 +1,4 @@
-"""Every table can be taken home: the button that saves one as CSV."""
+"""The button that saves a table as CSV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def as_csv(
     name: str,
     label: str = "Table as CSV",
 ) -> None:
-    """A button that saves the table; one that is dear to make is made on the click.
+    """Draw a button that saves a table; a function is called on the click.
 
     Args:
         place: the column or container to stand in.

@@ -33,15 +33,15 @@ def runs() -> None:
     )
 
 
-def captures() -> None:
+def captures(recipe: Callable[[], Recipe]) -> None:
     """Say that no capture is in the cache, and offer the run that makes one."""
     _invite(
         "No captures yet",
         "Every run with a calibration text captures what its layers see. Start with one run of "
-        "the demo model.",
+        "the demo model, rounded to nearest.",
         "outliers.demo",
         "Capture the demo model",
-        lambda: [Recipe()],
+        lambda: [recipe()],
         _MINUTES,
     )
 
@@ -75,16 +75,17 @@ def run_button(
     recipes: Callable[[], Sequence[Recipe]],
     key: str,
     told: str = "",
+    *,
     ensure: str = "",
 ) -> None:
-    """A button that queues recipes, or one stage of each, and opens Jobs.
+    """A button that queues recipes and opens Jobs.
 
     Args:
         label: what the button says.
         recipes: makes what is queued, on the click.
         key: of the button.
         told: what a click does, shown when the pointer rests on the button.
-        ensure: the one stage that is wanted; empty runs the whole recipe.
+        ensure: the one stage of each recipe that is wanted; empty for whole runs.
     """
     if st.button(label, type="primary", icon=":material/play_arrow:", key=key, help=told or None):
         summary.submit(recipes(), ensure=ensure)

@@ -1,4 +1,4 @@
-"""The engine's parts that pages share, one of each per process, and the guard around them.
+"""The engine's parts that pages share, one of each per process.
 
 Heavy modules are imported on first use: the first page must not wait for torch.
 """

@@ -15,7 +15,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pages._ui import palette
-from pages._ui.charts import log_ticks
+from pages._ui.charts import TOOLS_WIDTH, log_ticks
+
+_BAR_WIDTH = 80
+"""Pixels that a colour bar and its names need between the map and the figure's tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,8 @@ def heatmap(cells: Sequence[Cell], colours: Colours, chosen: str = "") -> go.Fig
         if cell.id == chosen:
             _frame(figure, cell)
     figure.update_layout(
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        margin={"l": 8, "r": _BAR_WIDTH + TOOLS_WIDTH, "t": 8, "b": 8},
+        modebar={"orientation": "v"},
         clickmode="event+select",
         dragmode=False,
         hovermode="closest",

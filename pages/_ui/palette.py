@@ -52,6 +52,12 @@ SCALE_COLOURS = {"absmax": "#C2477F", "mse": "#12889A", "piso": "#7A5AF0"}
 SCALE_SYMBOLS = {"absmax": "diamond", "mse": "square", "piso": "star"}
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "hexagon", "x")
 
+RUN_COLOURS = ("#2B7BC4", "#D55E00", "#0A8F6C", "#B0579B", "#8C7A2E", "#8A63D2")
+"""Of runs beside each other, where methods do not tell them apart; the baseline's first."""
+
+RUN_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+"""Beside their colours, for eyes and printers that see no hue."""
+
 BadgeColour = Literal["red", "orange", "blue", "green", "gray"]
 
 STATE_BADGES: dict[str, tuple[BadgeColour, str]] = {
@@ -66,6 +72,11 @@ STATE_BADGES: dict[str, tuple[BadgeColour, str]] = {
 def colour(method: str) -> str:
     """The method's colour; neutral for one that has none yet."""
     return METHOD_COLOURS.get(method, NEUTRAL)
+
+
+def run_colour(place: int) -> str:
+    """The colour of the run at that place of a comparison."""
+    return RUN_COLOURS[place % len(RUN_COLOURS)]
 
 
 def translucent(hex_colour: str, opacity: float) -> str:

@@ -1,4 +1,4 @@
-"""What a session remembers, and what an address reopens.
+"""Choices that a session keeps and an address reopens.
 
 A widget's key vanishes when its page is left, so what must last stands under keys of its own.
 Addresses: `?runs=a,b` the selected runs, `?clone=ID` a form filled from a run; a page of many

@@ -1,4 +1,4 @@
-"""Numbers as people read them: with units, rounded to what they can bear, never bare."""
+"""Numbers as people read them: with units, and rounded."""
 
 from __future__ import annotations
 

@@ -140,16 +140,16 @@ class Place:
 
 def captures(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
     """The distinct captures of these runs of which a block or more is in the cache, in order."""
-    return [capture for capture in _named(runs, cache) if capture.blocks]
+    return [capture for capture in _as_left(runs, cache) if capture.blocks]
 
 
 def evicted(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
     """The distinct captures of these runs of which nothing is in the cache any more, in order."""
-    return [capture for capture in _named(runs, cache) if not capture.blocks]
+    return [capture for capture in _as_left(runs, cache) if not capture.blocks]
 
 
-def _named(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
-    """Every capture that a run names, with the blocks that are left of it."""
+def _as_left(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
+    """The distinct captures of these runs, with the blocks that are left of each."""
     distinct: dict[str, tuple[Summary, Calibration]] = {}
     for run in runs:
         calibration = run.recipe.calibration

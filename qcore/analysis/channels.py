@@ -89,7 +89,7 @@ class Layer:
     hessian: Float[Tensor, "in in"]
 
     def moment(self, objective: Objective) -> Float[Tensor, "in in"] | Float[Tensor, " in"]:
-        """What stands for H; one dimension where it is diagonal."""
+        """The second moment that the objective uses; one dimension where it is diagonal."""
         if objective == "identity":
             return torch.ones(len(self.hessian), dtype=torch.float64)
         return self.hessian.diagonal() if objective == "diagonal" else self.hessian
@@ -97,7 +97,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """Where the methods land in many channels of a layer.
+    """Scales and errors of each method in many channels of a layer.
 
     Attributes:
         channel: [n], which channels; silent ones, without any output, are left out.
@@ -120,7 +120,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Rounded:
-    """What rounding does to a channel at a method's scale.
+    """One channel rounded at a method's scale.
 
     Attributes:
         landing: the scale, and the error under the objective looked at.
@@ -162,7 +162,7 @@ def layer_of(
     projection: str,
     progress: Progress = silent,
 ) -> Layer:
-    """A layer of the captured network.
+    """Read one layer of the captured network: its weight and its H.
 
     Raises:
         InvalidRecipe: no such projection.
@@ -192,7 +192,7 @@ def layer_of(
 
 
 def survey(layer: Layer, fmt: Format, objective: Objective) -> Survey:
-    """Where the methods land in as many channels as `BUDGET` allows, evenly spread."""
+    """Find each method's scale and error in as many channels as `BUDGET` allows, evenly spread."""
     out, width = layer.weight.shape
     levels = len(grid(fmt)) / 2
     each = (width if objective == "unquantized" else _SORTING) * width * levels

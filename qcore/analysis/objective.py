@@ -65,14 +65,14 @@ class ChannelObjective:
         return np.minimum(found, len(self.low) - 1)
 
     def parabola(self, piece: Array | int, scale: Array) -> Array:
-        """What E would be at these scales if the codes were those of given pieces."""
+        """E at these scales, if the codes were those of the given pieces."""
         s = np.asarray(scale, dtype=np.float64)
         return 1.0 + s * (s * self.beta[piece] - 2.0 * self.alpha[piece]) / self.energy
 
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """Where a method's scale comes down: its scale and E there, relative to ‖Xw‖²."""
+    """A method's scale, and E at it relative to ‖Xw‖²."""
 
     scale: float
     error: float
@@ -175,7 +175,7 @@ def sample(objective: ChannelObjective, low: float, high: float, points: int = 4
 
 
 def envelope(objective: ChannelObjective, low: float, high: float, bins: int = 400) -> Envelope:
-    """Where the curve runs between two scales when its pieces are too many to be drawn.
+    """Bounds of the curve between two scales, for more pieces than can be drawn.
 
     A piece counts with its least value and those at its ends, in the bin of each; a bin without
     any takes the curve's values at its edges.
@@ -209,7 +209,7 @@ def landings(
     scales: Mapping[str, float],
     objective: ChannelObjective,
 ) -> dict[str, Landing]:
-    """Where each named scale comes down, scored afresh with the codes it really gives.
+    """Score each named scale afresh, with the codes that it really gives.
 
     Negative scales are scored as well, though the curve is drawn for positive ones.
     """

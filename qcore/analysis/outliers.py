@@ -29,7 +29,7 @@ from qcore.errors import InvalidRecipe
 def block_l1(
     x: Float[Tensor, "*tokens d"], block: int, order: int | None = None
 ) -> Float[Tensor, "*tokens blocks"]:
-    """‖x_(j)‖₁ of every block.
+    """The ℓ1 mass ‖x_(j)‖₁ of every block.
 
     Raises:
         InvalidRecipe: the block does not divide the (expanded) features.

@@ -53,7 +53,7 @@ _LEFT_OUT = 1e-4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Density:
-    """How |x| is distributed on a log axis.
+    """The distribution of |x| on a log axis.
 
     Attributes:
         magnitude: the geometric middle of every bin, rising.
@@ -85,7 +85,7 @@ class SampledTokens:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RotationEffect:
-    """What the rotation makes of one order of the channels; float32.
+    """The effect of the rotation on one order of the channels; float32.
 
     Attributes:
         ordered: the tokens in this order.
@@ -157,7 +157,7 @@ def compare(
     mean: Float[Tensor, " d"],
     block: int,
 ) -> RotationEffect:
-    """What a rotation in blocks of `block` made of tokens in the order in which it took them.
+    """Measure the effect of a rotation in blocks of `block` on tokens in the order it took them.
 
     Args:
         ordered: tokens before the rotation.

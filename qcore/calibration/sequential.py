@@ -164,7 +164,7 @@ class _Walk:
     def _float_inputs(
         self, sites: Sequence[Site]
     ) -> Sequence[Float[Tensor, "tokens width"]] | Sequence[None]:
-        """What the float weights are given at every site, all tokens; None without them."""
+        """Inputs of the float weights at every site, all tokens; None without them."""
         if self._twin is None:
             return [None] * len(sites)
         found: list[Tensor] = []
@@ -186,7 +186,7 @@ class _Walk:
 
 
 class _Pause:
-    """In front of a site's first linear: shows what it is given, once, and lets it go on."""
+    """Hook of a site's first linear: passes its input on, once, and lets the forward go on."""
 
     def __init__(self, site: Site, total: Accumulator, float_x: Tensor | None, on_site: OnSite):
         self._site = site

@@ -53,7 +53,7 @@ class ChannelMoments:
 
     @classmethod
     def empty(cls, width: int, device: torch.device | str = "cpu") -> ChannelMoments:
-        """Nothing seen yet."""
+        """Moments of no tokens at all."""
 
         def zeros(dtype: torch.dtype, size: int = width) -> Tensor:
             return torch.zeros(size, dtype=dtype, device=device)
@@ -90,7 +90,7 @@ def add_moments(
 
 
 def add_moments_reference(moments: ChannelMoments, x: Float[Tensor, "tokens width"]) -> None:
-    """What `add_moments` computes, in torch alone: the truth, and the way of a GPU."""
+    """Add moments as `add_moments` does, in torch alone: the truth, and what runs on a GPU."""
     if not x.numel():
         return
     wide = x.double()
@@ -103,7 +103,7 @@ def add_moments_reference(moments: ChannelMoments, x: Float[Tensor, "tokens widt
 
 
 def bins_of(x: Float[Tensor, " *shape"]) -> Int[Tensor, " *shape"]:
-    """The bin of every |x|, as int64."""
+    """Index of the bin that holds each |x|, int64."""
     bits = x.float().contiguous().view(torch.int32) & 0x7FFFFFFF
     return (bits >> SHIFT).long()
 

@@ -190,7 +190,7 @@ class Accumulator:
         self._seen += len(x)
 
     def finish(self, name: str) -> SiteStatistics:
-        """The means.
+        """Means over everything that was added.
 
         Raises:
             NumericalError: an input of the site called `name` was NaN or infinite.

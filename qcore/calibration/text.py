@@ -107,7 +107,7 @@ def windows(
 
 
 def _shorter(tokens: int, length: int) -> str:
-    """What to ask of a text of so few tokens; a window has at least 2."""
+    """Remedy for a text of so few tokens; a window has at least 2."""
     if tokens < 2:
         return "name a longer text"
     most = f"{tokens // length} windows" if tokens >= length else f"{tokens} tokens in a window"
@@ -116,7 +116,7 @@ def _shorter(tokens: int, length: int) -> str:
 
 
 def _first_tokens(tokenizer: PreTrainedTokenizerBase, text: str, needed: int) -> list[int]:
-    """At least `needed` leading tokens of the whole text's tokens, or all there are."""
+    """Read at least `needed` leading tokens of the text, or all there are."""
     characters = needed * _CHARACTERS_PER_TOKEN
     while characters < len(text) and tokenizer.is_fast:
         cut = _safe_cut(text, characters)

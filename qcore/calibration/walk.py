@@ -1,6 +1,6 @@
 """Text through a network, one decoder block at a time.
 
-A *stream* holds the hidden states of all windows at the door of one block. Walking block by block
+A *stream* holds the hidden states of all windows as inputs of one block. Walking block by block
 bounds memory by one block's statistics plus the hidden states, however many blocks there are, and
 lets a block be changed before the text goes through it.
 
@@ -90,7 +90,7 @@ class Stream:
     def inputs(
         self, block: int, reader: nn.Module, module: nn.Module | None = None
     ) -> Iterator[Float[Tensor, "tokens width"]]:
-        """What `reader`, a linear inside the block, is given; step by step, advancing nothing."""
+        """Inputs of `reader`, a linear of the block, step by step; nothing advances."""
         run = blocks(self._model)[block] if module is None else module
         for part in self._parts:
             hidden = self.hidden[part].to(self._device)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TaskScore:
-    """One task.
+    """Scores of one task.
 
     Attributes:
         task: its name in lm-eval.

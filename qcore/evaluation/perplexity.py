@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -28,15 +28,16 @@ from transformers import PreTrainedModel
 
 from qcore.errors import DataError, NumericalError
 from qcore.evaluation.confidence import MAX_LOSS
-from qcore.evaluation.divergence import Head, Reference, token_agreement
+from qcore.evaluation.divergence import Head, Reference
 from qcore.evaluation.logits import final_hidden, head_of, require_words
-from qcore.numerics.distributions import log_probabilities, row_chunks, token_divergence
+from qcore.evaluation.tokens import TokenScores, joined, tokens_of
+from qcore.numerics.distributions import log_probabilities, row_chunks
 from qcore.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:
-    """One window.
+    """Loss and divergence of one window.
 
     Attributes:
         loss: mean negative log-likelihood, nats per token.
@@ -126,9 +127,34 @@ def score_window(
         DataError: as `score`.
         NumericalError: as `score`.
     """
+    return window_score(score_tokens(model, window, reference, index))
+
+
+def score_tokens(
+    model: PreTrainedModel,
+    window: Int[Tensor, " length"],
+    reference: Reference | None = None,
+    index: int = 0,
+) -> TokenScores:
+    """Score every prediction of one window, the `index`-th of those of the reference.
+
+    Raises:
+        DataError: as `score`.
+        NumericalError: as `score`.
+    """
     _check(model, window[None])
     anchor = reference and (reference.window(index, len(window)), reference.head)
     return _score_hidden(final_hidden(model, window), head_of(model), window, anchor, index)
+
+
+def window_score(tokens: TokenScores) -> WindowScore:
+    """The means of one window's tokens, taken in float64."""
+    return WindowScore(
+        loss=float(tokens.loss.double().mean()),
+        tokens=len(tokens.loss),
+        kl=_mean(tokens.kl),
+        agreement=_mean(tokens.agreement),
+    )
 
 
 def take_reference(
@@ -165,9 +191,21 @@ def score_reference(
         NumericalError: a window's loss is not finite.
     """
     for index, window in enumerate(windows):
-        hidden = reference.window(index, len(window))
-        scored = _score_hidden(hidden, reference.head, window, None, index, is_float=True)
-        yield WindowScore(scored.loss, scored.tokens, kl=0.0, agreement=1.0)
+        tokens = score_reference_tokens(reference, window, index)
+        yield replace(window_score(tokens), kl=0.0, agreement=1.0)
+
+
+def score_reference_tokens(
+    reference: Reference, window: Int[Tensor, " length"], index: int = 0
+) -> TokenScores:
+    """Score every prediction of the float network in the `index`-th window; losses alone.
+
+    Raises:
+        DataError: the reference was taken on other windows.
+        NumericalError: a window's loss is not finite.
+    """
+    hidden = reference.window(index, len(window))
+    return _score_hidden(hidden, reference.head, window, None, index, is_float=True)
 
 
 def _check(model: PreTrainedModel, windows: Tensor) -> None:
@@ -190,28 +228,27 @@ def _score_hidden(
     index: int,
     *,
     is_float: bool = False,
-) -> WindowScore:
+) -> TokenScores:
     """Losses, and divergence from the anchor's hidden states and head, chunk by chunk."""
     targets = window[1:].to(hidden.device)
     words = head.weight.shape[0]
-    losses, divergences, agreements = [], [], []
+    chunks = []
     for rows in row_chunks(len(targets), words):
         logprobs = log_probabilities(head, hidden[rows])
-        losses.append(-logprobs.gather(1, targets[rows, None])[:, 0])
+        float_logprobs = None
         if anchor is not None:
             float_hidden, float_head = anchor
             float_logprobs = log_probabilities(float_head, float_hidden[rows].to(hidden.device))
-            divergences.append(token_divergence(float_logprobs, logprobs))
-            agreements.append(token_agreement(float_logprobs, logprobs))
-    loss = _mean(losses)
-    kl, agreement = (_mean(divergences), _mean(agreements)) if anchor else (None, None)
-    if not math.isfinite(loss) or (kl is not None and not math.isfinite(kl)):
-        raise _not_finite(index, loss, is_float)
-    return WindowScore(loss, len(targets), kl, agreement)
+        chunks.append(tokens_of(logprobs, targets[rows], float_logprobs))
+    tokens = joined(chunks)
+    score = window_score(tokens)
+    if not math.isfinite(score.loss) or (score.kl is not None and not math.isfinite(score.kl)):
+        raise _not_finite(index, score.loss, is_float)
+    return tokens
 
 
 def _not_finite(index: int, loss: float, is_float: bool) -> NumericalError:
-    """What may help depends on whose outputs they are: no bits can be given to a float network."""
+    """Error for losses that are not finite; a float network cannot be given more bits."""
     whose = "float network's" if is_float else "network's"
     return NumericalError(
         f"window {index} has a loss of {loss}, so the {whose} outputs are not finite",
@@ -221,5 +258,5 @@ def _not_finite(index: int, loss: float, is_float: bool) -> NumericalError:
     )
 
 
-def _mean(parts: list[Tensor]) -> float:
-    return float(torch.cat(parts).double().mean())
+def _mean(part: Tensor | None) -> float | None:
+    return None if part is None else float(part.double().mean())

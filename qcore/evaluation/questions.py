@@ -39,7 +39,7 @@ SPLIT = "validation"
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where a task's definition lies within lm-eval, and its questions within the demo assets."""
+    """Paths of a task's definition within lm-eval and of its questions within the demo assets."""
 
     definition: str
     folder: str

@@ -30,7 +30,7 @@ SCALE_BITS: dict[ScaleType, int] = {"float16": 16, "bfloat16": 16, "float32": 32
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How numbers are coded.
+    """A number format: how numbers are coded, and what that costs.
 
     Attributes:
         name: the field's name, lower case: `int4`, `int4_asym`, `mxfp4`, `mxfp6_e2m3`.

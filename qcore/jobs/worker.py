@@ -46,7 +46,7 @@ class RunRecipe(Protocol):
         ...
 
 
-class Ensure(Protocol):
+class EnsureStage(Protocol):
     """The pipeline's shape where one stage is wanted."""
 
     def __call__(
@@ -57,7 +57,7 @@ class Ensure(Protocol):
 
 
 def main(
-    arguments: Sequence[str], *, run: RunRecipe | None = None, ensure: Ensure | None = None
+    arguments: Sequence[str], *, run: RunRecipe | None = None, ensure: EnsureStage | None = None
 ) -> int:
     """Run the job named on the command line; returns the exit status."""
     _keep_output_from_failing()
@@ -70,7 +70,7 @@ def main(
     return work(backend, job, run=run or _run, ensure=ensure or _ensure)
 
 
-def work(backend: LocalBackend, job_id: str, *, run: RunRecipe, ensure: Ensure) -> int:
+def work(backend: LocalBackend, job_id: str, *, run: RunRecipe, ensure: EnsureStage) -> int:
     """Run one job that a dispatcher has started under this process; returns the exit status."""
     pid = os.getpid()
     if not backend.table.is_mine(job_id, pid):
@@ -100,7 +100,7 @@ def work(backend: LocalBackend, job_id: str, *, run: RunRecipe, ensure: Ensure) 
 
 
 def _outcome(
-    root: Path, job: Job, run: RunRecipe, ensure: Ensure, emit: Emit
+    root: Path, job: Job, run: RunRecipe, ensure: EnsureStage, emit: Emit
 ) -> tuple[JobState, str, str]:
     """(state, sentence, report id) of the run; whatever it raises becomes a sentence.
 

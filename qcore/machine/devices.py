@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device.
+    """One device that torch can compute on.
 
     Attributes:
         name: as torch writes it: `cpu`, `cuda:0`.

@@ -39,7 +39,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was examined, and whether it is well.
 
     Attributes:
         name: what was looked at, such as `python` or `demo model`.
@@ -301,7 +301,7 @@ def _cache(folder: Path) -> Finding:
 
 
 def hub() -> Finding:
-    """How the Hugging Face Hub is set up; it is not contacted."""
+    """Examine the settings of the Hugging Face Hub; it is not contacted."""
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     cache = os.environ.get("HF_HOME") or "~/.cache/huggingface"
     if offline:

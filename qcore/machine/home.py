@@ -37,7 +37,7 @@ def home() -> Path:
 
 
 def cache_limit() -> int:
-    """How large the cache may grow, bytes: $QUANTSCOPE_CACHE_GB, or 20 GB.
+    """Limit of the cache in bytes: $QUANTSCOPE_CACHE_GB, or 20 GB.
 
     Raises:
         InvalidRecipe: the variable is not a positive number.

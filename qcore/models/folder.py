@@ -41,7 +41,7 @@ _MOST_FILES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What an examination of a folder found.
+    """The files and the configuration found in a folder.
 
     Attributes:
         family: of its network.
@@ -59,7 +59,7 @@ class Checkpoint:
 
 
 def examine(folder: Path) -> Checkpoint:
-    """What a folder holds, and whether a network can be made of it.
+    """Examine a folder: its files, and whether a network can be made of it.
 
     Raises:
         BrokenCheckpoint: a file is missing, truncated, no regular file, or contradicts another;

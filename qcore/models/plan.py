@@ -29,7 +29,7 @@ class FeatureMap(Protocol):
 
     @property
     def width(self) -> int:
-        """Features before."""
+        """Features before the transform."""
         ...
 
     @property
@@ -57,7 +57,7 @@ class SiteMap(FeatureMap, Protocol):
 
     @property
     def online(self) -> FeatureMap:
-        """What follows the permutation."""
+        """The rotation and expansion that follow the permutation at run time."""
         ...
 
     @property
@@ -85,7 +85,7 @@ class PerHead:
 
     @property
     def transformed_width(self) -> int:
-        """As many."""
+        """Features of all heads: no expansion here."""
         return self.width
 
     def apply(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
@@ -100,7 +100,7 @@ class PerHead:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiteChange:
-    """What happens to a site's input between the untouched network and the transformed one.
+    """The map from a site's input in the untouched network to its input in the transformed one.
 
     Attributes:
         gain: γ, the weights of the norm that writes the site, where they were folded; else None.

@@ -38,7 +38,7 @@ _MEMO = "digests.json"
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where a network comes from.
+    """The place a network comes from, and the digest of what is there.
 
     Attributes:
         kind: as in `ModelRef.source`.
@@ -77,7 +77,7 @@ def digest_files(paths: Iterable[Path], root: Path) -> str:
 
 
 def stamp(paths: Iterable[Path]) -> tuple[tuple[int, ...], ...]:
-    """What changes when one of `paths` is written to or replaced; no file is opened.
+    """A stamp that changes when one of `paths` is written to or replaced; no file is opened.
 
     Raises:
         BrokenCheckpoint: a file is gone.
@@ -118,7 +118,7 @@ def _changed(path: Path) -> BrokenCheckpoint:
 
 
 def _read_memo(root: Path) -> dict[str, list[int | str]]:
-    """What is remembered; nothing when the file is missing or damaged, since it only saves time."""
+    """Read the remembered hashes; empty when the file is missing or damaged: it only saves time."""
     try:
         found = json.loads((root / "models" / _MEMO).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -90,7 +90,7 @@ class Transformed:
         self._weights.clear()
 
     def change(self, site: Site) -> SiteChange:
-        """What takes the site's untouched inputs, their moments and samples, to the present ones.
+        """The map from the site's untouched inputs, moments and samples to the present ones.
 
         Linears that share a site share it.
         """
@@ -104,7 +104,7 @@ class Transformed:
         return self.change(site).apply_moment(hessian)
 
     def site_map(self, site: Site) -> InputMap | None:
-        """What the network computes on a site's tensor at run time; None where all is fused."""
+        """The map computed on a site's tensor at run time; None where all is fused."""
         online = online_map(self._model, site)
         return None if online is None else online.transform.apply
 
@@ -165,7 +165,7 @@ class Transformed:
 
 @dataclass(slots=True)
 class _Change:
-    """What happens to one module's tensors.
+    """The change of one module's tensors.
 
     Attributes:
         inputs: of a linear's input side.
@@ -220,7 +220,7 @@ def _changes(model: nn.Module, plan: Plan) -> dict[str, _Change]:
 def _maps(
     region: Region, plan: Plan, size: Dimensions
 ) -> tuple[FeatureMap | None, FeatureMap | None]:
-    """What a region's producers and its consumers carry."""
+    """The maps that a region's producers and its consumers carry."""
     if region.block is None:
         return plan.residual, plan.residual
     block = plan.block(region.block)

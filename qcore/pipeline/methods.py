@@ -106,6 +106,8 @@ def round_weight(
             return gpfq(weight, hessian, cross, scales, fmt, act_order=order, damping=damping)
         case "qronos":
             return qronos(weight, hessian, cross, scales, fmt, act_order=order, damping=damping)
+        case _:
+            raise AssertionError(f"{rounding.method} is settled when the recipe is made")
 
 
 def _find(

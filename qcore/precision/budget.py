@@ -204,7 +204,7 @@ class Assigner:
 
     @property
     def _places(self) -> list[float]:
-        """Where each unit's offset lies among the formats: 0 at the narrowest, 1 at the next."""
+        """Position of each unit's offset among the formats: 0 at the narrowest, 1 at the next."""
         assert self._offsets is not None
         return [abs(offset) * (len(self._problem.formats) - 1) / 2 for offset in self._offsets]
 
@@ -274,14 +274,14 @@ def _in_order(unit: int, at: int) -> float:
 
 
 def _told(exchanges: int) -> str:
-    """What a reader should know of exchanges."""
+    """Note on the exchanges that were made."""
     if not exchanges:
         return ""
     return f"{exchanges} exchange{'s' if exchanges > 1 else ''} of layers came closer to the budget"
 
 
 def _costs(problem: Problem, table: SensitivityTable, part: Precision) -> list[list[float]]:
-    """By unit and format, the sum over the unit's layers.
+    """Costs by unit and format, summed over the unit's layers.
 
     Raises:
         InvalidRecipe: the table lacks a layer, a format or the measure.
@@ -301,7 +301,7 @@ def _costs(problem: Problem, table: SensitivityTable, part: Precision) -> list[l
 
 
 def _offsets(units: Sequence[Unit], offsets: Mapping[str, float]) -> list[float]:
-    """By unit, the mean offset of its layers; a pinned one needs none.
+    """Mean offset of each unit's layers; a pinned unit needs none.
 
     Raises:
         InvalidRecipe: a layer has none.

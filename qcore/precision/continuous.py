@@ -60,7 +60,7 @@ class FormatPath:
     def gates(
         self, offsets: Float[Tensor, " units"], temperature: float
     ) -> Float[Tensor, "units steps"]:
-        """How far each step of the path is taken, 0 to 1."""
+        """Gates g_k: the share of each step of the path that is taken, 0 to 1."""
         size = torch.where(offsets < 0, -offsets, offsets)  # derivative 1 at 0: see the module
         steps = len(self.formats) - 1
         middles = torch.arange(steps, device=offsets.device) + 0.5

@@ -56,7 +56,7 @@ POINTS = 60
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a training stands after some steps.
+    """The state of a training after some steps.
 
     Attributes:
         offsets: β̂ of each free unit.
@@ -74,23 +74,23 @@ class State:
 
     @classmethod
     def start(cls, units: int) -> State:
-        """Before the first step."""
+        """The state before the first step."""
         zeros, none = torch.zeros(units), torch.zeros(0)
         return cls(zeros, zeros, none, none, torch.zeros(0, units))
 
     @property
     def done(self) -> int:
-        """Steps so far."""
+        """Steps taken so far."""
         return len(self.losses)
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """By field, for keeping."""
+        """Tensors by field name, for safetensors."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training found.
+    """The outcome of a training.
 
     Attributes:
         offsets: β̂ by layer name; pinned layers have none.
@@ -196,7 +196,7 @@ class _Learner:
         self._least = problem.mean(problem.narrowest)
 
     def places(self, layers: Sequence[LayerSize]) -> list[int | Format]:
-        """For each layer the free unit that it belongs to, or the format that it is pinned to."""
+        """The free unit that each layer belongs to, or the format that it is pinned to."""
         found: dict[str, int | Format] = {}
         for index, unit in enumerate(self._problem.units):
             place = self.free.index(index) if unit.pin is None else named(unit.pin.format)
@@ -232,12 +232,12 @@ class _Learner:
         )
 
     def told(self, state: State) -> str:
-        """What a reader wants to see of the last step."""
+        """Describe the last step in a sentence."""
         now = temperature(state.done - 1, self._part.training.steps)
         return f"loss {state.losses[-1]:.3f}, {state.bits[-1]:.2f} bits, temperature {now:.0f}"
 
     def outcome(self, state: State) -> Trained:
-        """What the offsets stand for."""
+        """Round the offsets to formats and gather the outcome."""
         units = [self._problem.units[i] for i in self.free]
         formats = {
             layer.name: unit.pin.format if unit.pin else ""

@@ -97,7 +97,7 @@ class Knapsack:
         return found if better is None else self._solution(better)
 
     def _sweep(self) -> list[UInt8[np.ndarray, " cells"]]:
-        """By unit and cell, the option that the recurrence takes there.
+        """The option that the recurrence takes at each unit and cell.
 
         A unit's row ends where all units so far have their heaviest option.
         """

@@ -41,7 +41,7 @@ COVERAGE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is believed before any run, as standard deviations.
+    """The prior before any run, as standard deviations.
 
     Attributes:
         offset: of a, in nats of log D: log 2 is a factor of two.
@@ -67,7 +67,7 @@ PRIORS: dict[Measure, Prior] = {
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What an assignment is expected to give, in the unit of the measured runs.
+    """The predicted quality of an assignment, in the unit of the measured runs.
 
     Attributes:
         value: the median.
@@ -95,7 +95,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class CalibratedLine:
-    """The posterior.
+    """The line of log increase over log sensitivity, as the posterior of its prior.
 
     Attributes:
         offset: mean of a.
@@ -114,7 +114,7 @@ class CalibratedLine:
     runs: int
 
     def predict(self, total: float) -> Prediction:
-        """What a sum of sensitivities predicts; one at or below `NOISE` counts as that much."""
+        """Predict from a sum of sensitivities; one at or below `NOISE` counts as that much."""
         x = math.log(max(total, NOISE) / PIVOT)
         aa, ab, bb = self.covariance
         spread = self.scatter * math.sqrt(1 + aa + 2 * ab * x + bb * x * x)

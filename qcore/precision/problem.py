@@ -38,13 +38,13 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """For messages: its layers' names."""
+        """Names of its layers, for messages."""
         return ", ".join(layer.name for layer in self.layers)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What may be spent, in units of 1 / `Problem.denominator`.
+    """The range that may be spent, in units of 1 / `Problem.denominator`.
 
     Attributes:
         least: spending less leaves more than `TOLERANCE` bits over.
@@ -91,15 +91,15 @@ class Problem:
         return [allowed[-1] for allowed in self.options]
 
     def spent(self, choice: Sequence[int]) -> int:
-        """What a choice spends, in units of 1 / `denominator`."""
+        """Cost of a choice, in units of 1 / `denominator`."""
         return sum(row[index] for row, index in zip(self.bits, choice, strict=True))
 
     def mean(self, choice: Sequence[int]) -> float:
-        """What a choice spends, in bits."""
+        """Mean bits of a choice."""
         return float(Fraction(self.spent(choice), self.denominator))
 
     def window(self, budget: float) -> Window:
-        """What a budget allows to spend.
+        """The range that a budget allows.
 
         A choice is within the budget when its mean, as a float, is no more: 4.1 admits 41/10.
 
@@ -199,7 +199,7 @@ def _pin(unit: Sequence[LayerSize], pins: Sequence[Pin]) -> Pin | None:
 
 
 def _precision(pin: Pin, layer: LayerSize) -> int | None:
-    """How a pin means a layer: 0 by its name, 1 by projection, 2 by block; None not at all."""
+    """How closely a pin names a layer: 0 by name, 1 by projection, 2 by block, None not at all."""
     names = (layer.name, layer.projection, str(layer.block))
     return names.index(pin.layer) if pin.layer in names else None
 

@@ -1,6 +1,6 @@
 """Windows of text on their way through a network, and variants in which one layer differs.
 
-A *replay* runs one block again on the float hidden states at its door, with one linear's output
+A *replay* runs one block again on its float inputs, with one linear's output
 given. What that linear does not influence is played back: the linears before it and beside it give
 out what they gave in the float network, and only those behind it multiply. Then all variants of a
 block go through the blocks behind it as one batch, and their predictions are compared with the
@@ -33,7 +33,7 @@ Captured = dict[Linear, tuple[Tensor, Tensor]]
 
 
 class Replay:
-    """All windows at the door of one block, advanced block by block.
+    """All windows as inputs of one block, advanced block by block.
 
     Args:
         model: a causal language model of a supported family, in eval mode.
@@ -51,12 +51,12 @@ class Replay:
 
     @torch.no_grad()
     def advance(self, block: int) -> None:
-        """Take the float windows from the door of `block` to the door of the next."""
+        """Advance the float windows from the input of `block` to the input of the next."""
         self._hidden = self._block(block, self._hidden)
 
     @torch.no_grad()
     def capture(self, block: int) -> Captured:
-        """What each linear of `block`, at whose door the windows are, is given and gives out."""
+        """Inputs and outputs of each linear of `block`, the block that the windows have reached."""
         seen: Captured = {}
         linears = [x for site in block_sites(self._model, block) for x in site.linears]
         with ExitStack() as hooks:

@@ -117,7 +117,7 @@ def _outputs(
     weight: WeightIn,
     inputs: MapIn | None,
 ) -> Float[Tensor, "formats windows length out"]:
-    """What a linear gives out in each format."""
+    """Outputs of a linear in each format."""
     module = linear_module(model, linear)
     outputs = []
     for name in formats:

@@ -55,7 +55,7 @@ class BlockSensitivity:
 
 @dataclass(frozen=True, slots=True)
 class SensitivityTable:
-    """What every layer of a network costs in every format.
+    """The cost of every layer of a network in every format.
 
     Attributes:
         layers: in execution order.
@@ -115,7 +115,7 @@ class SensitivityTable:
         )
 
     def cost(self, measure: Measure) -> dict[str, dict[str, float]]:
-        """What each layer costs in each format: by layer name, then by format name.
+        """Cost by layer name, then by format name.
 
         Raises:
             InvalidRecipe: the proxy, where it was not computed.
@@ -142,7 +142,7 @@ class SensitivityTable:
 
 
 Costs = Mapping[str, Mapping[str, float]]
-"""What each layer costs in each format: by layer name, then by format name."""
+"""Cost by layer name, then by format name."""
 
 
 def cost_of(formats: Mapping[str, str], costs: Costs) -> float:

@@ -45,7 +45,7 @@ def _check_windows(windows: int, length: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which network.
+    """The network to run.
 
     Attributes:
         source: `demo` (SmolLM2-135M-Instruct, dequantized from Q4_1), `folder` (Hugging Face
@@ -159,7 +159,7 @@ class RotationPart:
 
 @dataclass(frozen=True, slots=True)
 class PermutationPart:
-    """How channels are shared over the blocks of an online rotation (MixQuant, 2601.22347).
+    """The order that shares channels over an online rotation's blocks (MixQuant, 2601.22347).
 
     Attributes:
         method: `massdiff`, `zigzag`, `absmax`, `random` (by the recipe's seed) or `identity`.
@@ -190,11 +190,12 @@ class ExpansionPart:
 
 @dataclass(frozen=True, slots=True)
 class ScalesPart:
-    """How a weight's scales are found.
+    """The method that finds a weight's scales.
 
     Attributes:
         method: `absmax` (from the largest magnitude), `mse` (least weight error) or `piso` (exactly
             least output error; arXiv 2606.10890). The fields up to `signed` are PiSO's alone.
+            `auto` asks for the best choice that the recipe allows; a Recipe holds its outcome.
         objective: whose output is to be kept: `self` (‖X̃(w − s·q)‖², the inputs that rounding
             sees), `cross` (‖Xw − s·X̃q‖², float against quantized inputs), `diagonal` (`self` with
             inputs taken as uncorrelated: faster, not exact) or `identity` (weights).
@@ -206,7 +207,7 @@ class ScalesPart:
             methods' scales are rounded to it. MX scales are powers of two.
     """
 
-    method: Literal["absmax", "mse", "piso"] = "mse"
+    method: Literal["auto", "absmax", "mse", "piso"] = "auto"
     objective: Literal["self", "cross", "diagonal", "identity"] = "self"
     grouping: Literal["sequential", "independent"] = "sequential"
     refine: bool = False
@@ -218,7 +219,7 @@ class ScalesPart:
         own = [name for name in plain if name not in ("method", "storage")]
         set_here = [name for name in own if getattr(self, name) != plain[name].default]
         require(
-            self.method == "piso" or not set_here,
+            self.method in ("auto", "piso") or not set_here,
             f"{', '.join(set_here)} {'is' if len(set_here) == 1 else 'are'} PiSO's, and the scale "
             f"method is {self.method}",
             'leave them out, or set the method to "piso"',
@@ -227,10 +228,11 @@ class ScalesPart:
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """How weights become codes once the scales are known.
+    """The method that turns weights into codes once the scales are known.
 
     Attributes:
-        method: `rtn` (round to nearest), `gptq`, `gpfq` or `qronos`.
+        method: `rtn` (round to nearest), `gptq`, `gpfq` or `qronos`. `auto` asks for GPTQ where
+            there is text to calibrate on; a Recipe holds the outcome.
         act_order: columns are visited by falling Hessian diagonal.
         damping: added to the Hessian's diagonal, as a fraction; None is the method's own.
         inputs: the layer inputs behind the Hessian: `float` (one capture of the float network,
@@ -243,7 +245,7 @@ class Rounding:
             correction reaches it, on the weights as moved so far (`group`).
     """
 
-    method: Literal["rtn", "gptq", "gpfq", "qronos"] = "rtn"
+    method: Literal["auto", "rtn", "gptq", "gpfq", "qronos"] = "auto"
     act_order: bool = True
     damping: float | None = None
     inputs: Literal["float", "quantized", "block"] = "float"
@@ -256,7 +258,7 @@ class Rounding:
             "choose more than 0 and at most 1, or leave it out for the method's own",
         )
         require(
-            self.interleaving != "group" or self.method in ("gptq", "qronos"),
+            self.interleaving != "group" or self.method in ("auto", "gptq", "qronos"),
             f"{self.method} has no group-interleaved form",
             'set interleaving to "layer", or the method to "gptq" or "qronos"',
         )
@@ -277,7 +279,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is measured on the finished network.
+    """The measurements on the finished network.
 
     Attributes:
         text: perplexity text; its first `windows` windows of `length` tokens are scored.

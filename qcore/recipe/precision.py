@@ -65,7 +65,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How dMX learns its offsets; the paper's setting where a step costs little (400 × 8).
+    """The training of dMX's offsets; the paper's setting where a step costs little (400 × 8).
 
     Attributes:
         steps: optimiser steps.

@@ -9,8 +9,8 @@ A *sweep* is the same JSON with a list where a recipe has a value (`qcore.recipe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from cache.digest import canonical_json, digest
 from qcore.formats.format import FORMATS
@@ -39,6 +39,9 @@ class Recipe:
 
     `calibration = None` skips the capture; only RTN can do without one, and the report then has
     no layer output errors.
+
+    A method that is left to us (`auto`, the default of scales and of rounding) is settled when the
+    recipe is made, so that equal recipes have equal digests however they were written.
     """
 
     model: ModelRef = field(default_factory=ModelRef)
@@ -55,6 +58,10 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
+        if self.rounding.method == "auto":
+            object.__setattr__(self, "rounding", replace(self.rounding, method=_rounding(self)))
+        if self.scales.method == "auto":
+            object.__setattr__(self, "scales", _scales(self))
         _check(self)
 
     @property
@@ -92,6 +99,34 @@ class Recipe:
     def from_json(cls, text: str) -> Recipe:
         """A recipe from JSON text. Raises InvalidRecipe as `from_dict`, and for broken JSON."""
         return cls.from_dict(parse_json(text))
+
+
+def _rounding(recipe: Recipe) -> Literal["rtn", "gptq"]:
+    """The rounding of a recipe that names none: GPTQ where it can look at the layers' inputs."""
+    return "rtn" if recipe.weights is None or recipe.calibration is None else "gptq"
+
+
+def _scales(recipe: Recipe) -> ScalesPart:
+    """The scales of a recipe that names no method; knobs that only PiSO has ask for PiSO."""
+    named = recipe.scales
+    if named != ScalesPart(storage=named.storage):
+        return replace(named, method="piso")
+    return replace(default_scales(recipe), storage=named.storage)
+
+
+def default_scales(recipe: Recipe) -> ScalesPart:
+    """The scales of such a recipe where nothing is said of them.
+
+    PiSO with inputs taken as uncorrelated: under GPTQ it is as good as the exact objective at a
+    fraction of its time (docs/measured.md). MX scales are powers of two with a rule of their own.
+    A bit budget asks for every layer in every format, hundreds of scale searches before the first
+    layer is rounded: it starts from absmax, and so does what has no text to look at.
+    """
+    weights = recipe.weights
+    integers = weights is not None and weights.value.kind == "int"
+    if not integers or recipe.calibration is None or recipe.precision is not None:
+        return ScalesPart("absmax")
+    return ScalesPart("piso", objective="diagonal")
 
 
 def _check(recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qcore.formats.format import FORMATS, Format
 from qcore.recipe import Pin, Recipe
+from qcore.recipe.recipe import default_scales
 from qcore.serialization import to_plain
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def short_title_of(recipe: Recipe) -> str:
         parts += _transform_titles(recipe)[1:]
     if recipe.weights is not None:
         parts.append(_ROUNDINGS[recipe.rounding.method])
-        if recipe.scales.method != "mse":
+        if recipe.scales.method != default_scales(recipe).method:
             parts.append(_SCALES[recipe.scales.method])
     # Within a part nothing may be torn apart where a label is broken into lines.
     return " ".join(part.replace(" ", _FIRM) for part in parts)

@@ -40,7 +40,7 @@ _REFRESHED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class UnreadableReport:
     """A file that is left out: its name, and a sentence on why and what to do (`fact; remedy`)."""
 
     name: str
@@ -57,12 +57,12 @@ class Index:
         self._changed = threading.Condition()
         self._reader: threading.Thread | None = None
         self._much = False
-        self._known: dict[str, tuple[Mark, Summary | Problem]] = {}
+        self._known: dict[str, tuple[Mark, Summary | UnreadableReport]] = {}
         self._folder: int | None = None
         self._begun = False
         self._runs: tuple[Summary, ...] = ()
         self._by_id: dict[str, Summary] = {}
-        self._problems: tuple[Problem, ...] = ()
+        self._problems: tuple[UnreadableReport, ...] = ()
         self._version = 0
         self._progress = (0, 0)
 
@@ -102,7 +102,7 @@ class Index:
         return self._progress
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[UnreadableReport, ...]:
         """What lies in the folder under a Report's name and is none, by name."""
         self._look()
         return self._problems
@@ -143,7 +143,7 @@ class Index:
         try:
             marks = self.library.marks()
         except QuantscopeError as error:
-            self._known = {"reports": (Mark(0, 0, 0), Problem("reports", str(error)))}
+            self._known = {"reports": (Mark(0, 0, 0), UnreadableReport("reports", str(error)))}
             self._tell()
             return
         known = {name: self._known[name] for name in marks if self._holds(name, marks[name])}
@@ -168,11 +168,11 @@ class Index:
         told = time.monotonic()
         for done, name in enumerate(names, start=1):
             try:
-                found: Summary | Problem = read_summary(self.library, name)
+                found: Summary | UnreadableReport = read_summary(self.library, name)
             except FileNotFoundError:
                 continue  # gone since
             except QuantscopeError as error:
-                found = Problem(f"{name}.json", str(error))
+                found = UnreadableReport(f"{name}.json", str(error))
             self._known[name] = (marks[name], found)
             if isinstance(found, Summary):
                 unwritten[name] = (marks[name], found)
@@ -208,7 +208,7 @@ class Index:
         found = [item for _, item in self._known.values()]
         runs = [item for item in found if isinstance(item, Summary)]
         runs.sort(key=lambda run: (-run.created, run.id))
-        problems = [item for item in found if isinstance(item, Problem)]
+        problems = [item for item in found if isinstance(item, UnreadableReport)]
         self._by_id = {run.id: run for run in runs}
         self._problems = tuple(sorted(problems, key=lambda item: item.name))
         self._runs = tuple(runs)

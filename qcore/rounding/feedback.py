@@ -59,7 +59,7 @@ def column_order(
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """How errors reach later columns, in visiting order.
+    """The factor that carries errors to later columns, in visiting order.
 
     Attributes:
         upper: F of the module's text: upper triangular, unit diagonal.

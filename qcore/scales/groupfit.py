@@ -73,7 +73,7 @@ class GroupFit:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is searched, besides the format.
+    """The settings of a search, besides the format.
 
     Attributes:
         storage: the type that will hold an integer format's scale.

@@ -63,7 +63,7 @@ IMPROVES = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One time through the groups.
+    """One pass through the groups.
 
     Attributes:
         name: `independent`, `sequential` or `refine`.
@@ -80,7 +80,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Scales and how they were come by.
+    """Scales, and the passes that found them.
 
     Attributes:
         scales: see Scales.

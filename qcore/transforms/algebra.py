@@ -34,7 +34,7 @@ from qcore.transforms.permutation import HeadPermutation, Method, Permutation, p
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transform:
-    """What one linear layer's input, and with it its weight, goes through.
+    """The transform of one linear layer's input, and with it of its weight.
 
     Attributes:
         width: features of the untouched input.

@@ -137,7 +137,7 @@ class Rotation:
 
     @property
     def title(self) -> str:
-        """For people: `Hadamard 12·2^7`, `Hadamard 60·108·2^1`, `Hadamard in blocks of 32`."""
+        """Label: `Hadamard 12·2^7`, `Hadamard 60·108·2^1`, `Hadamard in blocks of 32`."""
         if self.kind == "random":
             return "random orthogonal"
         if not self.is_full:
@@ -290,7 +290,7 @@ def signs(rotation: Rotation, n: int) -> Int[Tensor, " n"]:
 
 
 def slots(rotation: Rotation, n: int) -> Int[Tensor, " n"]:
-    """Where n features lie among the `order` that the Hadamard matrix sees; zeros lie elsewhere."""
+    """Positions of n features among the `order` of the Hadamard matrix; zeros fill the others."""
     if rotation.is_full:
         return torch.arange(n)
     fuller, least = block_fill(n, rotation.order, rotation.block)
@@ -357,7 +357,7 @@ def _matrix_for(x: Tensor, rotation: Rotation) -> Tensor:
 def _held(
     make: Callable[..., Tensor], given: tuple, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    """What `make(*given)` makes, copied to a device and a type once and not for every call."""
+    """The result of `make(*given)`, copied to a device and a type once and not for every call."""
     return make(*given).to(device, dtype)
 
 

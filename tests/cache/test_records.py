@@ -167,6 +167,42 @@ def test_a_damaged_database_is_set_aside(tmp_path: Path, damage: bytes) -> None:
     store.close()
 
 
+POISON = [
+    "UPDATE Settings SET value = 'many' WHERE key = 'size_limit'",
+    "UPDATE Settings SET value = x'00' WHERE key = 'count'",
+    "INSERT INTO Settings VALUES ('disk_evil', 1)",
+    "INSERT INTO Settings VALUES ('sqlite_writable_schema', 1)",
+    "INSERT INTO Settings VALUES ('eviction_policy2', 'none')",
+    "ALTER TABLE Settings RENAME COLUMN value TO worth",
+    "ALTER TABLE Cache RENAME COLUMN mode TO mood",
+    "DROP TABLE Settings",
+]
+
+
+@pytest.mark.parametrize("statement", POISON)
+def test_a_database_with_settings_or_columns_of_others_is_set_aside(
+    store: Cache, statement: str
+) -> None:
+    store.put_record(KEY, 1)
+    edit(store, statement)
+    again = Cache(store.root, 1 << 30)
+    assert again.record(KEY) is None
+    assert any("lies aside" in problem for problem in again.problems)
+    again.put_record(KEY, 2)
+    assert again.record(KEY) == 2
+    assert Cache(store.root, 1 << 30).record(KEY) == 2
+    again.close()
+
+
+def test_a_pragma_in_the_settings_does_not_run(store: Cache) -> None:
+    edit(store, "INSERT INTO Settings VALUES ('sqlite_user_version', 7)")
+    Cache(store.root, 1 << 30).close()
+    for path in (store.root / "records").glob("cache.db*"):
+        if path.suffix in (".db", ".broken"):
+            with sqlite3.connect(path) as connection:
+                assert connection.execute("PRAGMA user_version").fetchone() == (0,)
+
+
 def test_damage_under_an_open_cache_is_healed(store: Cache) -> None:
     for index in range(300):
         store.put_record(digest(index), "x" * 200)

@@ -29,7 +29,7 @@ import signal, sys
 from types import SimpleNamespace
 from qcore.cli import main
 
-def read():
+def read(limit):
     print("ready", flush=True)
     signal.pause()
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1.element_tree import Block
 
 from pages._ui.bits import engine
@@ -99,6 +100,7 @@ def test_hostile_layers_render_nothing_on_bits(bench, monkeypatch):
         for at, each in enumerate(layer_sizes())
     )
     table = sensitivities(layers)
+    st.cache_resource.clear()  # solvers of these recipes, kept for layers of other names
     monkeypatch.setattr(engine, "cached", lambda recipe: table)
     for method in ("uniform", "knapsack"):
         bench.library.add(mixed_report(recipe_of(method), table, notes=(NAME,)))

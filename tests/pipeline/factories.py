@@ -51,11 +51,13 @@ class Workshop:
     def data(self, **parts: Any) -> dict[str, Any]:
         """A recipe's JSON: RTN INT4 on the tiny network unless `parts` says otherwise."""
         text = f"file:{self.text}"
+        named = {"scales": {"method": "mse"}, "rounding": {"method": "rtn"}}
         return {
             "model": {"source": "folder", "name": str(self.model)},
             "calibration": {"text": text, "windows": 4, "length": 24},
             "evaluation": {"text": text, "windows": 3, "length": 24},
             **parts,
+            **{part: {**method, **parts.get(part, {})} for part, method in named.items()},
         }
 
     def recipe(self, **parts: Any) -> Recipe:

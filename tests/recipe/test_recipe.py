@@ -62,7 +62,44 @@ def test_a_whole_number_may_be_written_as_a_float_or_an_integer():
 
 def test_the_digest_of_the_default_recipe_is_what_it_was():
     """Stored reports and caches are keyed by it: a change here orphans them, so mean it."""
-    assert Recipe().digest == "7412f43551fb18dc495564e032096916d8c94abcc8be8ee6174c5cf3ed0966ba"
+    assert Recipe().digest == "ba315131fe3c89455c67a3616aa0e3e2b93303927578e9e92ba4be3cf90b423e"
+    before = Recipe(scales=ScalesPart("mse"), rounding=Rounding("rtn"))
+    assert before.digest == "7412f43551fb18dc495564e032096916d8c94abcc8be8ee6174c5cf3ed0966ba"
+
+
+@pytest.mark.parametrize(
+    ("data", "rounding", "scales", "objective"),
+    [
+        ({}, "gptq", "piso", "diagonal"),
+        ({"weights": {"format": "int3_asym", "group": 64}}, "gptq", "piso", "diagonal"),
+        ({"weights": {"format": "mxfp4"}}, "gptq", "absmax", "self"),
+        ({"weights": None}, "rtn", "absmax", "self"),
+        ({"calibration": None}, "rtn", "absmax", "self"),
+        ({"rounding": {"method": "rtn"}}, "rtn", "piso", "diagonal"),
+        ({"scales": {"storage": "bfloat16"}}, "gptq", "piso", "diagonal"),
+        ({"scales": {"refine": True}}, "gptq", "piso", "self"),
+        ({"scales": {"method": "piso"}}, "gptq", "piso", "self"),
+        (
+            {"weights": {"format": "int4"}, "precision": {"formats": ["int4", "int8"]}},
+            "gptq",
+            "absmax",
+            "self",
+        ),
+    ],
+)
+def test_methods_that_nobody_names_are_settled_by_what_the_recipe_allows(
+    data, rounding, scales, objective
+):
+    recipe = Recipe.from_dict(data)
+    assert recipe.rounding.method == rounding
+    assert (recipe.scales.method, recipe.scales.objective) == (scales, objective)
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_a_recipe_in_which_auto_is_written_is_the_one_that_names_its_outcome():
+    auto = Recipe.from_dict({"scales": {"method": "auto"}, "rounding": {"method": "auto"}})
+    assert auto.digest == Recipe().digest
+    assert '"auto"' not in auto.to_json()
 
 
 def test_a_recipe_is_frozen():
@@ -99,14 +136,17 @@ def test_no_weight_format_and_no_calibration_are_choices_that_survive_json():
         ({"calibration": None, "rounding": {"method": "gptq"}}, "gptq needs calibration text"),
         ({"rounding": {"damping": 0}}, "damping 0 is out of range"),
         (
-            {"rounding": {"inputs": "quantized"}},
+            {"rounding": {"method": "rtn", "inputs": "quantized"}, "scales": {"method": "mse"}},
             "round-to-nearest with data-free scales looks at no inputs",
         ),
         (
             {"rounding": {"method": "gptq", "inputs": "block"}},
             "gptq compares with no float inputs",
         ),
-        ({"scales": {"refine": True, "storage": "bfloat16"}}, "refine is PiSO's"),
+        (
+            {"scales": {"method": "mse", "refine": True, "storage": "bfloat16"}},
+            "refine is PiSO's",
+        ),
         (
             {
                 "scales": {"storage": "float32"},
@@ -154,19 +194,20 @@ def test_titles_name_what_differs():
     ("data", "label"),
     [
         ({"weights": None}, "float"),
-        ({"weights": {"format": "int4", "group": 64}}, "INT4 g64 RTN"),
-        ({"scales": {"method": "piso"}, "rounding": {"method": "qronos"}}, "INT4 Qronos PiSO"),
-        ({"rotation": {}, "activations": {}}, "INT4 A INT8 R RTN"),
-        ({"rotation": {"r4": False}}, "INT4 R fused RTN"),
+        ({"weights": {"format": "int4", "group": 64}}, "INT4 g64 GPTQ"),
+        ({"scales": {"method": "mse"}, "rounding": {"method": "qronos"}}, "INT4 Qronos MSE"),
+        ({"rotation": {}, "activations": {}}, "INT4 A INT8 R GPTQ"),
+        ({"rotation": {"r4": False}}, "INT4 R fused GPTQ"),
         (
             {
                 "weights": {"format": "mxfp6_e2m3"},
                 "rotation": {"block": 32},
                 "permutation": {},
                 "expansion": {"percent": 5},
-                "scales": {"method": "absmax"},
+                "scales": {"method": "mse"},
+                "rounding": {"method": "rtn"},
             },
-            "MXFP6 E2M3 R b32 MassDiff +5 % RTN absmax",
+            "MXFP6 E2M3 R b32 MassDiff +5 % RTN MSE",
         ),
     ],
 )

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from pages._ui import columns, messages, palette, wording
 from pages._ui.bits.words import short_projection
-from pages._ui.charts import error_bars, log_ticks, ring
+from pages._ui.charts import error_bars, lay_out, log_ticks, ring
 from qcore.report import metrics
 from qcore.report.metrics import Axis
 
@@ -33,10 +33,10 @@ def quality(
     reference: float = math.nan,
     selected: str = "",
 ) -> go.Figure:
-    """Measured runs filled, predictions hollow, over average bits.
+    """Draw measured runs filled and predictions hollow, over average bits.
 
     Args:
-        table: rows of `bits_frames.measured`.
+        table: rows of `tables.measured`.
         score: what runs along y.
         bits_label: of the x axis.
         curve: one method's predictions over all budgets: a dotted line in its band.
@@ -59,9 +59,17 @@ def quality(
         x, y = columns.numbers(shown, "bits"), columns.numbers(shown, score.column)
         figure.add_trace(ring(x, y, "shown below"))
     if math.isfinite(budget):
-        figure.add_vline(x=budget, line={"color": palette.NEUTRAL, "width": 1, "dash": "dash"})
+        figure.add_vline(
+            x=budget,
+            line={"color": palette.NEUTRAL, "width": 1, "dash": "dash"},
+            annotation={"text": "budget", "font": {"color": palette.NEUTRAL}, "yanchor": "top"},
+        )
     if math.isfinite(reference) and not score.logarithmic:
-        figure.add_hline(y=reference, line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"})
+        figure.add_hline(
+            y=reference,
+            line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"},
+            annotation={"text": "float model", "font": {"color": palette.NEUTRAL}},
+        )
     _lay_out(figure, score, bits_label)
     if score.logarithmic:
         drawn = [*columns.numbers(table, score.column), *(t.prediction.value for t in curve)]
@@ -140,24 +148,13 @@ def _draw_measured(figure: go.Figure, group: pd.DataFrame, method: str, score: A
 
 
 def _lay_out(figure: go.Figure, score: Axis, bits_label: str) -> None:
-    figure.update_layout(
-        height=440,
-        margin={"l": 8, "r": 8, "t": 40, "b": 8},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
-        hoverlabel={"align": "left"},
-        hovermode="closest",
-        clickmode="event+select",
-        dragmode=False,
-        uirevision="keep",
-    )
-    figure.update_xaxes(title=bits_label, zeroline=False, automargin=True)
+    lay_out(figure, 440, hovermode="closest", clickmode="event+select", dragmode=False)
+    figure.update_xaxes(title=bits_label)
     better = "higher is better" if score.higher_is_better else "lower is better"
     scale = ", log scale" if score.logarithmic else ""
     figure.update_yaxes(
         title=f"{messages.plotly_text(score.label)} – {better}{scale}",
         type="log" if score.logarithmic else "linear",
-        zeroline=False,
-        automargin=True,
         tickformat=".0%" if metrics.is_share(score.column) else None,
     )
 
@@ -238,16 +235,8 @@ def trajectory(path: Trajectory, budget: float, formats: int) -> go.Figure:
             row=3,
             col=1,
         )
-    figure.update_layout(
-        height=620,
-        margin={"l": 8, "r": 8, "t": 40, "b": 8},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
-        hovermode="closest",
-        uirevision="keep",
-    )
-    figure.update_xaxes(zeroline=False)
+    lay_out(figure, 620, hovermode="closest")
     figure.update_xaxes(title="optimiser step", row=3, col=1)
-    figure.update_yaxes(zeroline=False, automargin=True)
     figure.update_yaxes(title="loss", row=1, col=1)
     figure.update_yaxes(title="bits", row=2, col=1)
     figure.update_yaxes(title="offset β̂", row=3, col=1)

@@ -77,7 +77,7 @@ def _follow_run(found: Sequence[ComparisonGroup]) -> None:
 
 
 def rules(group: ComparisonGroup, table: SensitivityTable) -> Precision:
-    """By which rules a budget is spent; its budget is the middle of the formats."""
+    """Choose the rules by which a budget is spent; its budget is the middle of the formats."""
     part = group.part
     method_column, rules_column = st.columns([4, 1], vertical_alignment="bottom")
     default = part.method if part.method in SOLVED else "knapsack"
@@ -153,7 +153,7 @@ def _counts(group: ComparisonGroup) -> list[str]:
 
 
 def choose_budget(reach: tuple[float, float], wanted: float | None) -> float:
-    """A budget that pins and formats can meet, in steps of a twentieth of a bit.
+    """Choose a budget that pins and formats can meet, in steps of a twentieth of a bit.
 
     Args:
         reach: the least and the most bits.
@@ -191,7 +191,7 @@ def shown_run(group: ComparisonGroup) -> str:
 
 
 def choose_shown(group: ComparisonGroup) -> None:
-    """The widget behind `shown_run`."""
+    """Choose whose assignment the maps show; `shown_run` reads the choice."""
     titles = {run.id: run_label(run) for run in group.budgeted}
     st.selectbox(
         "Assignment shown",
@@ -216,7 +216,7 @@ def show(run: str) -> None:
 
 
 def choose_colour(part: Precision) -> str:
-    """What colours the map of sensitivities: a format's cost, or what widening saves."""
+    """Choose what colours the map of sensitivities: a format's cost, or what widening saves."""
     names = [*part.narrow_to_wide, "saved"]
     return st.selectbox(
         "Sensitivity shown",
@@ -233,7 +233,7 @@ def choose_colour(part: Precision) -> str:
 
 
 def submit_buttons(case: Case) -> None:
-    """Run what is solved: by its method, or as a list of pins; or where it was measured already."""
+    """Offer to run the solution, by its method or as pins; link its report if it was run."""
     by_method = allocation.as_recipe(case.group, case.part)
     pins = allocation.as_pins(case.part, case.solved.formats)
     by_pins = allocation.as_recipe(case.group, pins)

@@ -18,6 +18,7 @@ from plotly.colors import sample_colorscale
 from pages._ui import messages, palette, wording
 from pages._ui.bits.tables import projections
 from pages._ui.bits.words import format_label, short_projection, widths_label
+from pages._ui.charts import TOOLS_WIDTH, lay_out
 from pages._ui.columns import numbers, words
 from pages._ui.heatmap import Cell, Colours, heatmap, log10, logarithmic
 from qcore.formats.format import FORMATS
@@ -148,7 +149,7 @@ def shares(table: pd.DataFrame, allowed: Sequence[str]) -> go.Figure:
     """Each projection's weights shared over the formats, with its mean bits.
 
     Args:
-        table: `bits_frames.projection_table`.
+        table: `tables.projection_table`.
         allowed: the formats of the map beside it, so that both have the same colours.
     """
     names = [column.removeprefix("share/") for column in table if column.startswith("share/")]
@@ -172,14 +173,8 @@ def shares(table: pd.DataFrame, allowed: Sequence[str]) -> go.Figure:
         figure.add_annotation(
             x=1.0, y=label, text=f"{bits:.2f} bits", xanchor="left", xshift=6, showarrow=False
         )
-    figure.update_layout(
-        barmode="stack",
-        height=90 + 34 * len(labels),
-        margin={"l": 8, "r": 70, "t": 36, "b": 8},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
-        legend_traceorder="normal",
-        dragmode=False,
-    )
+    lay_out(figure, 90 + 34 * len(labels), barmode="stack", dragmode=False)
+    figure.update_layout(legend_traceorder="normal", margin_r=70 + TOOLS_WIDTH)
     figure.update_xaxes(
         title="share of the projection's weights", tickformat=".0%", range=[0, 1], zeroline=False
     )

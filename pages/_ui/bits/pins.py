@@ -66,7 +66,7 @@ def pick(chart: str) -> None:
 def form(
     layers: Sequence[LayerSize], part: Precision, costs: table.Costs, formats: Mapping[str, str]
 ) -> None:
-    """What is known of the framed layer; a pin for it, its projection or its block."""
+    """Draw what is known of the framed layer, and the pin for it, its projection or block."""
     names = [layer.name for layer in layers]
     left, middle, right = st.columns([2, 3, 4], vertical_alignment="bottom")
     chosen = left.selectbox("Layer", names, key=state.settle(PAGE, "layer", names))

@@ -81,7 +81,7 @@ def measured(
 
 
 def values_of(costs: Costs, shown: str, layers: Sequence[LayerSize]) -> dict[str, float]:
-    """What colours the map of sensitivities, by layer.
+    """Values that colour the map of sensitivities, by layer.
 
     Args:
         costs: by layer and format.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def headline(numbers: Sequence[tuple[str, str, str, str]]) -> None:
-    """A row of numbers: label, value, what stands under it, meaning."""
+    """Draw a row of metrics: label, value, the line under it, meaning."""
     with st.container(horizontal=True):
         for label, value, under, meaning in numbers:
             st.metric(
@@ -43,7 +43,7 @@ def headline(numbers: Sequence[tuple[str, str, str, str]]) -> None:
 
 
 def race(figure: go.Figure, score: Axis, runs: int, hollow: str = "") -> None:
-    """Quality against average bits; a click on a run shows its assignment."""
+    """Draw quality against average bits; a click on a run shows its assignment."""
 
     def follow() -> None:
         for run in state.clicked(st.session_state["bits.race"]):
@@ -70,7 +70,7 @@ def shares(
     costs: Costs,
     allowed: Sequence[str],
 ) -> None:
-    """Which projections are kept wide; `allowed` formats go from narrow to wide."""
+    """Draw how formats are shared within projections; `allowed` go from narrow to wide."""
     table = projection_table(layers, formats, costs, allowed[0])
     st.plotly_chart(
         maps.shares(table, allowed),
@@ -91,7 +91,7 @@ def draw_maps(
     after: Mapping[str, str] | None,
     pinned: Collection[str],
 ) -> None:
-    """The assignment and the sensitivities side by side.
+    """Draw the assignment and the sensitivities side by side.
 
     Args:
         group: runs whose assignments can be shown.
@@ -150,7 +150,7 @@ def _figure(key: str, chart: go.Figure, alt: str) -> None:
 
 
 def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
-    """Which layers change, and what that saves."""
+    """Draw the table of layers that change, with what that saves."""
     name, unit = words.MEASURES[measure]
     st.markdown(sentence)
     if table.empty:
@@ -174,7 +174,7 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
 
 
 def training(runs: Sequence[Summary], shown: str) -> None:
-    """Offsets over dMX's steps, of the run that is shown or of the newest."""
+    """Draw dMX's offsets over its steps, of the run that is shown or of the newest."""
     learned = {run.id: run for run in runs if run.trained}
     if not learned:
         return
@@ -209,7 +209,7 @@ def training(runs: Sequence[Summary], shown: str) -> None:
 
 
 def run_table(measured: pd.DataFrame) -> None:
-    """The measured runs as rows."""
+    """Draw the measured runs as rows."""
     if measured.empty:
         return
     number = st.column_config.NumberColumn
@@ -241,7 +241,7 @@ def run_table(measured: pd.DataFrame) -> None:
 
 
 def offer_measuring(group: ComparisonGroup) -> None:
-    """These runs have no sensitivities in the cache: say so, and offer to measure them."""
+    """Say that the cache has no sensitivities for these runs, and offer to measure them."""
     st.info(
         "The cache holds no sensitivities for these runs, so no other budget can be solved here. "
         "One job measures them; the runs stay as they are.",

@@ -26,14 +26,14 @@ MEASURES = {
     "loss": ("loss increase", "nats/token"),
     "proxy": ("relative output error", ""),
 }
-"""What a format costs a layer: as people call it, and its unit."""
+"""Names and units of the measures of what a format costs a layer."""
 
 COUNTS = {
     "weights": "per weight",
     "both": "per weight and input",
     "bytes": "per weight, scales included",
 }
-"""What a budget counts."""
+"""Labels of what a budget counts."""
 
 STEP = 0.25
 """How much larger the budget is with which the page compares, in bits."""
@@ -177,6 +177,11 @@ def rests_on(found: Forecast) -> str:
         return (
             "No run has been measured yet, so the prediction is the plain sum of sensitivities "
             "and its band is wide."
+        )
+    if runs == 1:
+        return (
+            "The prediction is calibrated on 1 measured run, so its band is rough: more runs at "
+            "other budgets would narrow it."
         )
     return (
         f"The prediction is calibrated on {wording.count(runs, 'measured run')}; 95 % of new ones "

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import empty, messages, wording
-from pages._ui.captures import engine, words
+from pages._ui import messages, wording
+from pages._ui.captures import words
 from pages._ui.form import summary
 
 if TYPE_CHECKING:
@@ -47,16 +47,3 @@ def button(capture: Capture) -> None:
         "are.",
     ):
         summary.submit([capture.recipe], ensure="capture")
-
-
-_LISTED = 5
-"""Lost captures that are offered at once, the newest first."""
-
-
-def offer_any() -> None:
-    """Offer what the cache has lost where it holds no capture; else a first one."""
-    lost = engine.evicted()
-    for capture in lost[:_LISTED]:
-        offer_evicted(capture)
-    if not lost:
-        empty.captures()

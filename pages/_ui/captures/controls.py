@@ -31,7 +31,7 @@ def _say_gone(key: str) -> None:
 
 
 def choose(place: DeltaGenerator, found: list[Capture], page: str) -> Capture:
-    """The box to choose a capture in; says so when the address names one that is gone."""
+    """Choose a capture; say so when the address names one that is gone."""
     by_key = {capture.key[:12]: capture for capture in found}
     asked = st.query_params.get("capture")
     if asked and asked not in by_key:  # the address soon names the one that is shown instead

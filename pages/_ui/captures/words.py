@@ -1,4 +1,4 @@
-"""Captures as people call them."""
+"""Labels of captures."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ FOUNDATIONS = Preset(
     "and without groups of 64?",
     {
         "weights": {"format": ["int8", "int4", "int3"], "group": [None, 64]},
+        "scales": {"method": "absmax"},
         "rounding": _ROUNDINGS,
     },
 )
@@ -102,6 +103,7 @@ PRESETS = (
             "activations": {"format": "int4_asym"},
             "rotation": {"o_proj": [False, True]},
             "expansion": [None, {"percent": [2, 5, 10, 15]}],
+            "scales": {"method": "mse"},
             "rounding": {"method": "gptq"},
         },
     ),

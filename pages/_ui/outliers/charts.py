@@ -1,4 +1,4 @@
-"""A site under the microscope to plotly figures, pure. Everything arrives binned.
+"""Figures of a site before and after a transform, pure. Everything arrives binned.
 
 Colours stand for what was done to the input: grey for as it is, violet for rotated with the
 channels in their own order, teal for permuted and rotated.
@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pages._ui import palette, wording
-from pages._ui.charts import log_ticks
+from pages._ui.charts import lay_out, log_ticks
 from pages._ui.heatmap import Cell, colour_bar, heatmap, log10, logarithmic
 from pages._ui.outliers.words import KEPT, MEASURES, PERMUTED, outcomes, site_labels
 
@@ -37,7 +37,7 @@ def site_map(places: Sequence[Place], measure: str, chosen: tuple[int, str]) -> 
 
     Args:
         places: at least one.
-        measure: which of `outlier_frames.MEASURES` colours.
+        measure: which of `words.MEASURES` colours.
         chosen: layer and site that get a frame.
     """
     labels = site_labels()
@@ -85,7 +85,7 @@ def distributions(view: View) -> go.Figure:
                 hovertemplate="|x| ≈ %{x:.3g}: %{y:.2%} per octave<extra>%{fullData.name}</extra>",
             )
         )
-    _lay_out(figure)
+    lay_out(figure, _HEIGHT, top=56, dragmode="zoom")
     figure.update_layout(hovermode="closest")
     every = np.concatenate([curve.magnitude for curve in view.curves.values()])
     if len(every):
@@ -137,7 +137,7 @@ def bounds(view: View) -> go.Figure:
                 line={"color": palette.NEUTRAL, "dash": dash, "width": 1.5},
             )
         )
-    _lay_out(figure)
+    lay_out(figure, _HEIGHT, top=56, dragmode="zoom")
     ticks = log_ticks(low, high)
     axis = {
         "type": "log",
@@ -172,9 +172,9 @@ def pictures(stages: Sequence[tuple[str, SampledTokens]]) -> go.Figure:
             col=column,
         )
     octaves = list(range(round(math.log2(_FLOOR)), math.ceil(math.log2(high)) + 1))
+    lay_out(figure, 430, top=34)
+    figure.update_annotations(font_size=12)
     figure.update_layout(
-        height=430,
-        margin={"l": 8, "r": 8, "t": 34, "b": 8},
         coloraxis={
             "colorscale": palette.HEAT,
             "cmin": math.log2(_FLOOR),
@@ -240,21 +240,8 @@ def masses(view: View) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    _lay_out(figure)
+    lay_out(figure, _HEIGHT, top=56, dragmode="zoom")
     figure.update_layout(bargap=0.15, bargroupgap=0.0)
     figure.update_xaxes(title="block of the rotation")
     figure.update_yaxes(title="mean ℓ1 mass", rangemode="tozero")
     return figure
-
-
-def _lay_out(figure: go.Figure) -> None:
-    figure.update_layout(
-        height=_HEIGHT,
-        margin={"l": 8, "r": 8, "t": 56, "b": 8},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
-        hoverlabel={"align": "left"},
-        dragmode="zoom",
-        uirevision="keep",
-    )
-    figure.update_xaxes(zeroline=False, automargin=True)
-    figure.update_yaxes(zeroline=False, automargin=True)

@@ -18,7 +18,7 @@ PAGE = "outliers"
 
 
 def choose_capture(found: list[Capture]) -> tuple[Capture, str]:
-    """Which capture, and what colours the map."""
+    """Choose a capture, and the measure that colours the map."""
     left, right = st.columns([3, 2])
     capture = controls.choose(left, found, PAGE)
     measure = right.selectbox(
@@ -32,7 +32,7 @@ def choose_capture(found: list[Capture]) -> tuple[Capture, str]:
 
 
 def choose_place(places: list[Place], measure: str) -> Place:
-    """A layer and a site, picked on the map or from the boxes under it."""
+    """Choose a layer and a site, on the map or in the boxes under it."""
     peak = max(places, key=lambda place: getattr(place.measures, measure))
     by_place = {(place.block, place.site): place for place in places}
     layers = list(dict.fromkeys(place.block for place in places))
@@ -62,7 +62,7 @@ def choose_place(places: list[Place], measure: str) -> Place:
 
 
 def choose_lens(capture: Capture, place: Place, hidden: int) -> Lens:
-    """What the input goes through: rotation, permutation, expansion.
+    """Choose what the input goes through: rotation, permutation, expansion.
 
     Args:
         capture: whose parameters an expansion is a share of.

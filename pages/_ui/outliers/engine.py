@@ -1,4 +1,4 @@
-"""What the pages over captures ask of the engine, and say while there is nothing to show.
+"""What the Outliers page asks of the engine.
 
 Captures are listed once per Report; a view is computed anew on every click, in milliseconds.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def places(capture: Capture) -> list[Place]:
-    """The measures of all its layers and sites; on the first visit every block is read once."""
+    """Measure all layers and sites; on the first visit every block is read once."""
     from qcore.analysis.captures import overview
 
     with st.spinner("Measuring every layer and site, once per capture …"):
@@ -24,7 +24,7 @@ def places(capture: Capture) -> list[Place]:
 
 
 def view(capture: Capture, place: Place, lens: Lens) -> View:
-    """One site through a lens."""
+    """Look at one site through a lens."""
     from qcore.analysis import captures
     from qcore.analysis.captures import site_statistics
 

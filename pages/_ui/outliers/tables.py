@@ -1,4 +1,4 @@
-"""A site under the microscope to words and tables, pure."""
+"""Measures of sites and blocks as tables, pure."""
 
 from __future__ import annotations
 

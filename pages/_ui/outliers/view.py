@@ -1,4 +1,4 @@
-"""One site through a lens on a page: numbers, then figures, each with what to notice."""
+"""The Outliers page's sections: numbers, then figures, each with what to notice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def draw(view: View, permutation: str) -> None:
-    """Numbers, then the four figures, each with what to notice."""
+    """Draw the numbers, then the four figures, each with what to notice."""
     if view.note:
         st.warning(messages.escape(f"{view.note}."), icon=":material/info:")
     with st.container(horizontal=True):
@@ -68,7 +68,7 @@ def draw(view: View, permutation: str) -> None:
 
 
 def stages(view: View, permutation: str) -> list[tuple[str, SampledTokens]]:
-    """What is pictured side by side: before, permuted, rotated."""
+    """List the stages pictured side by side: before, permuted, rotated."""
     shown = [("Before", view.before)]
     if view.permuted is not None:
         shown.append((f"Permuted ({permutation})", view.permuted.ordered))
@@ -79,7 +79,7 @@ def stages(view: View, permutation: str) -> list[tuple[str, SampledTokens]]:
 
 
 def figure(heading: str, chart: go.Figure, caption: str) -> None:
-    """A figure under the question it answers, and what to notice in it."""
+    """Draw a figure under the question it answers, and what to notice in it."""
     st.subheader(heading, anchor=False)
     name = "outliers-" + "-".join(heading.lower().rstrip("?").split()[-2:])
     st.plotly_chart(chart, key=name, config=charts.config(name), alt=heading)
@@ -87,7 +87,7 @@ def figure(heading: str, chart: go.Figure, caption: str) -> None:
 
 
 def blocks(view: View) -> None:
-    """The rotation's blocks, those that it made worse first."""
+    """Draw the table of the rotation's blocks, those that it made worse first."""
     st.markdown(words.verdict(view))
     table = tables.block_table(view)
     number = st.column_config.NumberColumn

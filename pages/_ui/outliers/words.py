@@ -103,7 +103,7 @@ def size_label(size: int, place: Place, capture: Capture, hidden: int) -> str:
 
 
 def outcomes(view: View) -> list[tuple[str, RotationEffect]]:
-    """What there is to compare: the order kept, and permuted."""
+    """List the outcomes to compare: channels in their own order, and permuted."""
     pairs = ((KEPT, view.kept), (PERMUTED, view.permuted))
     return [(name, outcome) for name, outcome in pairs if outcome is not None]
 

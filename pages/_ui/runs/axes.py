@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from pages._ui import messages, wording
+from pages._ui import charts, messages, wording
 from pages._ui.charts import log_ticks
 from qcore.report import metrics
 from qcore.report.metrics import Axis
@@ -20,7 +20,7 @@ _BITS = (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 12, 16)
 def set_ticks(
     figure: go.Figure, size: Axis, x: np.ndarray, y: Sequence[float], *, logarithmic: bool
 ) -> None:
-    """Round numbers on the logarithmic axes, which plotly would label with stray digits."""
+    """Set ticks at round numbers on the logarithmic axes."""
     low, high = float(x.min()), float(x.max())
     if size.column == "bits":
         ticks = [step for step in _BITS if low * 0.8 <= step <= high * 1.25]
@@ -37,23 +37,19 @@ def set_ticks(
 
 
 def lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, small: bool) -> None:
-    figure.update_layout(
-        height=_SMALL_HEIGHT if small else _HEIGHT,
-        margin={"l": 8, "r": 8, "t": 8 if small else 40, "b": 8},
+    charts.lay_out(
+        figure,
+        _SMALL_HEIGHT if small else _HEIGHT,
+        top=8 if small else 40,
         showlegend=not small,
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
         # Left open where points are selected: in a box or lasso mode Streamlit takes no clicks.
         dragmode=False if small else None,
-        hoverlabel={"align": "left"},
-        uirevision="keep",
     )
-    figure.update_xaxes(title=size.label, type="log", zeroline=False, automargin=True)
+    figure.update_xaxes(title=size.label, type="log")
     better = "higher is better" if score.higher_is_better else "lower is better"
     scale = ", log scale" if logarithmic else ""
     figure.update_yaxes(
         title=f"{messages.plotly_text(score.label)} – {better}{scale}",
         type="log" if logarithmic else "linear",
-        zeroline=False,
-        automargin=True,
         tickformat=".0%" if metrics.is_share(score.column) else None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ FULL_HOVER_UP_TO = 500
 """Beyond this many points a hover shows the run's title and place; the table has the rest."""
 
 LABELS_UP_TO = 10
+_NEAR, _RIM = 0.012, 5
+"""Points nearer than this share of the axes cover each other; pixels that the lower ones grow."""
+
 _TEMPLATE = "%{text}<extra></extra>"
 _PLAIN_TEMPLATE = "<b>%{text}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
 
@@ -35,10 +38,10 @@ def pareto(
     selected: Collection[str] = (),
     small: bool = False,
 ) -> go.Figure:
-    """Runs by size and score, the front through the best of them, and the float model as a line.
+    """Draw runs by size and score, the front through the best, and the float model as a line.
 
     Args:
-        table: rows of `frames.runs` that were scored on the same tokens.
+        table: rows of `tables.runs` that were scored on the same tokens.
         size: what runs along x.
         score: what runs along y; its interval, where there is one, becomes the error bar.
         reference: the float model's score; NaN draws no line.
@@ -57,6 +60,7 @@ def pareto(
     many, full = len(table) > WEBGL_FROM, len(table) <= FULL_HOVER_UP_TO
     trace = go.Scattergl if many else go.Scatter
     barred = len(table) <= ERROR_BARS_UP_TO
+    under = _covered(x, y, groups.values()) if barred else np.zeros(len(table))
     for (method, model), part in groups.items():
         group = table.iloc[part] if full or barred else table
         figure.add_trace(
@@ -71,7 +75,7 @@ def pareto(
                 marker={
                     "color": palette.colour(method),
                     "symbol": shapes[model],
-                    "size": 8 if small or not barred else 11,
+                    "size": (8 if small or not barred else 11) + _RIM * under[part],
                     "opacity": 0.55 if many else 0.9,
                 },
                 hovertemplate=_TEMPLATE if full else _PLAIN_TEMPLATE,
@@ -105,14 +109,16 @@ def _draw_front(
         return
     labelled = labels and len(best) <= LABELS_UP_TO
     text = _labels(table.iloc[best], x[best], y[best]) if labelled else []
+    places = _label_places(x[best], text, score) if labelled else []
     figure.add_trace(
         go.Scatter(
             x=x[best].astype(np.float32),
             y=y[best].astype(np.float32),
-            mode="lines+text" if labelled else "lines",
-            text=text or None,
-            textposition=_label_places(x[best], text, score) if labelled else None,
+            mode="lines+markers+text" if labelled else "lines",
+            text=_clear(text, places, x[best]) or None,
+            textposition=places or None,
             textfont={"size": 11},
+            marker={"size": 16, "opacity": 0},  # keeps the text off the line and the point
             unselected={"textfont": {"color": palette.NEUTRAL}} if labelled else None,
             line={"color": palette.NEUTRAL, "width": 2, "shape": "hv"},
             name="front",
@@ -141,7 +147,7 @@ def _labels(points: pd.DataFrame, x: np.ndarray, y: np.ndarray) -> list[str]:
 
 
 def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> None:
-    """A dotted line across; an annotation on a logarithmic axis stands at the logarithm."""
+    """Draw a dotted line across; on a logarithmic axis its label stands at the logarithm."""
     figure.add_shape(
         type="line",
         xref="paper",
@@ -164,7 +170,7 @@ def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> No
 
 
 def _hover(group: pd.DataFrame, score: Axis) -> list[str]:
-    """Everything about a point, in a few short lines."""
+    """Hover texts: a run's title, model, score, size, device, time and id."""
     low, high = f"{score.column}/low", f"{score.column}/high"
     lines = []
     for row in group.to_dict("records"):
@@ -197,11 +203,37 @@ def _groups(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
     return found
 
 
+def _covered(x: np.ndarray, y: np.ndarray, parts: Iterable[np.ndarray]) -> np.ndarray:
+    """How many points drawn later cover each one: it is drawn that much larger, and so seen."""
+    order = np.concatenate([*parts, np.empty(0, dtype=np.intp)]).astype(np.intp)
+    under = np.zeros(len(x))
+    spans = [max(float(np.ptp(values)), 1e-12) for values in (np.log(x), y)]
+    for at, point in enumerate(order):
+        later = order[at + 1 :]
+        close = (np.abs(np.log(x[later] / x[point])) < _NEAR * spans[0]) & (
+            np.abs(y[later] - y[point]) < _NEAR * spans[1]
+        )
+        under[point] = min(int(close.sum()), 3)
+    return under
+
+
 def _drawable(table: pd.DataFrame, score: Axis, *, logarithmic: bool) -> pd.DataFrame:
     """The runs that have the score, and can stand on the axis."""
     y = columns.numbers(table, score.column)
     usable = np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)
     return table if usable.all() else table.loc[usable]
+
+
+def _clear(labels: Sequence[str], places: Sequence[str], x: np.ndarray) -> list[str]:
+    """The labels, without those on the right that the front's next step would strike through."""
+    across = np.log(x)
+    reach = max(np.ptp(across), 1e-9)
+    kept = []
+    for at, (label, place) in enumerate(zip(labels, places, strict=True)):
+        width = _LETTER_WIDTH * max(map(len, label.split("<br>"))) * reach
+        struck = at + 1 < len(x) and across[at + 1] - across[at] < width
+        kept.append("" if struck and place.endswith("right") else label)
+    return kept
 
 
 def _label_places(x: np.ndarray, labels: Sequence[str], score: Axis) -> list[str]:

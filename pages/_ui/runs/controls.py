@@ -11,7 +11,7 @@ from qcore.report import metrics
 
 
 def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
-    """The runs that were scored on the same tokens of the same model."""
+    """Choose an evaluation; return the runs that were scored on its tokens."""
     scored = list(zip(columns.words(table, "measured"), columns.words(table, "model"), strict=True))
     places = list(dict.fromkeys(scored))
     wanted = set(state.selected())
@@ -43,7 +43,7 @@ def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool, str]:
-    """Size, quality, its log axis or not, runs that broke or not, and the saved figures' format."""
+    """Choose size, quality, a log axis, runs that broke, and the saved figure's format."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     with left:
         size = st.segmented_control(

@@ -1,4 +1,4 @@
-"""One Report on a page: numbers with their meaning, what to know about them, and what they cost."""
+"""One Report on a page: its metrics, notes, layers, stages and environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qcore.report.report import Report
 
 
 def draw(report: Report) -> None:
-    """The whole Report under a heading."""
+    """Draw the whole Report under a heading."""
     st.subheader(messages.escape(title_of(report.recipe)), anchor=False)
     st.caption(
         f"Run `{report.id}` · {messages.escape(report.environment.model)} · "

@@ -22,7 +22,7 @@ _ORDER = "runs.order"
 
 
 def draw_chart(table: pd.DataFrame) -> None:
-    """The figure, its caption, and the click that selects."""
+    """Draw the figure and its caption; a click on a point selects its run."""
     size, score, log, pieces, image = choose_axes(table)
     broke = tables.broken(table, score)
     hidden = 0 if pieces else int(broke.sum())
@@ -64,7 +64,7 @@ def _figure(
     rings: frozenset[str],
     generation: int,
 ) -> go.Figure:
-    """The figure, kept while `key` names the same runs; it is drawn from, never changed."""
+    """Make the figure, or return the one kept for the same `key`; it must not be changed."""
     reference = tables.reference(_table, score)
     figure = charts.pareto(
         _table, size, score, reference=reference, logarithmic=log, selected=rings
@@ -73,7 +73,7 @@ def _figure(
 
 
 def draw_reports() -> None:
-    """The selected runs' reports, one at a time."""
+    """Draw the selected runs' reports, one at a time."""
     chosen = state.selected()
     if not chosen:
         st.info("Select a point or a row to see its report.", icon=":material/ads_click:")
@@ -103,7 +103,7 @@ def draw_reports() -> None:
 
 
 def draw_runs(table: pd.DataFrame) -> None:
-    """The runs as rows; selecting rows selects runs."""
+    """Draw the runs as rows; selecting rows selects runs."""
     shown = table.drop(columns=["created", "short", "measured", "notes", "stages", "cached"])
     ids = shown["id"].tolist()
     st.session_state[_ORDER] = ids
@@ -140,7 +140,7 @@ def _rows_chosen() -> None:
 
 
 def _columns(table: pd.DataFrame) -> list[str]:
-    """What is worth a column: quality first, then what the run was."""
+    """Order the columns: quality first, then device, time and id."""
     metrics = tables.metrics(table)
     varying = [name for name in ("model", "device") if len(set(columns.words(table, name))) > 1]
     return ["title", "method", "bits", "bytes", *metrics, *varying, "seconds", "id"]

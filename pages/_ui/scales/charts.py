@@ -1,4 +1,4 @@
-"""One channel's error over its scale to plotly figures, pure."""
+"""Figures of one channel's error over its scale, of its weights, and of all channels, pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pages._ui import palette, wording
-from pages._ui.charts import WEBGL_FROM, log_ticks
+from pages._ui.charts import WEBGL_FROM, lay_out, log_ticks
 from pages._ui.scales.words import METHODS, percent
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ _LEAST = 1e-9
 """Errors are drawn from here on: a logarithmic axis has no zero."""
 
 _HEIGHT = 460
-_MARGIN = {"l": 8, "r": 8, "t": 40, "b": 8}
-_LEGEND = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None}
 
 
 def objective(channel: Channel, low: float, high: float, name: str) -> go.Figure:
@@ -49,13 +47,7 @@ def objective(channel: Channel, low: float, high: float, name: str) -> go.Figure
     _landings(figure, channel, low, high)
     least = max(least, _LEAST)
     room = 0.06 * max(math.log10(most / least), 0.05)
-    figure.update_layout(
-        height=_HEIGHT,
-        margin=_MARGIN,
-        legend=_LEGEND,
-        hoverlabel={"align": "left"},
-        uirevision=name,
-    )
+    lay_out(figure, _HEIGHT, uirevision=name)
     ticks = _ticks(low, high)
     figure.update_xaxes(
         type="log",
@@ -117,14 +109,7 @@ def rounded(channel: Channel, method: str) -> go.Figure:
                 hovertemplate="w/s ≈ %{x:.3g}: %{y} weights<extra></extra>",
             )
         )
-    figure.update_layout(
-        height=300,
-        margin=_MARGIN,
-        legend=_LEGEND,
-        bargap=0,
-        barmode="overlay",
-        uirevision="keep",
-    )
+    lay_out(figure, 300, bargap=0, barmode="overlay")
     figure.update_xaxes(title="w / s, in the grid's units", zeroline=False, automargin=True)
     figure.update_yaxes(
         title="weights, log scale",
@@ -186,13 +171,7 @@ def survey(found: Survey, over: str, chosen: int) -> go.Figure:
                 },
             )
         )
-    figure.update_layout(
-        height=_HEIGHT,
-        margin=_MARGIN,
-        legend=_LEGEND,
-        clickmode="event+select",
-        uirevision=over,
-    )
+    lay_out(figure, _HEIGHT, clickmode="event+select", uirevision=over)
     ticks = _ticks(low, high)
     axis = {
         "type": "log",

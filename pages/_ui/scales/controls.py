@@ -18,12 +18,12 @@ PAGE = "scales"
 
 
 def other_layer() -> None:
-    """Another layer has other channels: let its own most telling one be shown."""
+    """Forget the channel: another layer opens on its own most telling one."""
     state.forget(PAGE, "channel")
 
 
 def choose_layer(found: list[Capture]) -> tuple[Capture, int, str]:
-    """A capture, a decoder block, and one of its projections."""
+    """Choose a capture, a decoder block, and one of its projections."""
     from qcore.analysis.channels import LAYERS
 
     left, middle, right = st.columns([3, 1, 1])
@@ -45,7 +45,7 @@ def choose_layer(found: list[Capture]) -> tuple[Capture, int, str]:
 
 
 def choose_rules() -> tuple[str, Objective, str]:
-    """The grid, what the inputs are taken for, and the method to compare PiSO with."""
+    """Choose the grid, what the inputs are taken for, and the method to compare PiSO with."""
     from qcore.analysis.channels import GRIDS, OBJECTIVES
 
     left, middle, right = st.columns([2, 2, 1])
@@ -75,7 +75,7 @@ def choose_rules() -> tuple[str, Objective, str]:
 
 
 def choose_channel(survey: Survey, over: str) -> int:
-    """An output channel, by its number or where PiSO gains most."""
+    """Choose an output channel, by its number or where PiSO gains most."""
     numbers = range(survey.of)
     key = state.settle(PAGE, "channel", numbers, survey.most(over))
 

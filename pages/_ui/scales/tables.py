@@ -1,4 +1,4 @@
-"""One channel's scales to words and tables, pure."""
+"""One channel's scales, its pieces and the survey as tables, pure."""
 
 from __future__ import annotations
 

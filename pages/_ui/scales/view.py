@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def draw_objective(layer: Layer, channel: Channel, number: int, fmt: str) -> str:
-    """The picture that explains the method; returns how much of the axis is drawn."""
+    """Draw one channel's error over its scale; return how much of the axis is drawn."""
     names = list(words.SPANS)
     name = (
         st.segmented_control(
@@ -47,7 +47,7 @@ def draw_objective(layer: Layer, channel: Channel, number: int, fmt: str) -> str
 
 
 def draw_survey(survey: Survey, over: str, number: int) -> None:
-    """All channels; a click shows one."""
+    """Draw all channels' errors; a click shows one."""
 
     def pick() -> None:
         for channel in state.clicked(st.session_state["scales.map"]):
@@ -65,7 +65,7 @@ def draw_survey(survey: Survey, over: str, number: int) -> None:
 
 
 def draw_rounded(channel: Channel) -> str:
-    """What a scale does to the weights; returns whose is shown."""
+    """Draw the weights over one method's scale; return the method."""
     names = list(words.METHODS)
     method = (
         st.segmented_control(
@@ -91,7 +91,7 @@ def draw_rounded(channel: Channel) -> str:
 
 
 def draw_table(channel: Channel) -> None:
-    """The three methods in numbers."""
+    """Draw the table of the three methods."""
     share = st.column_config.NumberColumn
     table = tables.method_table(channel)
     st.dataframe(

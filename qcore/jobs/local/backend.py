@@ -176,11 +176,11 @@ class LocalBackend:
         self.table.close()
 
     def event_file(self, job: str) -> Path:
-        """Where the job's events are."""
+        """Path of the job's events."""
         return self._folder(job) / "events.jsonl"
 
     def log_file(self, job: str) -> Path:
-        """Where its worker's output is."""
+        """Path of its worker's output."""
         return self._folder(job) / "log.txt"
 
     def _folder(self, job: str) -> Path:

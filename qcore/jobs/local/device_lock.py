@@ -23,7 +23,7 @@ POLL_SECONDS = 0.5
 
 
 class Queue(Protocol):
-    """What a command must know of the jobs."""
+    """The part of a queue that a command needs."""
 
     root: Path
 

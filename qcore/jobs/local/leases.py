@@ -24,7 +24,7 @@ def leases() -> tuple[str, ...]:
 
 
 def environment(names: Sequence[str]) -> dict[str, str]:
-    """What a worker should know: the leases, and its share of the cores when there are several."""
+    """Environment of a worker: its leases, and its share of the cores when there are several."""
     shared = {VARIABLE: ",".join(names)}
     if len(names) > 1 and "OMP_NUM_THREADS" not in os.environ:
         shared["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // len(names)))

@@ -71,7 +71,7 @@ def alive(worker: Worker) -> bool:
 
 
 def exit_code(worker: Worker) -> int | None:
-    """How our own child ended: its status, or minus the signal; None if it runs or is not ours."""
+    """Exit status of our own child, or minus the signal; None if it runs or is not ours."""
     child = _child(worker)
     return None if child is None else child.poll()
 

@@ -1,0 +1,94 @@
+"""Compare: why is B better than A, and where does it hurt? Runs against a baseline, in pairs."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages._ui import columns, empty, engine, entry, messages, state
+from pages._ui.compare import view, words
+from qcore.errors import QuantscopeError
+from qcore.explore import compare
+from qcore.report.report import Report
+
+_PAGE = "compare"
+
+
+def choose_runs(ids: list[str], labels: dict[str, str]) -> tuple[list[str], str]:
+    """The compared runs, the baseline first, and the baseline."""
+    asked = [run for run in state.selected() if run in labels]
+    for lost in (run for run in state.selected() if run not in labels):
+        st.warning(f"There is no run {messages.escape(lost[:40])} here.", icon=":material/info:")
+    if len(asked) > compare.MOST_RUNS:
+        st.warning(
+            f"{len(asked)} runs are named; the first {compare.MOST_RUNS} are compared.",
+            icon=":material/info:",
+        )
+    st.session_state.setdefault("compare.runs", asked[: compare.MOST_RUNS])
+    left, right = st.columns([3, 1])
+    chosen = left.multiselect(
+        "Runs",
+        ids,
+        key="compare.runs",
+        max_selections=compare.MOST_RUNS,
+        format_func=labels.__getitem__,
+        placeholder=f"Choose a baseline and up to {compare.MOST_RUNS - 1} others",
+    )
+    state.select(chosen)
+    base = ""
+    if chosen:
+        base = right.selectbox(
+            "Baseline (A)",
+            chosen,
+            key=state.settle(_PAGE, "base", chosen),
+            format_func=labels.__getitem__,
+            help="Every other run is held against this one.",
+        )
+        state.keep(_PAGE, base=base)
+    return [base, *(run for run in chosen if run != base)] if chosen else [], base
+
+
+def read(runs: list[str]) -> list[Report]:
+    """The chosen reports; one that cannot be read is said and left out."""
+    found = []
+    for run in runs:
+        try:
+            found.append(engine.index().get(run))
+        except QuantscopeError as error:
+            st.error(messages.sentence(error), icon=":material/error:")
+    return found
+
+
+def draw(reports: list[Report]) -> None:
+    """Every section over comparable runs."""
+    if len(reports) < 2:
+        return
+    found = compare.compare(reports)
+    view.verdicts(reports, found)
+    view.forest(found)
+    view.knobs(reports)
+    view.layers(compare.layers(reports))
+
+
+entry.through_app()
+st.title("Why is B better than A, and where does it hurt?")
+st.caption(
+    "Runs on the same windows, held against a baseline pair by pair. What to notice: intervals "
+    "that leave zero out; two runs can be told apart although their own intervals overlap."
+)
+with messages.guard():
+    table = engine.runs()
+    if table.empty:
+        empty.runs()
+    else:
+        names = dict(zip(columns.words(table, "id"), columns.words(table, "title"), strict=True))
+        runs, _ = choose_runs(
+            list(names), {run: f"{name} · {run[:6]}" for run, name in names.items()}
+        )
+        if len(runs) < 2:
+            st.info(
+                "Choose two runs or more, here or on the Pareto page: the first is the baseline, "
+                f"{words.LETTERS[0]}.",
+                icon=":material/compare_arrows:",
+            )
+        else:
+            draw(read(runs))

@@ -1,0 +1,1 @@
+"""Event logs: CSV and XES files → `EventLog`."""
