@@ -5,7 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import engine, entry, messages, state
+<<<<<<< HEAD
 from pages._ui.form import form, summary
+=======
+from pages._ui.form import form, memory, summary
+>>>>>>> form
 from pages._ui.form.presets import PRESETS
 from pages._ui.form.state import opened, write_address
 from qcore.errors import InvalidRecipe, QuantscopeError
@@ -66,7 +70,11 @@ st.caption(
 )
 if request := state.clone_request():
     clone(request)
+<<<<<<< HEAD
 elif asked := opened():
+=======
+elif asked := memory.opened():
+>>>>>>> form
     form.fill(asked)
 
 presets, upload = st.columns([5, 1], vertical_alignment="bottom")
@@ -93,7 +101,11 @@ summary.keep_in_view("summary")
 left, aside = st.columns([7, 3], gap="large")
 with left:
     axes, faults = form.ask()
+<<<<<<< HEAD
 write_address(axes)
+=======
+memory.write_address(axes)
+>>>>>>> form
 recipes: list[Recipe] = []
 asked_for, refusal = None, form.refusal(faults)
 if not faults:

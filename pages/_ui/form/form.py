@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from pages._ui import messages
-from pages._ui.form import places, state, widgets
+from pages._ui.form import memory, places, widgets
 from pages._ui.form.control import Control, Section
 from pages._ui.form.controls import CONTROLS, LAYOUT
 from qcore.errors import QuantscopeError
@@ -22,16 +22,16 @@ from qcore.recipe.sweep import RefusedRun
 
 def fill(axes: Axes) -> None:
     """Put these values into every widget. Only before the widgets are drawn, as in a callback."""
-    state.keep(axes)
-    state.several().clear()
+    memory.keep(axes)
+    memory.several().clear()
     for widget, value in widgets.held(axes, set()).items():
         st.session_state[widget] = value
 
 
 def ask() -> tuple[Axes, dict[str, QuantscopeError]]:
     """Draw all knobs that count, and return what is chosen and what cannot stand."""
-    kept = state.axes()
-    for widget, value in widgets.held(kept, state.several()).items():
+    kept = memory.axes()
+    for widget, value in widgets.held(kept, memory.several()).items():
         st.session_state.setdefault(widget, value)
     axes, wrong = widgets.read(st.session_state, kept)
     counted = counting(axes)
@@ -41,7 +41,7 @@ def ask() -> tuple[Axes, dict[str, QuantscopeError]]:
         for column, section in zip(st.columns(len(row)), row, strict=True):
             with column:
                 _draw(section, axes, counted, faults)
-    state.keep(axes)
+    memory.keep(axes)
     return axes, {path: error for path, error in faults.items() if path in counted}
 
 

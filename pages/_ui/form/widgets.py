@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import messages
-from pages._ui.form import state
+from pages._ui.form import memory
 from pages._ui.form.control import Control
 from pages._ui.form.controls import CONTROLS, SORTS
 from pages._ui.form.values import TYPED, meant, shown
@@ -148,13 +148,13 @@ def _pills(
 
 def settle(path: str) -> None:
     """Keep one value where several are not asked for: the one that was clicked last."""
-    control, kept = CONTROLS[path], state.axes()[path]
+    control, kept = CONTROLS[path], memory.axes()[path]
     boxes = keys(control)
     chosen = [item for box in boxes for item in st.session_state[box]]
     if SEVERAL in chosen:
-        state.several().add(path)
+        memory.several().add(path)
         return
-    state.several().discard(path)
+    memory.several().discard(path)
     before = shown(control, kept)
     new = [item for item in chosen if item not in before]
     one = (new or chosen or before)[-1 if new else 0 :][:1]
@@ -213,7 +213,7 @@ def _file_box(control: Control) -> None:
         pills = st.session_state[key(control.path)]
         mark = [SEVERAL] if SEVERAL in pills else []
         others = [value for value in pills if value not in (SEVERAL, text)] if mark else []
-        state.keep({**state.axes(), control.path: (*others, text)})
+        memory.keep({**memory.axes(), control.path: (*others, text)})
         st.session_state[key(control.path)] = [*others, text, *mark]
         st.session_state[box] = ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pages._ui.form import state, summary
+from pages._ui.form import memory, summary
 from pages._ui.form.controls import CONTROLS
 from qcore.recipe import Recipe
 from qcore.recipe.axes import axes_of, counting, defaults
@@ -116,7 +116,7 @@ def test_a_reload_finds_the_form_as_it_was_left():
             }
         )
     )
-    assert {**axes_of([Recipe()]), **state.read_address(state.address(axes))} == axes
+    assert {**axes_of([Recipe()]), **memory.read_address(memory.address(axes))} == axes
 
 
 def test_an_address_opens_the_form_and_follows_it(bench):
@@ -128,7 +128,7 @@ def test_an_address_opens_the_form_and_follows_it(bench):
 
 
 def test_the_default_form_leaves_the_address_empty():
-    assert state.address(axes_of([Recipe()])) == {}
+    assert memory.address(axes_of([Recipe()])) == {}
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ def test_what_no_run_looks_at_does_not_count():
     ],
 )
 def test_an_odd_address_leaves_the_default(path, text):
-    assert state.read_address({path: text}) == {}
+    assert memory.read_address({path: text}) == {}
