@@ -5,13 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import engine, entry, messages, state
-<<<<<<< HEAD
-from pages._ui.form import form, summary
-=======
 from pages._ui.form import form, memory, summary
->>>>>>> form
 from pages._ui.form.presets import PRESETS
-from pages._ui.form.state import opened, write_address
 from qcore.errors import InvalidRecipe, QuantscopeError
 from qcore.recipe import Recipe
 from qcore.recipe.axes import axes_of, recipes_of, sweep
@@ -70,11 +65,7 @@ st.caption(
 )
 if request := state.clone_request():
     clone(request)
-<<<<<<< HEAD
-elif asked := opened():
-=======
 elif asked := memory.opened():
->>>>>>> form
     form.fill(asked)
 
 presets, upload = st.columns([5, 1], vertical_alignment="bottom")
@@ -101,11 +92,7 @@ summary.keep_in_view("summary")
 left, aside = st.columns([7, 3], gap="large")
 with left:
     axes, faults = form.ask()
-<<<<<<< HEAD
-write_address(axes)
-=======
 memory.write_address(axes)
->>>>>>> form
 recipes: list[Recipe] = []
 asked_for, refusal = None, form.refusal(faults)
 if not faults:

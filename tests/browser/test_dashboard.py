@@ -40,7 +40,7 @@ def test_the_number_of_runs_follows_the_knobs(tab, address):
     tab.goto(f"{address}/new_run")
     runs = tab.get_by_test_id("stMetricValue").first
     runs.get_by_text("1", exact=True).wait_for()
-    for row, more, count in (("Rounding", "GPTQ", "2"), ("Scale", "absmax", "4")):
+    for row, more, count in (("Rounding", "Qronos", "2"), ("Scale", "absmax", "4")):
         knob = tab.get_by_role("toolbar", name=row, exact=True)
         knob.get_by_role("button", name="several").click()
         knob.get_by_role("button", name=more, exact=True).click()

@@ -42,9 +42,10 @@ def test_groups_touch_integers_only_and_float_weights_are_rounded_by_nothing():
             [
                 {
                     "weights": {"format": ["int4", "int3"], "group": [None, 64]},
+                    "scales": {"method": "mse"},
                     "rounding": [{"method": "rtn"}, {"method": "gptq"}],
                 },
-                {"weights": {"format": "mxfp4"}},
+                {"weights": {"format": "mxfp4"}, "scales": {"method": "mse"}},
                 {"weights": None},
             ]
         )

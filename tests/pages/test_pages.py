@@ -52,6 +52,7 @@ def test_the_count_follows_the_knobs_and_submit_queues_the_expanded_sweep(bench)
     assert app.metric[0].value == "1"
     app.get_by_key("knob.weights.format/none").set_value(["+"]).run()
     app.get_by_key("knob.weights.format/symmetric").set_value(["int8", "int4", "int3"]).run()
+    app.get_by_key("knob.scales.method").set_value(["absmax"]).run()
     app.get_by_key("knob.rounding.method").set_value(["+", "rtn", "gptq"]).run()
     app.get_by_key("knob.weights.group").set_value(["+", None, 64]).run()
     assert app.metric[0].value == "12"

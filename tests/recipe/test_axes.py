@@ -174,10 +174,15 @@ def test_what_a_recipe_refuses_the_form_refuses_in_its_words(values, sentence):
             "rounding": {"method": "gptq"},
         },
         [
-            {"weights": {"format": "int3"}, "rounding": {"method": "gptq"}},
+            {
+                "weights": {"format": "int3"},
+                "scales": {"method": "mse"},
+                "rounding": {"method": "gptq"},
+            },
             {
                 "weights": {"format": "int4"},
                 "precision": {"formats": ["int4", "int8"]},
+                "scales": {"method": "mse"},
                 "rounding": {"method": "gptq"},
             },
         ],
@@ -283,6 +288,7 @@ def test_scales_that_look_at_weights_alone_are_rounded_to_nearest_once():
         {
             "scales.method": ("piso",),
             "scales.objective": ("self", "identity"),
+            "rounding.method": ("rtn",),
             "rounding.inputs": ("float", "quantized"),
         }
     )

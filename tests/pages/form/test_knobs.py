@@ -10,6 +10,7 @@ from pages._ui.form.controls import CONTROLS
 from pages._ui.form.presets import PRESETS
 from pages._ui.form.values import parse, shown
 from qcore.recipe import Recipe, titles
+from qcore.recipe.axes import defaults
 
 
 def preset(name: str) -> list[Recipe]:
@@ -100,11 +101,13 @@ def test_rotating_on_the_page_opens_its_knobs_and_multiplies_the_runs(bench):
 
 def test_pisos_knobs_show_only_with_piso_and_start_at_the_recipes_defaults(bench):
     app = bench.open("new_run")
+    app.get_by_key("knob.scales.method").set_value(["mse"]).run()
     assert "knob.scales.objective" not in [item.key for item in app.get("button_group")]
     app.get_by_key("knob.scales.method").set_value(["piso"]).run()
-    assert app.get_by_key("knob.scales.objective").value == ["self"]
+    assert app.get_by_key("knob.scales.objective").value == [defaults()["scales.objective"]]
     app.get_by_key("submit").click().run()
-    assert bench.queue.submitted == [Recipe.from_dict({"scales": {"method": "piso"}})]
+    assert [run.scales.method for run in bench.queue.submitted] == ["piso"]
+    assert bench.queue.submitted[0].scales == Recipe().scales
 
 
 def test_a_refused_combination_on_the_page_says_why(bench):
