@@ -50,9 +50,9 @@ from qcore.suffix.folds import Split, read_folds
 from qcore.suffix.logs.columns import read_csv
 from qcore.suffix.logs.event_log import EventLog
 from qcore.suffix.metrics import difference, scores, similarities, spread
-from qcore.suffix.model import Network, Shape
+from qcore.suffix.model import Shape, SuffixNetwork
 from qcore.suffix.process import simulate
-from qcore.suffix.train import Progress, Training, begin, target_losses, train
+from qcore.suffix.train import Progress, TrainingPlan, begin, target_losses, train
 
 LOGS = ("SEPSIS", "Helpdesk", "bpi_challenge_2013_incidents", "BPI_Challenge_2012_W_Complete")
 PUBLISHED = dict(zip(LOGS, (0.397, 0.900, 0.622, 0.362), strict=True))
@@ -110,13 +110,13 @@ def speed(cases: int = 300, repeats: int = 3) -> list[dict[str, Any]]:
     asked = prefixes(encoded)
     targets = int((encoded.lengths[asked.case] - asked.length + 1).sum())
 
-    def step(network: Network, batch: Batch, tap: Tap | None = None) -> None:
+    def step(network: SuffixNetwork, batch: Batch, tap: Tap | None = None) -> None:
         target_losses(network, batch, tap=tap).mean().backward()
 
     def contender(
         rows: int, *, alone: bool = False, tap: Tap | None = None, **shape: Any
     ) -> Callable[[], None]:
-        network = Network(Shape(len(encoder.vocabulary), **shape))
+        network = SuffixNetwork(Shape(len(encoder.vocabulary), **shape))
         packs = list(batches(encoded, asked, rows=rows, random=np.random.default_rng(0)))
         if alone:
             packs = [_a_case_a_row(batch) for batch in packs]
@@ -198,11 +198,11 @@ def run_fold(
     encoded = encoder.encode(log)
     every = prefixes(encoded)
     learn, validate, test = (every.of(c) for c in (split.train, split.validate, split.test))
-    training = Training(**TRAINING[name])
+    training = TrainingPlan(**TRAINING[name])
     shape = Shape(len(encoder.vocabulary), **SHAPES[name])
     progress = load_progress(scratch, training, encoder)
     if progress is None:
-        progress = begin(lambda: Network(shape), training)
+        progress = begin(lambda: SuffixNetwork(shape), training)
     cpu = _Clock(scratch / "cpu.json")
 
     def keep(progress: Progress) -> None:
@@ -244,7 +244,7 @@ def run_fold(
 
 
 def decode(
-    network: Network, encoded: Encoded, learn: Prefixes, validate: Prefixes, test: Prefixes
+    network: SuffixNetwork, encoded: Encoded, learn: Prefixes, validate: Prefixes, test: Prefixes
 ) -> dict[str, tuple[list[list[int]], float, dict[str, Any]]]:
     """(suffixes of the test prefixes, CPU seconds, further facts) of each method."""
     truth = [encoded.suffix(c, k) for c, k in zip(validate.case, validate.length, strict=True)]
@@ -280,7 +280,7 @@ def decode(
 
 
 def _limits(
-    network: Network,
+    network: SuffixNetwork,
     encoded: Encoded,
     learn: Prefixes,
     validate: Prefixes,

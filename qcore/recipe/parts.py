@@ -77,7 +77,7 @@ class ModelRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Rounded:
+class RoundedPart:
     """What weights and activations are rounded to.
 
     Attributes:
@@ -101,14 +101,14 @@ class Rounded:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights(Rounded):
+class Weights(RoundedPart):
     """How the linear layers' weights are stored."""
 
     format: str = "int4"
 
 
 @dataclass(frozen=True, slots=True)
-class Activations(Rounded):
+class Activations(RoundedPart):
     """How the linear layers' inputs are rounded, dynamically, at run time."""
 
     format: str = "int8_asym"

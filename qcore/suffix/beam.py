@@ -29,7 +29,7 @@ from qcore.suffix.cells import Tap
 from qcore.suffix.decode import Limits, Start, starts
 from qcore.suffix.encoding import Encoded
 from qcore.suffix.metrics import similarities
-from qcore.suffix.model import Network
+from qcore.suffix.model import SuffixNetwork
 
 ALPHAS = tuple(round(0.1 * i, 1) for i in range(21))
 """0 to 2: what `tune` tries."""
@@ -53,7 +53,7 @@ class Hypothesis:
 
 
 def beam_search(
-    network: Network,
+    network: SuffixNetwork,
     encoded: Encoded,
     asked: Prefixes,
     limits: Limits,
@@ -115,7 +115,7 @@ class _Search:
 
     def __init__(
         self,
-        network: Network,
+        network: SuffixNetwork,
         start: Start,
         limits: Limits,
         width: int,

@@ -22,14 +22,14 @@ from safetensors.torch import save_file
 
 from qcore.errors import BrokenCheckpoint, InvalidRecipe
 from qcore.suffix.encoding import Encoder
-from qcore.suffix.model import Network, Shape
-from qcore.suffix.train import Epoch, Progress, Training, describe
+from qcore.suffix.model import Shape, SuffixNetwork
+from qcore.suffix.train import Epoch, Progress, TrainingPlan, describe
 
 VERSION = 1
 RETRAIN = "train again into an empty folder"
 
 
-def save_network(folder: Path, network: Network, encoder: Encoder) -> None:
+def save_network(folder: Path, network: SuffixNetwork, encoder: Encoder) -> None:
     """Weights, shape and vocabulary, for inference."""
     folder.mkdir(parents=True, exist_ok=True)
     _save_tensors(folder / "network.safetensors", network.state_dict(), {})
@@ -37,7 +37,7 @@ def save_network(folder: Path, network: Network, encoder: Encoder) -> None:
     _save_json(folder / "network.json", record)
 
 
-def load_network(folder: Path) -> tuple[Network, Encoder]:
+def load_network(folder: Path) -> tuple[SuffixNetwork, Encoder]:
     """A network as `save_network` kept it.
 
     Raises:
@@ -52,12 +52,14 @@ def load_network(folder: Path) -> tuple[Network, Encoder]:
             remedy=RETRAIN,
         )
     tensors, _ = _read_tensors(folder / "network.safetensors")
-    network = Network(shape)
+    network = SuffixNetwork(shape)
     _fill(network, tensors)
     return network.eval(), encoder
 
 
-def save_progress(folder: Path, progress: Progress, training: Training, encoder: Encoder) -> None:
+def save_progress(
+    folder: Path, progress: Progress, training: TrainingPlan, encoder: Encoder
+) -> None:
     """All that a training needs to go on, and its best network so far."""
     folder.mkdir(parents=True, exist_ok=True)
     epoch = str(len(progress.history))
@@ -80,7 +82,7 @@ def save_progress(folder: Path, progress: Progress, training: Training, encoder:
         save_network(folder, progress.best_network(), encoder)
 
 
-def load_progress(folder: Path, training: Training, encoder: Encoder) -> Progress | None:
+def load_progress(folder: Path, training: TrainingPlan, encoder: Encoder) -> Progress | None:
     """The training kept in `folder`; None if there is none.
 
     Args:
@@ -107,7 +109,7 @@ def load_progress(folder: Path, training: Training, encoder: Encoder) -> Progres
             f"weights of epoch {meta.get('epoch')} stand beside losses of {len(history)} epochs",
             remedy=RETRAIN,
         )
-    network = Network(_shape(record))
+    network = SuffixNetwork(_shape(record))
     parts: dict[str, dict[str, torch.Tensor]] = {
         part: {} for part in ("weight", "average", "best", "first", "second")
     }
@@ -122,7 +124,7 @@ def load_progress(folder: Path, training: Training, encoder: Encoder) -> Progres
     return Progress(network, parts["average"], moments, steps, parts["best"], history)
 
 
-def _check_same(record: dict[str, Any], training: Training, encoder: Encoder) -> None:
+def _check_same(record: dict[str, Any], training: TrainingPlan, encoder: Encoder) -> None:
     kept = record.get("training", {})
     for name, value in training.to_json().items():
         if name not in ("epochs", "patience") and kept.get(name) != value:
@@ -151,12 +153,12 @@ def _shape(record: dict[str, Any]) -> Shape:
         ) from None
 
 
-def _fill(network: Network, tensors: dict[str, torch.Tensor]) -> None:
+def _fill(network: SuffixNetwork, tensors: dict[str, torch.Tensor]) -> None:
     _check_fit(network, tensors)
     network.load_state_dict(tensors)
 
 
-def _check_fit(network: Network, tensors: dict[str, torch.Tensor]) -> None:
+def _check_fit(network: SuffixNetwork, tensors: dict[str, torch.Tensor]) -> None:
     for name, own in network.state_dict().items():
         found = tensors.get(name)
         if found is None or found.shape != own.shape or found.dtype != own.dtype:

@@ -28,7 +28,7 @@ from qcore.suffix.batches import Prefixes, batches
 from qcore.suffix.cells import State, Tap
 from qcore.suffix.encoding import Encoded
 from qcore.suffix.metrics import similarity_matrix
-from qcore.suffix.model import Memory, Network
+from qcore.suffix.model import Memory, SuffixNetwork
 
 SHRINK = 0.7
 """Rows are gathered anew when fewer than this share is still running."""
@@ -83,7 +83,7 @@ class Start:
 
 
 def starts(
-    network: Network, encoded: Encoded, asked: Prefixes, *, rows: int, tap: Tap | None = None
+    network: SuffixNetwork, encoded: Encoded, asked: Prefixes, *, rows: int, tap: Tap | None = None
 ) -> Iterator[Start]:
     """Encode prefixes, about `rows` at a time."""
     for batch in batches(encoded, asked, rows=rows):
@@ -94,7 +94,7 @@ def starts(
 
 
 def argmax(
-    network: Network,
+    network: SuffixNetwork,
     encoded: Encoded,
     asked: Prefixes,
     limits: Limits,
@@ -113,7 +113,7 @@ def argmax(
 
 
 def sample(
-    network: Network,
+    network: SuffixNetwork,
     encoded: Encoded,
     asked: Prefixes,
     limits: Limits,
@@ -182,7 +182,7 @@ def least_expected_distance(
 
 
 def _roll_out(
-    network: Network,
+    network: SuffixNetwork,
     start: Start,
     limits: Limits,
     choose: Callable[[Float[Tensor, "rows outputs"]], Int[Tensor, " rows"]],

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from qcore.errors import InvalidRecipe
 from qcore.suffix.batches import Batch
-from qcore.suffix.model import Network
+from qcore.suffix.model import SuffixNetwork
 from qcore.suffix.train import teacher_forced
 
 Kind = Literal["linear", "recurrent", "embedding"]
@@ -51,7 +51,7 @@ class Matrix:
     gates: int
 
 
-def matrices(network: Network) -> dict[str, Matrix]:
+def matrices(network: SuffixNetwork) -> dict[str, Matrix]:
     """All weights with two axes, by name, encoder first. Biases stay as they are."""
     found = {}
     for name, parameter in network.named_parameters():
@@ -67,7 +67,7 @@ def matrices(network: Network) -> dict[str, Matrix]:
     return found
 
 
-def with_weights(network: Network, weights: Mapping[str, Tensor]) -> Network:
+def with_weights(network: SuffixNetwork, weights: Mapping[str, Tensor]) -> SuffixNetwork:
     """A copy for inference in which some matrices have other values.
 
     Raises:
@@ -82,12 +82,14 @@ def with_weights(network: Network, weights: Mapping[str, Tensor]) -> Network:
                 f"{name} is {tuple(own[name].weight.shape)}, not {tuple(weight.shape)}",
                 remedy="keep the shape",
             )
-    copy = Network(network.shape)
+    copy = SuffixNetwork(network.shape)
     copy.load_state_dict({**network.state_dict(), **weights})
     return copy.eval()
 
 
-def second_moments(network: Network, batches: Iterable[Batch]) -> dict[str, Float[Tensor, "in in"]]:
+def second_moments(
+    network: SuffixNetwork, batches: Iterable[Batch]
+) -> dict[str, Float[Tensor, "in in"]]:
     """XᵀX of each matrix's inputs over teacher-forced batches, float64; not divided by anything.
 
     An embedding's is the diagonal of how often each row was looked up. The encoder reads a case

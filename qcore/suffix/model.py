@@ -11,8 +11,8 @@ Attention sees the first k positions alone: padding to the right of a prefix, an
 have no weight, not a small one. The encoder reads forwards only, so one pass over a case holds the
 states of all its prefixes; a prefix is a pair (case, k) that picks its own.
 
-The output has a column for every activity and one for the end (`Network.end`). The last row of
-both embeddings stands for activities never seen in training.
+The output has a column for every activity and one for the end (`SuffixNetwork.end`). The last row
+of both embeddings stands for activities never seen in training.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def positions(length: int, width: int) -> Float[Tensor, "length width"]:
     return torch.cat([angle.sin(), angle.cos()], 1)
 
 
-class Network(nn.Module):
+class SuffixNetwork(nn.Module):
     """Encoder, attention and decoder. `end` is the output column, and the token, of the end."""
 
     def __init__(self, shape: Shape):

@@ -27,11 +27,11 @@ from qcore.errors import InvalidRecipe, NumericalError
 from qcore.suffix.batches import Batch, Prefixes, batches
 from qcore.suffix.cells import Tap
 from qcore.suffix.encoding import Encoded
-from qcore.suffix.model import Network
+from qcore.suffix.model import SuffixNetwork
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingPlan:
     """How to train.
 
     Attributes:
@@ -106,14 +106,14 @@ class Progress:
         history: one entry per epoch done.
     """
 
-    network: Network
+    network: SuffixNetwork
     average: dict[str, Tensor]
     moments: dict[str, tuple[Tensor, Tensor]]
     steps: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
 
-    def finished(self, training: Training) -> bool:
+    def finished(self, training: TrainingPlan) -> bool:
         """Whether patience or epochs have run out."""
         if len(self.history) >= training.epochs:
             return True
@@ -122,14 +122,14 @@ class Progress:
             since = 0 if epoch.best else since + 1
         return since >= training.patience
 
-    def best_network(self) -> Network:
+    def best_network(self) -> SuffixNetwork:
         """A network with the best epoch's weights, for inference."""
-        network = Network(self.network.shape)
+        network = SuffixNetwork(self.network.shape)
         network.load_state_dict(self.best or self.average)
         return network.eval()
 
 
-def begin(make: Callable[[], Network], training: Training) -> Progress:
+def begin(make: Callable[[], SuffixNetwork], training: TrainingPlan) -> Progress:
     """Fresh weights and moments; `make` draws the weights from torch's seeded generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
@@ -144,14 +144,14 @@ def begin(make: Callable[[], Network], training: Training) -> Progress:
 
 def train(
     progress: Progress,
-    training: Training,
+    training: TrainingPlan,
     encoded: Encoded,
     learn: Prefixes,
     validate: Prefixes,
     *,
     on_epoch: Callable[[Progress], None] = lambda progress: None,
     on_batch: Callable[[int, int, float], None] = lambda epoch, rows, loss: None,
-) -> Network:
+) -> SuffixNetwork:
     """Train from `progress` until patience or epochs run out; gives the best epoch's network.
 
     Args:
@@ -186,7 +186,9 @@ def train(
     return progress.best_network()
 
 
-def evaluate(network: Network, encoded: Encoded, asked: Prefixes, *, rows: int = 1024) -> float:
+def evaluate(
+    network: SuffixNetwork, encoded: Encoded, asked: Prefixes, *, rows: int = 1024
+) -> float:
     """Mean cross-entropy, nats per target, without dropout."""
     network.eval()
     total, count = 0.0, 0
@@ -199,7 +201,7 @@ def evaluate(network: Network, encoded: Encoded, asked: Prefixes, *, rows: int =
 
 
 def target_losses(
-    network: Network,
+    network: SuffixNetwork,
     batch: Batch,
     *,
     unknown: float = 0.0,
@@ -220,7 +222,7 @@ def target_losses(
 
 
 def teacher_forced(
-    network: Network,
+    network: SuffixNetwork,
     batch: Batch,
     *,
     unknown: float = 0.0,
@@ -260,7 +262,7 @@ def _replace(tokens: Tensor, share: float, unknown: int) -> Tensor:
 def _epoch(
     progress: Progress,
     optimizer: torch.optim.AdamW,
-    training: Training,
+    training: TrainingPlan,
     encoded: Encoded,
     learn: Prefixes,
     number: int,
@@ -296,7 +298,7 @@ def _epoch(
     return total / count
 
 
-def _optimizer(progress: Progress, training: Training) -> torch.optim.AdamW:
+def _optimizer(progress: Progress, training: TrainingPlan) -> torch.optim.AdamW:
     """AdamW over the network's weights that writes its moments into `progress.moments`."""
     named = dict(progress.network.named_parameters())
     optimizer = torch.optim.AdamW(named.values(), lr=training.rate, weight_decay=training.decay)
@@ -310,15 +312,15 @@ def _optimizer(progress: Progress, training: Training) -> torch.optim.AdamW:
     return optimizer
 
 
-def _set_rate(optimizer: torch.optim.AdamW, training: Training, number: int) -> None:
+def _set_rate(optimizer: torch.optim.AdamW, training: TrainingPlan, number: int) -> None:
     gone = (number - 1) / training.epochs
     rate = training.rate * (0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * gone)))
     for group in optimizer.param_groups:
         group["lr"] = float(rate)
 
 
-def _with(network: Network, weights: dict[str, Any]) -> Network:
-    other = Network(network.shape)
+def _with(network: SuffixNetwork, weights: dict[str, Any]) -> SuffixNetwork:
+    other = SuffixNetwork(network.shape)
     other.load_state_dict(weights)
     return other
 

@@ -37,7 +37,9 @@ def test_every_baseline_is_a_run_of_its_own_sweep(name):
 
 
 def test_a_run_is_set_against_the_same_run_with_other_scales_window_by_window():
-    mse, piso = Recipe(), Recipe(scales=ScalesPart("piso"))
+    mse, piso = (
+        Recipe(scales=ScalesPart(name), rounding=Rounding("rtn")) for name in ("mse", "piso")
+    )
     runs = [finished(mse, 4.0, 2.0, 3.0), finished(piso, 3.5, 1.5, 2.5)]
     first, second = rows_of(runs, BASELINES["piso_bits"])
     assert "over mse" not in first
@@ -49,7 +51,9 @@ def test_a_run_is_set_against_the_same_run_with_other_scales_window_by_window():
 
 
 def test_layers_that_came_out_worse_than_in_the_other_run_are_counted():
-    mse, piso = Recipe(), Recipe(scales=ScalesPart("piso"))
+    mse, piso = (
+        Recipe(scales=ScalesPart(name), rounding=Rounding("rtn")) for name in ("mse", "piso")
+    )
     worse = report_of(piso, window_losses=(3.0, 3.0))
     layer = worse.layers[0]
     worse = replace(worse, layers=(replace(layer, output_error=2 * layer.output_error),))

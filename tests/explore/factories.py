@@ -68,6 +68,7 @@ def recipe_of(method: str = "knapsack", budget: float | None = 5.0, **changes) -
             "activations": {"format": "mxfp4"},
             "precision": {"method": method, "budget": budget, **changes},
             "scales": {"method": "absmax"},
+            "rounding": {"method": "rtn"},
             "seed": seed,
         }
     )

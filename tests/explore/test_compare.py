@@ -18,7 +18,7 @@ from qcore.explore.compare import (
     why_not,
     windows_needed,
 )
-from qcore.recipe import Evaluation, Recipe, Rounding, Weights
+from qcore.recipe import Evaluation, Recipe, Rounding, ScalesPart, Weights
 from qcore.report.report import Metric, Report
 from tests.report.factories import report_of
 

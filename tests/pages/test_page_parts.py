@@ -98,7 +98,7 @@ def test_runs_of_one_size_do_not_stand_in_an_axis_of_decades():
 
 def test_labels_on_the_front_name_transforms_and_scales_and_stay_inside():
     recipes = [
-        {"weights": {"format": "int2"}, "rotation": {"block": 32}, "scales": {"method": "piso"}},
+        {"weights": {"format": "int2"}, "rotation": {"block": 32}, "scales": {"method": "mse"}},
         {"weights": {"format": "int8"}, "rounding": {"method": "gptq"}},
     ]
     made = [Recipe.from_dict(data) for data in recipes]
@@ -106,7 +106,7 @@ def test_labels_on_the_front_name_transforms_and_scales_and_stay_inside():
     figure = charts.pareto(tables.runs(rows), metrics.SIZES["bits"], metrics.quality("perplexity"))
     front = next(trace for trace in figure.data if trace.name == "front")
     words = [label.replace("\u00a0", " ").split() for label in front.text]
-    assert words == [["INT2", "R", "b32", "RTN", "PiSO"], ["INT8", "GPTQ"]]
+    assert words == [["INT2", "R", "b32", "GPTQ", "MSE"], ["INT8", "GPTQ"]]
     assert list(front.textposition) == ["bottom right", "bottom left"]
 
 

@@ -40,9 +40,9 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         [{"calibration": {}}, {"rounding": {"method": "rtn"}, "scales": {"method": "mse"}}],
     ),
     "nothing looks at inputs": (
-        {"rounding": {"inputs": "quantized"}},
+        {"rounding": {"method": "rtn", "inputs": "quantized"}, "scales": {"method": "mse"}},
         [
-            {"rounding": {"inputs": "float"}},
+            {"rounding": {"method": "rtn", "inputs": "float"}},
             {"scales": {"method": "piso"}},
             {"rounding": {"method": "gptq", "inputs": "quantized"}},
         ],

@@ -58,7 +58,8 @@ def test_a_format_is_called_as_people_call_it():
 
 
 def recipe(**parts) -> Recipe:
-    return Recipe.from_dict(parts)
+    named = {"rounding": {"method": "rtn"}, "scales": {"method": "absmax"}}
+    return Recipe.from_dict({**named, **parts})
 
 
 GPTQ = {"method": "gptq"}
@@ -67,30 +68,30 @@ GPTQ = {"method": "gptq"}
 @pytest.mark.parametrize(
     ("recipes", "told"),
     [
-        ([recipe()], ["INT4 RTN"]),
-        ([recipe(), recipe(weights={"format": "int3"})], ["INT4 RTN", "INT3 RTN"]),
-        ([recipe(), recipe(seed=3)], ["INT4 RTN · seed 0", "INT4 RTN · seed 3"]),
+        ([recipe()], ["INT4 RTN absmax"]),
+        ([recipe(), recipe(weights={"format": "int3"})], ["INT4 RTN absmax", "INT3 RTN absmax"]),
+        ([recipe(), recipe(seed=3)], ["INT4 RTN absmax · seed 0", "INT4 RTN absmax · seed 3"]),
         (
             [recipe(rounding=GPTQ), recipe(rounding={**GPTQ, "damping": 0.05}), recipe()],
             [
-                "INT4 GPTQ · rounding damping none",
-                "INT4 GPTQ · rounding damping 0.05",
-                "INT4 RTN · rounding damping none",
+                "INT4 GPTQ absmax · rounding damping none",
+                "INT4 GPTQ absmax · rounding damping 0.05",
+                "INT4 RTN absmax · rounding damping none",
             ],
         ),
         (
             [recipe(), recipe(model={"source": "folder", "name": "/models/qwen/"})],
-            ["demo · INT4 RTN", "qwen · INT4 RTN"],
+            ["demo · INT4 RTN absmax", "qwen · INT4 RTN absmax"],
         ),
         (
             [recipe(), recipe(calibration=None)],
-            ["INT4 RTN · calibration given", "INT4 RTN · calibration none"],
+            ["INT4 RTN absmax · calibration given", "INT4 RTN absmax · calibration none"],
         ),
         (
             [recipe(), recipe(evaluation={"windows": 4}), recipe(evaluation={"windows": 2})],
-            [f"INT4 RTN · evaluation windows {count}" for count in (8, 4, 2)],
+            [f"INT4 RTN absmax · evaluation windows {count}" for count in (8, 4, 2)],
         ),
-        ([recipe(weights=None), recipe(seed=1)], ["float", "INT4 RTN"]),
+        ([recipe(weights=None), recipe(seed=1)], ["float", "INT4 RTN absmax"]),
     ],
 )
 def test_labels_say_what_differs_and_not_what_is_told(recipes, told):
@@ -113,4 +114,7 @@ def test_labels_of_different_recipes_differ():
 
 
 def test_the_models_are_called_as_they_are_given():
-    assert labels([recipe(), recipe()], ["a", "b"]) == ["a · INT4 RTN", "b · INT4 RTN"]
+    assert labels([recipe(), recipe()], ["a", "b"]) == [
+        "a · INT4 RTN absmax",
+        "b · INT4 RTN absmax",
+    ]

@@ -10,7 +10,7 @@ import torch
 from qcore.suffix.batches import Prefixes, prefixes
 from qcore.suffix.encoding import Encoded, Encoder, learn_encoder
 from qcore.suffix.logs.event_log import EventLog, event_log
-from qcore.suffix.model import Network, Shape
+from qcore.suffix.model import Shape, SuffixNetwork
 
 WORDS = ("ABCD", "ABD", "ACBD", "ABBCD", "AD", "ABCBCD")
 
@@ -31,11 +31,11 @@ def encoded_of(words: Sequence[str] = WORDS) -> tuple[Encoder, Encoded, Prefixes
     return encoder, encoded, prefixes(encoded)
 
 
-def network_of(activities: int, seed: int = 0, **changes) -> Network:
+def network_of(activities: int, seed: int = 0, **changes) -> SuffixNetwork:
     """A tiny network in evaluation mode, weights drawn at random and made large."""
     torch.manual_seed(seed)
     sizes = {"embedding": 4, "hidden": 5, "attention": 3, "layers": 2, "dropout": 0.0}
-    network = Network(Shape(activities, **{**sizes, **changes}))
+    network = SuffixNetwork(Shape(activities, **{**sizes, **changes}))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(2)

@@ -10,17 +10,17 @@ from qcore.errors import BrokenCheckpoint, InvalidRecipe, NumericalError
 from qcore.suffix.batches import Prefixes, batches
 from qcore.suffix.checkpoint import load_network, load_progress, save_network, save_progress
 from qcore.suffix.decode import Limits, argmax
-from qcore.suffix.model import Network, Shape
-from qcore.suffix.train import Training, begin, evaluate, target_losses, train
+from qcore.suffix.model import Shape, SuffixNetwork
+from qcore.suffix.train import TrainingPlan, begin, evaluate, target_losses, train
 from tests.suffix.factories import encoded_of, network_of
 
 WORDS = ["ABCD", "ABD", "ACBD", "ABBCD"] * 4
 SHAPE = Shape(4, embedding=8, hidden=16, attention=8, layers=1)
-SHORT = Training(epochs=4, patience=4, rows=16, rate=2e-2, averaging=0.5)
+SHORT = TrainingPlan(epochs=4, patience=4, rows=16, rate=2e-2, averaging=0.5)
 
 
 def fresh(training=SHORT):
-    return begin(lambda: Network(SHAPE), training)
+    return begin(lambda: SuffixNetwork(SHAPE), training)
 
 
 def split(asked):
@@ -54,8 +54,8 @@ def test_training_learns_a_rule_it_can_know():
     # what stood first decides the end, three events later
     words = ["ABCBX", "DBCBY"] * 12
     _, encoded, asked = encoded_of(words)
-    training = Training(epochs=20, patience=20, rows=16, rate=3e-2, averaging=0.8)
-    progress = begin(lambda: Network(replace(SHAPE, activities=6)), training)
+    training = TrainingPlan(epochs=20, patience=20, rows=16, rate=3e-2, averaging=0.8)
+    progress = begin(lambda: SuffixNetwork(replace(SHAPE, activities=6)), training)
     network = train(progress, training, encoded, asked.of(range(16)), asked.of(range(16, 24)))
     # who forgot the first activity pays ln 2 in each of a case's 3 suffixes
     ignorance = math.log(2) * 3 / (4 + 3 + 2)
@@ -81,7 +81,7 @@ def test_a_resumed_training_ends_in_the_weights_of_one_never_stopped(tmp_path, c
     encoder, encoded, asked = encoded_of(WORDS)
 
     def make():
-        return Network(replace(SHAPE, cell=cell, dropout=0.2))
+        return SuffixNetwork(replace(SHAPE, cell=cell, dropout=0.2))
 
     whole = begin(make, SHORT)
     train(whole, SHORT, encoded, *split(asked))

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from qcore.recipe import Evaluation, Recipe, Rounding, Weights
+from qcore.recipe import Evaluation, Recipe, Rounding, ScalesPart, Weights
 from qcore.report.report import Report
 from tests.report.factories import report_of
 
