@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from qcore.formats.format import FORMATS, Format
 from qcore.recipe import Pin, Recipe
-from qcore.recipe.recipe import default_scales
 from qcore.serialization import to_plain
 
 if TYPE_CHECKING:
@@ -49,10 +48,15 @@ def short_title_of(recipe: Recipe) -> str:
         parts += _transform_titles(recipe)[1:]
     if recipe.weights is not None:
         parts.append(_ROUNDINGS[recipe.rounding.method])
-        if recipe.scales.method != default_scales(recipe).method:
+        if recipe.scales.method != _usual_scales(recipe):
             parts.append(_SCALES[recipe.scales.method])
     # Within a part nothing may be torn apart where a label is broken into lines.
     return " ".join(part.replace(" ", _FIRM) for part in parts)
+
+
+def _usual_scales(recipe: Recipe) -> str:
+    """The scale method that goes without saying: by the formats alone, so that labels compare."""
+    return "piso" if recipe.has_float_scales and recipe.precision is None else "absmax"
 
 
 _ROUNDINGS = {"rtn": "RTN", "gptq": "GPTQ", "gpfq": "GPFQ", "qronos": "Qronos"}

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.measured import BASELINES, RECIPES, name_of, over_seeds, rows_of
-from qcore.recipe import Evaluation, Recipe, RotationPart, ScalesPart, Weights
+from qcore.recipe import Evaluation, Recipe, RotationPart, Rounding, ScalesPart, Weights
 from qcore.recipe.sweep import expand
 from tests.report.factories import report_of
 

@@ -24,7 +24,13 @@ def alike(name: str, **changes) -> Recipe:
     """All layers and inputs in one format, no budget."""
     part = {"format": name}
     return Recipe.from_dict(
-        {"weights": part, "activations": part, "scales": {"method": "absmax"}, **changes}
+        {
+            "weights": part,
+            "activations": part,
+            "scales": {"method": "absmax"},
+            "rounding": {"method": "rtn"},
+            **changes,
+        }
     )
 
 
