@@ -41,7 +41,7 @@ def test_numbers_in_long_lists_are_judged_one_by_one(name, wrong, at):
         ({"seed": True}, "recipe.seed is true; write a whole number"),
         ({"seed": None}, "recipe.seed is null; give it a value"),
         ({"weights": []}, r"recipe.weights is \[\], not an object"),
-        ({"scales": {"method": "best"}}, 'recipe.scales.method is "best"; choose "absmax"'),
+        ({"scales": {"method": "best"}}, 'recipe.scales.method is "best"; choose "auto", "absmax"'),
         ({"scales": {"refine": 1}}, "recipe.scales.refine is 1; write true or false"),
         ({"evaluation": {"tasks": "piqa"}}, 'recipe.evaluation.tasks is "piqa"; write a list'),
         ({"sed": 1}, "unknown field sed in recipe; known are model"),

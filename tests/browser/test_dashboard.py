@@ -78,4 +78,4 @@ def test_clicking_a_point_opens_its_report_and_writes_it_into_the_address(filled
     tab.wait_for_timeout(700)  # a hand's pace: plotly drops a click that follows its hover at once
     tab.mouse.click(x, y, delay=80)
     tab.wait_for_url("**runs=**")
-    tab.get_by_role("heading", name="RTN").wait_for()
+    tab.get_by_role("heading", name="GPTQ").wait_for()

@@ -10,7 +10,7 @@ import huggingface_hub.constants
 import pytest
 
 from qcore.calibration.text import LARGEST_TEXT
-from qcore.cli import LARGEST_RECIPE
+from qcore.cli.runs import LARGEST_RECIPE
 from qcore.errors import BrokenCheckpoint, InvalidRecipe, ModelError
 from qcore.models import files, headers
 from qcore.models import folder as folder_module

@@ -9,7 +9,7 @@ import pytest
 from qcore.errors import InvalidRecipe
 from qcore.models.limits import length_notes
 from qcore.models.regions import Dimensions
-from qcore.pipeline.planning import preview
+from qcore.pipeline import preview
 from qcore.pipeline.planning.sizes import Sizes
 from qcore.pipeline.planning.validation import require_fits
 from qcore.recipe import Recipe

@@ -45,7 +45,10 @@ CASES: dict[str, tuple[dict[str, Any], set[str]]] = {
         INPUTS | {"sensitivity", "assign", "scales", "quantize", "quantize 0"},
     ),
     "zero points by PiSO": ({"weights": {"format": "int4_asym"}, "scales": PISO}, WEIGHTS),
-    "zero points of the range": ({"weights": {"format": "int4_asym"}}, set()),
+    "zero points of the range": (
+        {"weights": {"format": "int4_asym"}, "scales": {"method": "absmax"}},
+        set(),
+    ),
     "no zero points": ({"weights": {"format": "int4"}, "scales": PISO}, set()),
     "inputs with zero points": (
         {"weights": {"format": "int4"}, "activations": {"format": "int4_asym"}, "scales": PISO},

@@ -56,6 +56,7 @@ def forest(table: pd.DataFrame, label: str) -> go.Figure:
     side = "right" if table["higher_is_better"].iloc[0] else "left"
     figure.update_layout(
         height=_FRAME + _ROW * len(table),
+        showlegend=True,
         margin={"l": 30, "r": 20, "t": 40, "b": 50},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Home
 
 from qcore.errors import InvalidRecipe, JobError
 from qcore.jobs.protocol import JobState
 from qcore.recipe import Recipe
 from qcore.report.library import Library
+from tests.jobs.helpers_home import Home
 from tests.jobs.helpers_worker import HOLD, QUICK, REFUSED
 
 

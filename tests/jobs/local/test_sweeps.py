@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Home
 
 from qcore.jobs.local.backend import LocalBackend
 from qcore.jobs.protocol import JobState
 from qcore.recipe import Recipe
+from tests.jobs.helpers_home import Home
 from tests.jobs.helpers_worker import HOLD, QUICK
 
 MANY = 300

@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.linalg import hadamard
 
+from kernels.hadamard import operation
 from kernels.hadamard.operation import block_hadamard_transform, hadamard_transform
-from kernels.hadamard.operation import operation as operation_module
 from kernels.hadamard.sylvester import block_fill, sylvester, sylvester_factors
 
 PALEY_12 = torch.tensor(
@@ -152,7 +152,7 @@ def test_tokens_taken_a_few_at_a_time_give_the_same(monkeypatch):
     x = samples(37, 96)
     whole = hadamard_transform(x, PALEY_12)
 
-    monkeypatch.setattr(operation_module, "WORKING_SET", 500)
+    monkeypatch.setattr(operation, "WORKING_SET", 500)
 
     torch.testing.assert_close(hadamard_transform(x, PALEY_12), whole, rtol=0, atol=1e-13)
 

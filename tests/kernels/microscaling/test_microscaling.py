@@ -80,9 +80,9 @@ def test_midmax_bumps_e2m1_exactly_above_seven_eighths_of_the_next_power():
 def test_midmax_raises_e4m3_above_the_middle_of_448_and_480(path):
     x = torch.zeros(4, 32, device=DEVICE if path == "triton" else "cpu")
     x[:, 5] = torch.tensor([490.0, 464.0, 464.00003, 448.0])
-    found = fake_quantize_microscaling(x, E4M3, rule="midmax", path=path)
+    found = fake_quantize_microscaling(x, E4M3, rule="midmax", implementation=path)
     assert found[:, 5].tolist() == [480.0, 448.0, 480.0, 448.0]
-    floor = fake_quantize_microscaling(x, E4M3, path=path)
+    floor = fake_quantize_microscaling(x, E4M3, implementation=path)
     assert floor[:, 5].tolist() == [448.0] * 4
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels.piso.operation import blocked, search
+from kernels.piso import blocked
+from kernels.piso.operation import search
 from qcore.errors import KernelError
 from tests.kernels.helpers_twins import DEVICE
 from tests.kernels.piso.test_piso import grid_of, problem

@@ -11,7 +11,8 @@ import pytest
 from qcore.errors import InvalidRecipe
 from qcore.models.demo import demo_source
 from qcore.models.families import FAMILIES
-from qcore.pipeline.planning import footprint, preview
+from qcore.pipeline import preview
+from qcore.pipeline.planning import footprint
 from qcore.pipeline.planning.history import History
 from qcore.pipeline.planning.sizes import DEMO, sizes_of, sizes_of_config
 from qcore.pipeline.planning.validation import require_fits

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from qcore.pipeline.planning import preview
+from qcore.pipeline import preview
 from tests.pipeline.factories import Workshop, stages
 
 ROOT = Path(__file__).parents[3]
