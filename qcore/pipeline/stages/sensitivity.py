@@ -117,7 +117,7 @@ class _Rounder:
         scales = recipe.scales
         if scales.objective == "cross":  # a layer alone has the float network before it
             scales = replace(scales, objective="self")
-        self._recipe = replace(recipe, rounding=Rounding(), scales=scales)
+        self._recipe = replace(recipe, rounding=Rounding("rtn"), scales=scales)
         self._captured = bool(keys.capture)
         self._calibrator = calibrator
         self._transformer = transformer
