@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -97,7 +98,7 @@ def _without_hidden(table: pd.DataFrame) -> pd.DataFrame:
     hidden = st.session_state.get(_HIDDEN, set())
     if not hidden:
         return table
-    out = table["id"].isin(hidden)
+    out = np.isin(columns.words(table, "id").astype(str), list(hidden))
     if out.any():
         count = int(out.sum())
         st.button(
