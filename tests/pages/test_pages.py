@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pages._ui import engine
-from pages._ui.form.presets import FOUNDATIONS
+from pages._ui.form.presets import DEMO, FOUNDATIONS
 from qcore.errors import DataError
 from qcore.jobs.protocol import JobState
 from qcore.progress import Event
@@ -34,7 +34,7 @@ def spec(app) -> dict:
 def test_an_empty_page_offers_the_demo_sweep_and_the_button_submits_it(bench, page):
     app = bench.open(page)
     button(app, "Run the demo sweep").click().run()
-    assert [r.digest for r in bench.queue.submitted] == [r.digest for r in FOUNDATIONS.recipes()]
+    assert [r.digest for r in bench.queue.submitted] == [r.digest for r in DEMO.recipes()]
     assert app.title[0].value == "Is it moving?"
 
 
