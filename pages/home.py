@@ -32,7 +32,7 @@ def draw_welcome() -> None:
             empty.demo_button("demo.home")
             st.caption(
                 "Takes about two minutes on a quiet laptop CPU, the first point less than one. "
-                "Nothing leaves this machine, nothing is downloaded, and you can cancel at any time."
+                "Nothing leaves this machine, nothing is downloaded, and you can cancel any time."
             )
     for column, (icon, title, text) in zip(st.columns(3), _VERBS, strict=True):
         with column.container(border=True, height="stretch"):
