@@ -69,6 +69,7 @@ def run(
         return library.get(keys.report)
     session = session or Session(root, device)
     journal = Journal(keys, emit)
+    alone = session.is_empty  # else the process's peak may be that of a run before
     from kernels.dispatch import record_choices  # waits for torch
 
     with memory_errors(session.device), record_choices() as record:
@@ -76,9 +77,8 @@ def run(
     kernels = tuple(
         KernelReport(s.operation, s.implementation, s.why, s.count) for s in record.counts()
     )
-    return library.add(
-        _report(keys, journal, found, environment_of(keys.inputs, session.device), kernels)
-    )
+    where = environment_of(keys.inputs, session.device, alone=alone)
+    return library.add(_report(keys, journal, found, where, kernels))
 
 
 def ensure(
