@@ -16,6 +16,7 @@ from qcore.cli import output
 from qcore.cli.signals import Stopped, stopping_on_signals
 from qcore.errors import QuantscopeError
 from qcore.machine.allocator import keep_freed_memory
+from qcore.machine.threads import spin_briefly
 
 Command = Callable[[argparse.Namespace], int]
 """What a command does with its arguments; returns the exit status."""
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stopping_on_signals():
             options = parser_for(given).parse_args(given)
             keep_freed_memory()
+            spin_briefly()
             return options.command(options)
     except QuantscopeError as error:
         output.say(f"quantscope: {error}")

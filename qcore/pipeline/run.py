@@ -70,6 +70,7 @@ def run(
         return library.get(keys.report)
     session = session or Session(root, device)
     journal = Journal(keys, emit)
+    alone = session.is_empty  # else the process's peak may be that of a run before
     from kernels.dispatch import record_choices  # waits for torch
 
     with memory_errors(session.device), record_choices() as record:
@@ -78,7 +79,7 @@ def run(
         KernelReport(s.operation, s.implementation, s.why, s.count) for s in record.counts()
     )
     device = "cpu" if recipe.suffix is not None else session.device
-    where = environment_of(keys.inputs, device)
+    where = environment_of(keys.inputs, device, alone=alone)
     if not isinstance(told, _Found):
         from qcore.pipeline.suffix.outcome import report_suffix
 
