@@ -117,8 +117,8 @@ def deciding() -> frozenset[str]:
 
 @functools.cache
 def paths() -> tuple[str, ...]:
-    """Every path of a recipe, in the order of its fields; found from the types."""
-    return tuple(_walk(Recipe, ""))
+    """Every path of a language model's recipe, in the order of its fields; found from the types."""
+    return tuple(path for path in _walk(Recipe, "") if not path.startswith("suffix"))
 
 
 def _walk(cls: type, above: str) -> Iterator[str]:
