@@ -35,11 +35,12 @@ def choose_runs(ids: list[str], labels: dict[str, str]) -> tuple[list[str], str]
     )
     state.select(chosen)
     base = ""
+    pinned = engine.run_table().baselines(chosen)
     if chosen:
         base = right.selectbox(
             "Baseline (A)",
             chosen,
-            key=state.settle(_PAGE, "base", chosen),
+            key=state.settle(_PAGE, "base", chosen, next(iter(pinned), None)),
             format_func=labels.__getitem__,
             help="Every other run is held against this one.",
         )
@@ -76,7 +77,7 @@ st.caption(
     "that leave zero out; two runs can be told apart although their own intervals overlap."
 )
 with messages.guard():
-    table = engine.runs()
+    table = engine.runs(archived=True)
     if table.empty:
         empty.runs()
     else:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages._ui import empty, engine, entry, messages, palette, wording
+from pages._ui import columns, empty, engine, entry, messages, palette, state, wording
 from pages._ui.charts import config
 from pages._ui.form.presets import DEMO
 from pages._ui.jobs.words import job_title
-from pages._ui.runs import charts, library, tables
+from pages._ui.runs import charts, library, organise, tables
 from qcore.machine.devices import devices
 from qcore.report import metrics
 
@@ -80,14 +80,20 @@ def draw_front(table: pd.DataFrame) -> None:
     st.plotly_chart(
         figure,
         key="home.front",
+        on_select=lambda: state.select(state.clicked(st.session_state["home.front"])),
+        selection_mode="points",
         config=config("front"),
         alt=f"{len(alike)} runs, bits per weight against {score.label}",
     )
     st.caption(
         f"{messages.escape(newest['model'])}, {messages.escape(newest['measured'])}. "
-        f"{wording.count(len(alike), 'run')}; the lower left is better."
+        f"{wording.count(len(alike), 'run')}; the lower left is better. "
+        "Click points (shift adds more) to compare their runs."
     )
-    st.page_link("pages/pareto.py", label="Open Pareto", icon=":material/scatter_plot:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.page_link("pages/pareto.py", label="Open Pareto", icon=":material/scatter_plot:")
+        here = set(columns.words(alike, "id"))
+        organise.compare_button([run for run in state.selected() if run in here], "home.compare")
 
 
 def draw_newest() -> None:

@@ -15,7 +15,7 @@ from pages._ui.bits import controls, maps, pins, words
 from pages._ui.bits.charts import trajectory
 from pages._ui.bits.engine import report_of
 from pages._ui.bits.tables import projection_table, trajectory_table, values_of
-from pages._ui.runs import tables
+from pages._ui.runs import organise, tables
 from qcore.explore.allocation import measuring_recipe
 from qcore.explore.groups import ComparisonGroup
 from qcore.precision.table import Costs
@@ -214,9 +214,20 @@ def run_table(measured: pd.DataFrame) -> None:
         return
     number = st.column_config.NumberColumn
     metrics = tables.metrics(measured)
+    ids = list(measured["id"])
+    chosen = [run for run in state.selected() if run in ids]
+    rows = [ids.index(run) for run in chosen]
+    st.session_state["bits.runs.table"] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+
+    def follow() -> None:
+        found = st.session_state["bits.runs.table"]["selection"]["rows"]
+        state.select(ids[row] for row in found if row < len(ids))
+
     st.dataframe(
         measured,
         hide_index=True,
+        on_select=follow,
+        selection_mode="multi-row",
         height=min(38 + 35 * len(measured), 320),
         key="bits.runs.table",
         column_order=["method", "budget", "bits", "predicted", *metrics, "seconds", "title", "id"],
@@ -237,7 +248,9 @@ def run_table(measured: pd.DataFrame) -> None:
             },
         },
     )
-    downloads.as_csv(st.container(), measured, "bits-runs")
+    with st.container(horizontal=True):
+        organise.compare_button(chosen, "bits.compare")
+        downloads.as_csv(st.container(width="content"), measured, "bits-runs")
 
 
 def offer_measuring(group: ComparisonGroup) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages._ui import messages, wording
 from pages._ui.jobs import rows, words
+from qcore.explore.compare import MOST_RUNS
 from qcore.jobs.protocol import Backend, JobState, Sweep
 
 SWEEPS, ROWS = 12, 24
@@ -56,6 +57,13 @@ def _buttons(sweep: Sweep, queue: Backend) -> None:
             label="Results",
             icon=":material/scatter_plot:",
             query_params={"runs": ",".join(sweep.reports)},
+        )
+    if len(sweep.reports) > 1:
+        st.page_link(
+            "pages/compare.py",
+            label="Compare",
+            icon=":material/compare_arrows:",
+            query_params={"runs": ",".join(sweep.reports[:MOST_RUNS])},
         )
     if sweep.live > 1:
         _button(sweep, "Cancel all", ":material/stop_circle:", queue.cancel_sweep)

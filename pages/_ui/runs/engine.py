@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -54,6 +54,13 @@ class RunTable:
                 kept = self._fields[run] = (summary, flatten(summary.recipe))
             found[run] = kept[1]
         return found
+
+    def baselines(self, runs: Sequence[str]) -> list[str]:
+        """Those of these runs that are pinned as baselines, the newest such pin first."""
+        try:
+            return self._labels.baselines(runs)
+        except QuantscopeError:  # `trouble` says it
+            return []
 
     @property
     def stamp(self) -> tuple[object, ...]:

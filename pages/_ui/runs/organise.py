@@ -32,7 +32,8 @@ def toolbar(everything: Sequence[str]) -> None:
         if st.button("Label", icon=":material/label:", help="Name, tags, note, pin, baseline"):
             _label_dialog(chosen)
         st.button("Hide", icon=":material/visibility_off:", on_click=_hide, args=(chosen,))
-        back = all(engine.labels().of(run).archived for run in chosen)
+        table = engine.runs(archived=True)
+        back = bool(table.loc[table["id"].isin(chosen), "archived"].all())
         st.button(
             "Take out of the archive" if back else "Archive",
             icon=":material/unarchive:" if back else ":material/archive:",
@@ -49,9 +50,7 @@ def compare_button(runs: Sequence[str], key: str = "compare.selected") -> None:
 
     One run is held against the baseline that is pinned, where there is one.
     """
-    asked = list(runs)
-    with messages.guard():
-        asked = with_baseline(asked)
+    asked = with_baseline(runs)
     few, many = len(asked) < 2, len(asked) > MOST_RUNS
     pressed = st.button(
         f"Compare {min(len(asked), MOST_RUNS)}" if not few else "Compare",
@@ -78,8 +77,8 @@ def with_baseline(runs: Sequence[str]) -> list[str]:
             alike = (table["measured"] == mine["measured"].iloc[0]) & (
                 table["model"] == mine["model"].iloc[0]
             )
-            runs = [*engine.labels().baselines(list(table.loc[alike, "id"]))[:1], *runs]
-    first = engine.labels().baselines(runs)[:1]
+            runs = [*engine.run_table().baselines(list(table.loc[alike, "id"]))[:1], *runs]
+    first = engine.run_table().baselines(runs)[:1]
     return list(dict.fromkeys([*first, *runs]))
 
 
