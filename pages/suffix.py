@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import engine as shared
 from pages._ui import entry, messages, state
 from pages._ui.suffix import controls, engine, view
 from qcore.recipe import Recipe
@@ -21,7 +20,7 @@ st.caption(
 def open_run(name: str) -> None:
     """Choose the network of a finished run."""
     with messages.guard():
-        controls.clone(shared.index().get(name).recipe)
+        controls.clone(engine.finished(name).recipe)
 
 
 def draw_network(recipe: Recipe) -> None:

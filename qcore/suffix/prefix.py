@@ -24,7 +24,7 @@ LEAST = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Forecast:
+class Continuations:
     """What may follow a prefix.
 
     Attributes:
@@ -79,7 +79,7 @@ def forecast(
     tap: Tap | None = None,
     width: int = 5,
     samples: int = 40,
-) -> Forecast:
+) -> Continuations:
     """Everything about one prefix.
 
     Args:
@@ -96,7 +96,7 @@ def forecast(
     (beam,) = beam_search(network, encoded, asked, limits, width=width, tap=tap)
     (drawn,) = sample(network, encoded, asked, limits, samples=samples, tap=tap)
     expected = least_expected_distance(drawn, [likeliest])
-    return Forecast(
+    return Continuations(
         likeliest, expected, beam, attention(network, encoded, asked, likeliest, tap=tap)
     )
 

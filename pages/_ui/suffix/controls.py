@@ -123,7 +123,7 @@ def _ready(log: str) -> tuple[str, tuple[str, ...]] | None:
         if not st.button("Read it all the same", icon=":material/file_open:"):
             return None
         st.session_state[f"suffix.read.{log}"] = True
-    names = engine.columns(log)
+    names = engine.columns_of(log)
     if not names:
         return log, ()
     try:

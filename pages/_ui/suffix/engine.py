@@ -14,7 +14,7 @@ import streamlit as st
 
 from pages._ui import engine
 from qcore.errors import DataError, DiskFull
-from qcore.jobs.protocol import Job
+from qcore.jobs.protocol import Backend, Job
 from qcore.machine.home import home
 from qcore.recipe import Recipe
 from qcore.report.report import Report
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qcore.pipeline.suffix.opened import OpenNetwork
     from qcore.suffix.facts import LogFacts
     from qcore.suffix.logs.columns import Cost
-    from qcore.suffix.prefix import Forecast
+    from qcore.suffix.prefix import Continuations
 
 KINDS = (".csv", ".csv.gz", ".xes", ".xes.gz")
 _LOGS = "logs"
@@ -78,11 +78,11 @@ def require_file(path: str) -> None:
         raise DataError(f"there is no event log at {path[:200]}", remedy="check the path")
 
 
-def columns(path: str) -> list[str]:
+def columns_of(path: str) -> list[str]:
     """The columns of a CSV log; none of an XES log. Raises DataError where there is no header."""
-    from qcore.suffix.logs import columns as csv
+    from qcore.suffix.logs import columns
 
-    return csv.columns(Path(path)) if ".csv" in path.lower() else []
+    return columns.columns(Path(path)) if ".csv" in path.lower() else []
 
 
 def guessed(names: list[str]) -> tuple[str, ...]:
@@ -145,6 +145,16 @@ def losses(recipe: Recipe) -> tuple[EpochReport, ...]:
     return losses_so_far(home(), training_key(recipe))
 
 
+def queue() -> Backend:
+    """The job queue."""
+    return engine.backend()
+
+
+def finished(name: str) -> Report:
+    """The finished run of that id. Raises QuantscopeError where there is none."""
+    return engine.index().get(name)
+
+
 def jobs_of(recipe: Recipe) -> list[Job]:
     """The newest jobs on the network that the recipe trains."""
     told = _trained(recipe)
@@ -176,7 +186,9 @@ def runs_of(recipe: Recipe) -> list[Summary]:
     ]
 
 
-def forecast(recipe: Recipe, activities: Sequence[str], hours: Sequence[float]) -> Forecast | None:
+def forecast(
+    recipe: Recipe, activities: Sequence[str], hours: Sequence[float]
+) -> Continuations | None:
     """What may follow a prefix; None where the cache has lost the network.
 
     Args:

@@ -14,7 +14,7 @@ from qcore.report.summary import Summary
 
 if TYPE_CHECKING:
     from qcore.suffix.facts import LogFacts
-    from qcore.suffix.prefix import Forecast
+    from qcore.suffix.prefix import Continuations
 
 ARROW = " → "
 SHOWN = 10
@@ -25,7 +25,7 @@ def spoken(names: Sequence[str]) -> str:
     return ARROW.join(names) or "(ends)"
 
 
-def beam(told: Forecast, vocabulary: Sequence[str], alpha: float) -> pd.DataFrame:
+def beam(told: Continuations, vocabulary: Sequence[str], alpha: float) -> pd.DataFrame:
     """The finished suffixes of the beam by their score, the likeliest ones.
 
     Args:

@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import downloads, messages, wording
-from pages._ui import engine as shared
 from pages._ui.charts import config
 from pages._ui.suffix import charts, controls, engine, tables
 from qcore.jobs.protocol import Job, JobState
@@ -111,13 +110,13 @@ def _offer_training(recipe: Recipe, last: Job | None, done: int) -> None:
     )
     label = f"Go on after epoch {done}" if done else "Train this network"
     if st.button(label, type="primary", icon=":material/model_training:"):
-        shared.backend().submit([recipe])
+        engine.queue().submit([recipe])
         st.rerun()
 
 
 def _watch(recipe: Recipe, name: str) -> None:
     """The running job's state and losses, drawn anew at every tick."""
-    queue = shared.backend()
+    queue = engine.queue()
     queue.tick()
     job = queue.status(name)
     if job.state.ended:
@@ -274,7 +273,7 @@ def draw_quantization(plain: Recipe, report: Report, runs: Sequence[Summary]) ->
     new = [recipe for recipe in recipes if recipe.digest not in done | waiting]
     label = f"Quantize: {wording.count(len(new), 'run')}" if new else "All of these have run"
     if st.button(label, type="primary", icon=":material/play_arrow:", disabled=not new):
-        shared.backend().submit(new)
+        engine.queue().submit(new)
         st.rerun()
     if waiting:
         st.fragment(_wait, run_every=_TICK)(plain, len(waiting))
@@ -321,7 +320,7 @@ def draw_quantization(plain: Recipe, report: Report, runs: Sequence[Summary]) ->
 
 def _wait(plain: Recipe, before: int) -> None:
     """Say how many runs wait; draw the page anew when one has ended."""
-    shared.backend().tick()
+    engine.queue().tick()
     left = [job for job in engine.jobs_of(plain) if not job.state.ended]
     if len(left) != before:
         st.rerun()
