@@ -78,6 +78,7 @@ def graph(facts: LogFacts, pairs: Sequence[tuple[int, int, int]]) -> go.Figure:
         marker={
             "size": [14 + 22 * math.sqrt(activity.events / largest) for activity in shown],
             "color": palette.run_colour(0),
+            "opacity": 1,
             "line": {"width": 1.5, "color": palette.NEUTRAL},
         },
         text=[plotly_text(_cut(activity.name)) for activity in shown],
@@ -185,7 +186,7 @@ def attention(weights: np.ndarray, seen: Sequence[str], written: Sequence[str]) 
         colorscale=palette.HEAT,
         zmin=0,
         zmax=1,
-        colorbar={"title": "weight", "thickness": 10},
+        showscale=False,
         customdata=[[[plotly_text(a), plotly_text(b)] for b in seen] for a in written],
         hovertemplate="writing %{customdata[0]}, looking at %{customdata[1]}: %{z:.2f}"
         "<extra></extra>",

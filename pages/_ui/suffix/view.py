@@ -20,6 +20,7 @@ from qcore.report.summary import Summary
 if TYPE_CHECKING:
     from qcore.suffix.facts import LogFacts
 
+_UNSHOWN = ("id", "method")
 _TICK = 1.0
 """Seconds between two looks at what runs."""
 
@@ -44,7 +45,7 @@ def draw_process(facts: LogFacts, notes: Sequence[str], best: float | None) -> N
     )
     for note in notes:
         st.caption(f":material/info: {messages.escape(note)}.")
-    main, aside = st.columns([3, 1], gap="large")
+    main, aside = st.columns([2, 1], gap="large")
     with main:
         share = st.slider(
             "Share of what directly follows that is drawn",
@@ -236,33 +237,35 @@ def draw_prefix(plain: Recipe, runs: Sequence[Summary]) -> None:
         rest = material.log.activity[end : material.log.starts[case + 1]]
         true = tables.spoken([material.log.names[at] for at in rest])
         st.markdown(f"**What truly followed:** {messages.escape(true)}")
-    main, aside = st.columns([3, 2], gap="large")
-    with main:
-        alpha = st.slider(
-            "α of the beam's score, log p / (events + 1)^α", 0.0, 2.0, 0.7, 0.1, key="suffix.alpha"
-        )
-        table = tables.beam(told, vocabulary, alpha)
-        st.dataframe(
-            table,
-            hide_index=True,
-            width="stretch",
-            column_config={
-                "Probability": st.column_config.NumberColumn(format="%.2f %%"),
-                "Score": st.column_config.NumberColumn(format="%.3f"),
-            },
-        )
-        st.caption(
-            "What to notice: at α = 0 the beam prefers short suffixes, as every further event "
-            "makes a suffix less likely. The probabilities do not change, their order does."
-        )
-        downloads.as_csv(st.container(), table, "beam")
-    with aside:
-        st.plotly_chart(
-            charts.attention(told.attention, activities, [*likeliest, "(end)"]),
-            key="suffix.attention",
-            config=config("attention"),
-            alt="The decoder's attention over the prefix while it writes the likeliest suffix",
-        )
+    alpha = st.slider(
+        "α of the beam's score, log p / (events + 1)^α", 0.0, 2.0, 0.7, 0.1, key="suffix.alpha"
+    )
+    table = tables.beam(told, vocabulary, alpha)
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "Suffix": st.column_config.TextColumn(width="large"),
+            "Probability": st.column_config.NumberColumn(format="%.2f %%"),
+            "Score": st.column_config.NumberColumn(format="%.3f"),
+        },
+    )
+    st.caption(
+        "What to notice: at α = 0 the beam prefers short suffixes, as every further event makes a "
+        "suffix less likely. The probabilities do not change, their order does."
+    )
+    downloads.as_csv(st.container(), table, "beam")
+    st.plotly_chart(
+        charts.attention(told.attention, activities, [*likeliest, "(end)"]),
+        key="suffix.attention",
+        config=config("attention"),
+        alt="The decoder's attention over the prefix while it writes the likeliest suffix",
+    )
+    st.caption(
+        "Where the network looks while it writes its likeliest suffix: brighter is more, and every "
+        "row sums to 1."
+    )
 
 
 def draw_quantization(plain: Recipe, report: Report, runs: Sequence[Summary]) -> None:
@@ -302,7 +305,13 @@ def draw_quantization(plain: Recipe, report: Report, runs: Sequence[Summary]) ->
         "identical to the float network's falls first."
     )
     st.dataframe(
-        table.drop(columns=["id", "method"]),
+        table.drop(
+            columns=[
+                name
+                for name in table.columns
+                if name in _UNSHOWN or name.endswith(("/low", "/high"))
+            ]
+        ),
         hide_index=True,
         width="stretch",
         column_config={
