@@ -42,6 +42,11 @@ def rounded() -> Recipe:
     )
 
 
+def budgeted() -> Recipe:
+    part = {"method": "knapsack", "budget": 4.0, "formats": ["int2", "int4", "int8"]}
+    return Recipe.from_dict(rounded().to_dict() | {"precision": part | {"shared": False}})
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Report]]:
     """A home with a trained network and one quantized run of it."""
@@ -49,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Report
     cache = Cache(root / "cache")
     reports = [
         run(recipe, cache=cache, emit=lambda event: None, root=root)
-        for recipe in (plain(), rounded())
+        for recipe in (plain(), rounded(), budgeted())
     ]
     cache.close()
     return root, reports
@@ -224,3 +229,35 @@ def test_formats_of_the_knobs_exist():
     for name in WEIGHTS:
         assert Weights(name).value.name == name
     assert set(INPUTS) - {"float"}
+
+
+@pytest.mark.parametrize(
+    "name", ["home", "pareto", "compare", "bits", "outliers", "scales", "jobs"]
+)
+def test_other_pages_open_beside_suffix_runs(
+    trained: tuple[Path, list[Report]], monkeypatch: pytest.MonkeyPatch, name: str
+):
+    queue = Queue()
+    queue.add(plain(), JobState.FINISHED, report=trained[1][0].id)
+    monkeypatch.setattr(engine, "backend", lambda: queue)
+    monkeypatch.setenv("QUANTSCOPE_HOME", str(trained[0]))
+    app = AppTest.from_file(_APP, default_timeout=60)
+    app.run()
+    app.switch_page(f"pages/{name}.py")
+    app.query_params["runs"] = ",".join(report.id for report in trained[1])
+    app.run()
+    assert not app.exception, [item.value for item in app.exception]
+    assert [item.value for item in app.error] == []
+
+
+def test_the_form_of_language_models_sends_a_suffix_run_to_its_own_page(
+    trained: tuple[Path, list[Report]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("QUANTSCOPE_HOME", str(trained[0]))
+    app = AppTest.from_file(_APP, default_timeout=60)
+    app.run()
+    app.switch_page("pages/new_run.py")
+    app.query_params["clone"] = trained[1][0].id
+    app.run()
+    assert not app.exception
+    assert "the page Suffixes" in app.error[0].value
