@@ -29,6 +29,7 @@ SHOWN = 10
 
 def add_suffix(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `suffix` and of its three commands."""
+    parser.set_defaults(command=train)  # each of the three sets its own over it
     commands = parser.add_subparsers(required=True, metavar="train|evaluate|predict")
     training = commands.add_parser("train", help="train a network on a log")
     scoring = commands.add_parser("evaluate", help="score it, or a quantized one, on test cases")
