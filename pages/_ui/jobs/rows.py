@@ -99,7 +99,8 @@ def _buttons(job: Job, queue: Backend) -> None:
         _action(job, "Resume", ":material/play_arrow:", queue.resume)
     elif job.report:
         _link("pages/pareto.py", "Result", ":material/scatter_plot:", {"runs": job.report})
-        _link("pages/new_run.py", "Clone", ":material/content_copy:", {"clone": job.report})
+        page = "pages/suffix.py" if job.recipe.suffix is not None else "pages/new_run.py"
+        _link(page, "Clone", ":material/content_copy:", {"clone": job.report})
     elif job.ensure in words.LOOK_AT:
         page, label = words.LOOK_AT[job.ensure]
         st.page_link(page, label=label, icon=":material/visibility:")

@@ -92,12 +92,15 @@ def _headline(report: Report) -> None:
 
 def _links(report: Report) -> None:
     with st.container(horizontal=True):
+        page, name = "pages/new_run.py", "New run"
+        if report.recipe.suffix is not None:
+            page, name = "pages/suffix.py", "Suffixes"
         st.page_link(
-            "pages/new_run.py",
+            page,
             label="Clone",
             icon=":material/content_copy:",
             query_params={"clone": report.id},
-            help="Open New run with this recipe's knobs.",
+            help=f"Open {name} with this recipe's knobs.",
         )
         if report.recipe.precision is not None:
             st.page_link(
