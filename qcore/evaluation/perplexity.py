@@ -44,12 +44,15 @@ class WindowScore:
         tokens: predictions in the window.
         kl: mean KL(float ‖ this network), nats per token; None without a reference.
         agreement: share of tokens whose top-1 prediction is the float network's; None likewise.
+        held: blocks of inputs whose shared exponent E8M0 could not hold, by layer; None where it
+            held all, and in scores kept before this was counted.
     """
 
     loss: float
     tokens: int
     kl: float | None = None
     agreement: float | None = None
+    held: dict[str, int] | None = None
 
 
 def definition(windows: int, length: int) -> str:

@@ -28,7 +28,7 @@ from qcore.pipeline.planning.sizes import Sizes
 from qcore.pipeline.planning.validation import require_fits
 from qcore.pipeline.session import Session
 from qcore.pipeline.stage import stage_names
-from qcore.pipeline.summary import damping_notes, limit_notes, volume
+from qcore.pipeline.summary import damping_notes, input_notes, limit_notes, volume
 from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
@@ -244,7 +244,11 @@ def _tell(
         found.windows = found.reference
         if "evaluate" in wanted:
             with journal.stage("evaluate") as step:
-                found.windows, step.cached = evaluator.scores(quantizer.network, step)
+                found.windows, step.cached = evaluator.scores(
+                    quantizer.network, step, quantizer.held
+                )
+            for note in input_notes(found.windows):
+                journal.note(note)
 
         for task in recipe.evaluation.tasks:
             if f"task {task}" in wanted:
