@@ -86,8 +86,12 @@ class Keys:
         row, _ = stage_of(self.recipe, stage)
         if row.parts == "whole":
             return [self.key(stage)]
-        count = blocks if row.parts == "block" else self.recipe.evaluation.windows
-        return [self.part(stage, row.parts, index) for index in range(count)]
+        windows = self.recipe.evaluation.windows
+        count = blocks if row.parts == "block" else windows
+        found = [self.part(stage, row.parts, index) for index in range(count)]
+        for other, part in row.beside(self.recipe):
+            found += [self.part(other, part, index) for index in range(windows)]
+        return found
 
     def part(self, stage: str, part: str, index: int) -> str:
         """Key of one part of a stage's outcome."""

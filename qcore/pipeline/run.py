@@ -33,6 +33,7 @@ from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
 from qcore.report.report import Environment, KernelReport, LayerReport, PrecisionReport, Report
+from qcore.report.tokens import TokenStatistics
 
 if TYPE_CHECKING:
     from qcore.evaluation.harness import TaskScore
@@ -149,6 +150,7 @@ class _Found:
     layers: tuple[LayerReport, ...] = ()
     added: int = 0
     precision: PrecisionReport | None = None
+    tokens: TokenStatistics | None = None
 
 
 def _tell(
@@ -226,6 +228,7 @@ def _tell(
         if "evaluate" in wanted:
             with journal.stage("evaluate") as step:
                 found.windows, step.cached = evaluator.scores(quantizer.network, step)
+                found.tokens = evaluator.statistics()
 
         for task in recipe.evaluation.tasks:
             if f"task {task}" in wanted:
@@ -262,4 +265,5 @@ def _report(
         notes=tuple(journal.notes),
         precision=found.precision,
         kernels=kernels,
+        tokens=found.tokens,
     )

@@ -10,9 +10,9 @@ said nowhere else: it is the stages whose keys it reads.
 
 Changing what a stage computes means raising its version: it and all that reads it are then
 computed anew. What changes for some recipes alone is read by those (`qcore.pipeline.revisions`).
-Adding a stage is adding a row, and telling it in `qcore.pipeline.run`; a smaller
-outcome beside a stage's own, such as a record per token, is another part of its key
-(`Keys.part`). Another kind of network has a table of its own, which `table` picks by recipe.
+Adding a stage is adding a row, and telling it in `qcore.pipeline.run`; a smaller outcome beside a
+stage's own is another part of its key (`Keys.part`), listed in `beside` where the stage is not
+complete without it. Another kind of network has a table of its own, which `table` picks by recipe.
 """
 
 from __future__ import annotations
@@ -49,8 +49,19 @@ class Asked:
     subject: str = ""
 
 
+TOKENS = "tokens 1"
+"""Every token's scores in one window, beside the window's own (`qcore.pipeline.stages.tokens`)."""
+
+PIECES = "pieces 1"
+"""The text of one window, token by token, beside the float network's score of it."""
+
+
 def _constant(recipe: Recipe) -> int:
     return 1
+
+
+def _nothing(recipe: Recipe) -> Sequence[tuple[str, str]]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,8 @@ class Stage:
         units: what its time grows with, tokens or questions; 0 where that is not known.
         comparable: what two recipes must agree on for their times in it to be compared.
         disk: bytes that it adds to an empty cache.
+        beside: what else makes it complete: (stage, part) of further entries, one per window. The
+            parts' names carry versions of their own, which no Report's id depends on.
     """
 
     name: str
@@ -86,6 +99,7 @@ class Stage:
     units: Callable[[Recipe], int] = _constant
     comparable: Callable[[Recipe], object] = _constant
     disk: Callable[[Recipe, Sizes], int] = storage.nothing
+    beside: Callable[[Recipe], Sequence[tuple[str, str]]] = _nothing
 
     def names(self, recipe: Recipe) -> list[str]:
         """What it is called in a run of this recipe; several where it has subjects."""
@@ -284,6 +298,10 @@ def _activations(recipe: Recipe) -> object:
     return to_plain(recipe.activations) if recipe.activations else None
 
 
+def _token_records(stage: str) -> Sequence[tuple[str, str]]:
+    return (stage, TOKENS), ("reference", PIECES)
+
+
 def _tokens(part: Calibration | Evaluation | None) -> int:
     return 0 if part is None else part.windows * part.length
 
@@ -298,6 +316,8 @@ STAGES = (
         parts="window",
         units=lambda recipe: _tokens(recipe.evaluation),
         disk=storage.reference_bytes,
+        # Only a run of the float network itself is incomplete without its tokens.
+        beside=lambda recipe: () if _is_changed(recipe) else _token_records("reference"),
     ),
     Stage(
         "capture",
@@ -340,6 +360,8 @@ STAGES = (
         parts="window",
         units=lambda recipe: _tokens(recipe.evaluation),
         comparable=lambda recipe: recipe.activations is None,
+        disk=storage.token_bytes,
+        beside=lambda recipe: _token_records("evaluate"),
     ),
     Stage(
         "task",

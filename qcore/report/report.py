@@ -12,6 +12,7 @@ from typing import Any
 from cache.digest import canonical_json
 from qcore.errors import CorruptEntry, InvalidRecipe, NumericalError
 from qcore.recipe import Recipe
+from qcore.report.tokens import TokenStatistics
 from qcore.serialization import from_plain, parse_json, require, to_plain
 
 REPORT_SCHEMA = 1
@@ -215,6 +216,8 @@ class Report:
         notes: sentences that the reader must know (caveats, dampings raised, fallbacks).
         precision: what became of a bit budget; None without one.
         kernels: what served; empty where everything came from the cache.
+        tokens: statistics over all scored tokens against the float network; None for the float
+            network itself, without divergence, and in Reports written before this was kept.
     """
 
     id: str
@@ -232,6 +235,7 @@ class Report:
     notes: tuple[str, ...] = ()
     precision: PrecisionReport | None = None
     kernels: tuple[KernelReport, ...] = ()
+    tokens: TokenStatistics | None = None
     schema: int = field(default=REPORT_SCHEMA)
 
     def metric(self, name: str) -> Metric | None:

@@ -13,7 +13,11 @@ _BY_NEWS = (
     JobState.RUNNING,
     JobState.QUEUED,
 )
-LOOK_AT = {"capture": ("pages/outliers.py", "Outliers"), "sensitivity": ("pages/bits.py", "Bits")}
+LOOK_AT = {
+    "capture": ("pages/outliers.py", "Outliers"),
+    "sensitivity": ("pages/bits.py", "Bits"),
+    "evaluate": ("pages/compare.py", "Compare"),
+}
 """Stage → the page that draws it, and what it is called."""
 
 

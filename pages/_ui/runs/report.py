@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages._ui import messages, wording
 from pages._ui.runs import tables, words
+from pages._ui.tokens import view
 from qcore.recipe.titles import title_of
 from qcore.report import metrics
 from qcore.report.report import Report
@@ -38,6 +39,7 @@ def draw(report: Report) -> None:
             "Intervals resample the windows (perplexity, KL) or the questions (tasks): they say "
             "how far another text of the same kind could move the number."
         )
+        view.draw(report)
     with layers:
         _layers(report)
     with stages:
