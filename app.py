@@ -6,6 +6,7 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from pages._ui.hosts import KnownHosts, configured
+from qcore.machine.threads import spin_briefly
 
 
 def icon(_) -> FileResponse:
@@ -13,6 +14,7 @@ def icon(_) -> FileResponse:
     return FileResponse("pages/_ui/favicon.svg", media_type="image/svg+xml")
 
 
+spin_briefly()
 app = st.App(
     "dashboard.py",
     routes=[Route("/favicon.png", icon)],

@@ -43,7 +43,7 @@ class RunTokens:
 
 
 def stage_of(report: Report) -> str:
-    """The stage that scored the run's text: `evaluate`, or `reference` for the float network."""
+    """The stage that scored the run: `evaluate`, or `reference` for the float network."""
     names = {stage.name for stage in report.stages}
     return "evaluate" if "evaluate" in names else "reference"
 
@@ -98,7 +98,9 @@ def statistics_of(report: Report, cache: Cache) -> TokenStatistics | None:
 
 def has_statistics(report: Report) -> bool:
     """Whether the run is one that statistics against the float network can be made of."""
-    return stage_of(report) == "evaluate" and report.recipe.evaluation.divergence
+    recipe = report.recipe
+    has_text = recipe.suffix is None  # suffixes have test cases for windows, and no tokens
+    return has_text and stage_of(report) == "evaluate" and recipe.evaluation.divergence
 
 
 def _scores(report: Report, cache: Cache) -> list[TokenScores] | None:

@@ -12,6 +12,7 @@ from typing import Any
 from cache.digest import canonical_json
 from qcore.errors import CorruptEntry, InvalidRecipe, NumericalError
 from qcore.recipe import Recipe
+from qcore.report.suffix import SuffixReport
 from qcore.report.tokens import TokenStatistics
 from qcore.serialization import from_plain, parse_json, require, to_plain
 
@@ -218,6 +219,7 @@ class Report:
         kernels: what served; empty where everything came from the cache.
         tokens: statistics over all scored tokens against the float network; None for the float
             network itself, without divergence, and in Reports written before this was kept.
+        suffix: of a network that predicts suffixes, whose windows are test cases; else None.
     """
 
     id: str
@@ -237,6 +239,7 @@ class Report:
     kernels: tuple[KernelReport, ...] = ()
     tokens: TokenStatistics | None = None
     schema: int = field(default=REPORT_SCHEMA)
+    suffix: SuffixReport | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name, or None."""
