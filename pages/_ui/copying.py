@@ -28,6 +28,7 @@ def table(
     name: str,
     label: str = "Table as CSV",
     more: Mapping[str, Text] | None = None,
+    copy: str = "Copy as",
 ) -> None:
     """Draw a popover with the table as text, and the button that saves it.
 
@@ -37,16 +38,17 @@ def table(
         name: of the file, after `quantscope-`, and of the widgets.
         label: what the button that saves says.
         more: further texts by what they are called.
+        copy: what the popover's button says.
     """
     with place:
-        _popover(table, name, dict(more or {}))
+        _popover(table, name, dict(more or {}), copy)
     downloads.as_csv(place, table, name, label)
 
 
 @st.fragment
-def _popover(table: Table, name: str, more: dict[str, Text]) -> None:
+def _popover(table: Table, name: str, more: dict[str, Text], label: str) -> None:
     popover = st.popover(
-        "Copy as",
+        label,
         icon=":material/content_copy:",
         key=f"{name}.copy",
         on_change="rerun",
