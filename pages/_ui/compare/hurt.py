@@ -30,7 +30,7 @@ _MARKED = "compare.marked"
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class TokenMeasure:
     """A number of every token.
 
     Attributes:
@@ -47,9 +47,11 @@ class Measure:
 
 
 MEASURES = {
-    "loss": Measure("Loss against A", "nats", signed=True, needs_base=True),
-    "kl": Measure("KL to the float model", "nats", signed=False, needs_base=False),
-    "delta_p": Measure("Fall of the true token's probability", "", signed=True, needs_base=False),
+    "loss": TokenMeasure("Loss against A", "nats", signed=True, needs_base=True),
+    "kl": TokenMeasure("KL to the float model", "nats", signed=False, needs_base=False),
+    "delta_p": TokenMeasure(
+        "Fall of the true token's probability", "", signed=True, needs_base=False
+    ),
 }
 
 
@@ -164,11 +166,11 @@ def _has(measure: str, place: int, found: Mapping[int, RunTokens]) -> bool:
     return values_of(measure, found[place], found.get(0)) is not None
 
 
-def _axis(about: Measure) -> str:
+def _axis(about: TokenMeasure) -> str:
     return f"{about.label} ({about.unit} per token)" if about.unit else about.label
 
 
-def _text(run: RunTokens, values: np.ndarray, about: Measure, letter: str) -> None:
+def _text(run: RunTokens, values: np.ndarray, about: TokenMeasure, letter: str) -> None:
     count = len(values)
     if st.session_state.get(_WINDOW, 1) > count:
         st.session_state[_WINDOW] = 1
@@ -203,7 +205,7 @@ def _text(run: RunTokens, values: np.ndarray, about: Measure, letter: str) -> No
     )
 
 
-def _worst(run: RunTokens, values: np.ndarray, about: Measure, letter: str) -> None:
+def _worst(run: RunTokens, values: np.ndarray, about: TokenMeasure, letter: str) -> None:
     table = worst([pieces[1:] for pieces in run.pieces[: len(values)]], values)
     st.markdown(f"**Where {letter} loses most**")
     st.session_state["compare.places"] = list(
