@@ -47,7 +47,7 @@ class Keys:
     @property
     def report(self) -> str:
         """The Report's id: 16 digits over the recipe, the contents it names, and the stages."""
-        versions = {row.name: row.version for row in table(self.recipe)}
+        versions = {row.name: row.version for row in table(self.recipe) if not row.aside}
         versions["report"] = REPORT_VERSION
         inputs = [self.inputs.source.digest, self.inputs.data]
         changed = revisions.of_any(self.recipe, self.inputs.source)

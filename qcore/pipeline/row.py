@@ -59,6 +59,7 @@ class Stage:
         units: what its time grows with, tokens or questions; 0 where that is not known.
         comparable: what two recipes must agree on for their times in it to be compared.
         disk: bytes that it adds to an empty cache.
+        aside: no part of a run, nor of a Report's id: computed where it is asked for by name.
         beside: what else makes it complete: (stage, part) of further entries, one per window. The
             parts' names carry versions of their own, which no Report's id depends on.
     """
@@ -76,6 +77,7 @@ class Stage:
     comparable: Callable[[Recipe], object] = _constant
     disk: Callable[[Recipe, Sizes], int] = storage.nothing
     beside: Callable[[Recipe], Sequence[tuple[str, str]]] = _nothing
+    aside: bool = False
 
     def names(self, recipe: Recipe) -> list[str]:
         """What it is called in a run of this recipe; several where it has subjects."""

@@ -27,7 +27,7 @@ from qcore.pipeline.planning.plan import missing_for, planned
 from qcore.pipeline.planning.sizes import Sizes
 from qcore.pipeline.planning.validation import require_fits
 from qcore.pipeline.session import Session
-from qcore.pipeline.stage import stage_names
+from qcore.pipeline.stage import require_prompt, stage_names, stage_of
 from qcore.pipeline.summary import damping_notes, limit_notes, volume
 from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
@@ -135,16 +135,20 @@ def ensure(
 
 
 def require_stage(recipe: Recipe, stage: str) -> None:
-    """Refuse a stage that a run of the recipe does not go through.
+    """Refuse a stage that a run of the recipe does not go through, and that is no continuation.
 
     Raises:
         InvalidRecipe: names those that it does.
     """
     names = stage_names(recipe)
-    if stage not in names:
-        raise InvalidRecipe(
-            f"this recipe has no stage {stage[:40]!r}", remedy=f"choose {', '.join(names)}"
-        )
+    if stage in names:
+        return
+    if stage.startswith("continuation ") and recipe.suffix is None:
+        require_prompt(stage_of(recipe, stage)[1])
+        return
+    raise InvalidRecipe(
+        f"this recipe has no stage {stage[:40]!a}", remedy=f"choose {', '.join(names)}"
+    )
 
 
 @dataclass(slots=True)
@@ -178,6 +182,7 @@ def _tell(
     """Every stage that is wanted, in order."""
     from qcore.pipeline.stages.assign import FormatAssigner
     from qcore.pipeline.stages.capture import Calibrator
+    from qcore.pipeline.stages.continuation import continue_prompt
     from qcore.pipeline.stages.evaluate import Evaluator
     from qcore.pipeline.stages.quantize import Quantizer
     from qcore.pipeline.stages.reference import Referee
@@ -254,6 +259,11 @@ def _tell(
                 with journal.stage(f"task {task}") as step:
                     score, step.cached = score_task(keys, cache, task, quantizer.network, step)
                     found.tasks += (score,)
+
+        for name in wanted:
+            if name.startswith("continuation "):
+                with journal.stage(name) as step:
+                    step.cached = continue_prompt(keys, cache, name, quantizer.network, step)
     return found
 
 
