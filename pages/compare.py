@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import columns, empty, engine, entry, messages, state
-from pages._ui.compare import hurt, kept, view, words
+from pages._ui.compare import hurt, kept, texts, view, words
 from qcore.errors import QuantscopeError
 from qcore.explore import compare
 from qcore.report.report import Report
@@ -71,6 +71,7 @@ def draw(reports: list[Report]) -> None:
     view.forest(alike, found)
     hurt.statistics(alike)
     hurt.draw(alike)
+    texts.draw(alike)
     view.knobs(alike)
     view.layers(compare.layers(alike))
 

@@ -24,8 +24,9 @@ def stage_name(prompt: str) -> str:
 
 def float_recipe(report: Report) -> Recipe:
     """The float network of a run, untouched."""
-    recipe = report.recipe
-    return replace(Recipe(weights=None, calibration=None), model=recipe.model)
+    asked = report.recipe
+    read = replace(asked.evaluation, tasks=())  # some text that is known to be there
+    return Recipe(model=asked.model, weights=None, calibration=None, evaluation=read)
 
 
 def said_by_run(report: Report, prompt: str, cache: Cache) -> Continuation | None:
