@@ -40,7 +40,7 @@ def table(
         more: further texts by what they are called.
         copy: what the popover's button says.
     """
-    with place:
+    with place.container(width="content"):  # a fragment takes all the width that there is
         _popover(table, name, dict(more or {}), copy)
     downloads.as_csv(place, table, name, label)
 

@@ -29,6 +29,12 @@ def float_recipe(report: Report) -> Recipe:
     return Recipe(model=asked.model, weights=None, calibration=None, evaluation=read)
 
 
+def is_float(report: Report) -> bool:
+    """Whether a run's network is the untouched float network, which says what that says."""
+    changed = {"quantize", "transform"} & {stage.name for stage in report.stages}
+    return not changed and report.recipe.activations is None
+
+
 def said_by_run(report: Report, prompt: str, cache: Cache) -> Continuation | None:
     """What a run says after a prompt; None where that was not asked yet, or evicted."""
     keys = {stage.name: stage.key for stage in report.stages}

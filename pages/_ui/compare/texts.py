@@ -43,7 +43,7 @@ class Speaker:
 
     Attributes:
         name: `Float`, or a run's letter.
-        title: of its recipe; empty for the float network.
+        title: of its recipe; of the float network, which runs are nothing else.
         recipe: what a job would run.
         said: what it says; None where that is not known yet.
         job: the newest job that was to find out; None without one.
@@ -179,8 +179,12 @@ def _speakers(texts: Sequence[tuple[int, Report]], prompt: str) -> list[Speaker]
         return Speaker(name, title, recipe, said, newest.get(recipe))
 
     said = continuations.said_by_float(first, prompt, cache)
-    found = [speaker("Float", "", continuations.float_recipe(first), said)]
+    plain = [words.LETTERS[place] for place, report in texts if continuations.is_float(report)]
+    title = f"which is {wording.enumeration(plain)}" if plain else ""
+    found = [speaker("Float", title, continuations.float_recipe(first), said)]
     for place, report in texts:
+        if continuations.is_float(report):
+            continue
         said = continuations.said_by_run(report, prompt, cache)
         title = short_title_of(report.recipe)
         found.append(speaker(words.LETTERS[place], title, report.recipe, said))

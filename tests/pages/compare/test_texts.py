@@ -127,3 +127,14 @@ def test_an_offered_prompt_is_taken_into_the_text(bench, cache, pair):
     offered.set_value(side_by_side.PROMPTS[2]).run()
     assert app.text_area(key="compare.prompt").value == side_by_side.PROMPTS[2]
     assert not app.exception
+
+
+def test_a_run_of_the_float_network_is_asked_once(bench, cache, pair):
+    recipe = replace(float_recipe(pair[0]), seed=3)
+    stages = (StageReport("load", LOAD, 1.0, True),)
+    plain = run("rtn", HARD)
+    plain = bench.library.add(replace(plain, id="f" * 16, recipe=recipe, stages=stages))
+    app = opened(bench, [plain, pair[1]])
+    button(app, "Continue the text with Float and B").click().run()
+    assert len(bench.queue.submitted) == 2
+    assert "which is A" in texts(app)
