@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages._ui import copying, messages, palette, wording
+from pages._ui import downloads, messages, palette, wording
 from pages._ui.charts import config
 from pages._ui.compare import charts, words
 from pages._ui.compare.tokens import STEPS, markup, scale_of, style, worst
@@ -95,8 +95,8 @@ def statistics(reports: Sequence[Report]) -> None:
         for place, report, found in measured
     ]
     place = st.container(horizontal=True)
-    copying.table(place, table, "compare-tokens", more=blocks)
-    copying.table(
+    downloads.table(place, table, "compare-tokens", more=blocks)
+    downloads.table(
         place,
         lambda: tables.published(named),
         "compare-kl",
@@ -224,7 +224,7 @@ def _worst(run: RunTokens, values: np.ndarray, about: TokenMeasure, letter: str)
             "After": st.column_config.TextColumn(width="medium"),
         },
     )
-    copying.table(st.container(horizontal=True), table, "compare-worst")
+    downloads.table(st.container(horizontal=True), table, "compare-worst")
 
 
 def _go_there() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages._ui import copying, engine, messages, palette, wording
+from pages._ui import downloads, engine, messages, palette, wording
 from pages._ui.compare import words
 from pages._ui.compare.tokens import drawn
 from pages._ui.form import summary
@@ -123,7 +123,7 @@ def _texts(texts: Sequence[tuple[int, Report]], prompt: str, moving: bool) -> No
             "Marked: the first token that differs from the float network's. From there on each "
             "network reads its own text, so what follows shows how it goes on, not how wrong it is."
         )
-        copying.table(st.container(horizontal=True), table(speakers), "compare-texts")
+        downloads.table(st.container(horizontal=True), table(speakers), "compare-texts")
 
 
 def table(speakers: Sequence[Speaker]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages._ui import copying, messages, wording
+from pages._ui import downloads, messages, wording
 from pages._ui.charts import config
 from pages._ui.compare import charts, tables, words
 from pages._ui.form import summary
@@ -103,7 +103,7 @@ def forest(reports: Sequence[Report], found: Sequence[RunComparison]) -> None:
     )
     table = tables.differences(found)
     st.dataframe(table, hide_index=True, height="content")
-    copying.table(st.container(horizontal=True), table, "compare")
+    downloads.table(st.container(horizontal=True), table, "compare")
     _offer_tasks(reports)
 
 
@@ -115,7 +115,7 @@ def knobs(reports: Sequence[Report]) -> None:
         st.info("The recipes ask the same; only model or text contents differ.")
         return
     st.dataframe(table, hide_index=True, height="content")
-    copying.table(st.container(horizontal=True), table, "compare-knobs")
+    downloads.table(st.container(horizontal=True), table, "compare-knobs")
 
 
 def layers(rows: Sequence[LayerComparison]) -> None:
@@ -138,4 +138,4 @@ def layers(rows: Sequence[LayerComparison]) -> None:
             height=420,
             column_config={name: number for name in table.columns if name.endswith(" error")},
         )
-        copying.table(st.container(horizontal=True), table, "compare-layers")
+        downloads.table(st.container(horizontal=True), table, "compare-layers")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import copying
+from pages._ui import downloads
 from pages._ui.tokens import again, engine, tables
 from qcore.report.report import Report
 from qcore.report.tokens import block
@@ -25,7 +25,7 @@ def draw(report: Report) -> None:
         f"Over {found.tokens:,} scored tokens. ± is one standard error that takes tokens as "
         "independent, as llama.cpp's does; for decisions use the intervals above, over windows."
     )
-    copying.table(
+    downloads.table(
         st.container(horizontal=True),
         table,
         f"tokens-{report.id}",
