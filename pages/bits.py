@@ -70,8 +70,8 @@ def draw_maps(case: Case, shown: str) -> None:
         case.group, layers, formats, case.part, costs, None if report else wider.formats, pinned
     )
     pins.form(layers, case.part, costs, formats)
-    downloads.as_csv(
-        st.container(),
+    downloads.table(
+        st.container(horizontal=True),
         assignment_table(layers, formats, costs, pinned),
         "bits-assignment",
         "Maps as CSV",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import columns, empty, engine, entry, messages, state
-from pages._ui.compare import view, words
+from pages._ui.compare import hurt, kept, texts, view, words
 from qcore.errors import QuantscopeError
 from qcore.explore import compare
 from qcore.report.report import Report
@@ -62,11 +62,18 @@ def draw(reports: list[Report]) -> None:
     """Every section over comparable runs."""
     if len(reports) < 2:
         return
-    found = compare.compare(reports)
-    view.verdicts(reports, found)
-    view.forest(found)
-    view.knobs(reports)
-    view.layers(compare.layers(reports))
+    alike, refused = compare.separate(reports)
+    view.refusals(reports, refused)
+    if len(alike) < 2:
+        return
+    found = kept.compared(alike)
+    view.verdicts(alike, found)
+    view.forest(alike, found)
+    hurt.statistics(alike)
+    hurt.draw(alike)
+    texts.draw(alike)
+    view.knobs(alike)
+    view.layers(compare.layers(alike))
 
 
 entry.through_app()

@@ -48,6 +48,7 @@ COMMANDS = {
     "sweep": Entry("runs", "add_sweep", "run every combination of a recipe with lists in it"),
     "report": Entry("reports", "add_report", "show a finished run"),
     "suffix": Entry("suffix", "add_suffix", "train, evaluate or ask a suffix network"),
+    "compare": Entry("comparison", "add_compare", "hold runs against a baseline"),
     "list": Entry("organise", "add_list", "every finished run in a line"),
     "name": Entry("organise", "add_name", "name a run"),
     "tag": Entry("organise", "add_tag", "tag runs"),

@@ -146,7 +146,10 @@ def bench(tmp_path, monkeypatch) -> Bench:
     monkeypatch.setenv("QUANTSCOPE_HOME", str(tmp_path))
     queue = Queue()
     monkeypatch.setattr(engine, "backend", lambda: queue)
-    monkeypatch.setattr(engine, "cache", lambda: SimpleNamespace(size=lambda: 12_300_000))
+    holds_nothing = SimpleNamespace(
+        size=lambda: 12_300_000, record=lambda key: None, artifact=lambda key: None
+    )
+    monkeypatch.setattr(engine, "cache", lambda: holds_nothing)
     monkeypatch.setattr(
         engine,
         "preview",

@@ -79,7 +79,7 @@ def shares(
         alt="Formats by projection",
     )
     st.caption(f"{messages.escape(words.kept_wide(table))} In the dMX paper down and v are.")
-    downloads.as_csv(st.container(), table, "bits-projections")
+    downloads.table(st.container(horizontal=True), table, "bits-projections")
 
 
 def draw_maps(
@@ -170,7 +170,7 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
             "saved": number(f"{name} saved ({unit})".replace(" ()", ""), format="%.3g"),
         },
     )
-    downloads.as_csv(st.container(), table, "bits-moves")
+    downloads.table(st.container(horizontal=True), table, "bits-moves")
 
 
 def training(runs: Sequence[Summary], shown: str) -> None:
@@ -205,7 +205,7 @@ def training(runs: Sequence[Summary], shown: str) -> None:
         "decides the layer's format, the widest above them all; as the gate's temperature rises, "
         "each falls to one side."
     )
-    downloads.as_csv(st.container(), trajectory_table(report), "bits-training")
+    downloads.table(st.container(horizontal=True), trajectory_table(report), "bits-training")
 
 
 def run_table(measured: pd.DataFrame) -> None:
@@ -237,7 +237,7 @@ def run_table(measured: pd.DataFrame) -> None:
             },
         },
     )
-    downloads.as_csv(st.container(), measured, "bits-runs")
+    downloads.table(st.container(horizontal=True), measured, "bits-runs")
 
 
 def offer_measuring(group: ComparisonGroup) -> None:

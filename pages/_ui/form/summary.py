@@ -45,8 +45,13 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
 def submit(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
     """Queue the recipes, or one stage of each, and go to where they can be watched."""
     with messages.guard():
-        engine.backend().submit(recipes, ensure=ensure)
+        queue(recipes, ensure=ensure)
         st.switch_page("pages/jobs.py")
+
+
+def queue(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
+    """Queue the recipes, or one stage of each, and stay where one is."""
+    engine.backend().submit(recipes, ensure=ensure)
 
 
 def keep_in_view(key: str) -> None:

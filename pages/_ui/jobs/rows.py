@@ -50,7 +50,8 @@ def draw(job: Job, queue: Backend) -> None:
 def strip(stages: Sequence[StageProgress], job: Job) -> str:
     """The stages as a line of chips, readable without colour: mark, name, counts."""
     if job.state is JobState.FINISHED and all(step.state == "waiting" for step in stages):
-        what = f"{job.ensure} was there" if job.ensure else "exact repeat of a finished run"
+        was = f"{words.stage_title(job.ensure)} was there"
+        what = was if job.ensure else "exact repeat of a finished run"
         stages = [StageProgress(what, "cached")]
     chips = []
     for step in stages:
@@ -58,14 +59,14 @@ def strip(stages: Sequence[StageProgress], job: Job) -> str:
         tail = " · cached" if step.state == "cached" else count
         weight = 600 if step.state == "running" else 400
         opacity = 0.55 if step.state == "waiting" else 1
-        colour = _COLOURS[step.state]
+        colour, name = _COLOURS[step.state], html.escape(words.stage_title(step.name))
         chips.append(
-            f'<span role="listitem" aria-label="{html.escape(step.name)}: {step.state}{count}"'
+            f'<span role="listitem" aria-label="{name}: {step.state}{count}"'
             f' style="border:1px solid {colour};border-radius:1rem;padding:.05rem .55rem;'
             f"margin:0 .3rem .25rem 0;display:inline-block;font-weight:{weight};"
             f'opacity:{opacity};font-size:.8rem;white-space:nowrap">'
             f'<span style="color:{colour}">{_MARKS[step.state]}</span> '
-            f"{html.escape(step.name)}{html.escape(tail)}</span>"
+            f"{name}{html.escape(tail)}</span>"
         )
     return f'<div role="list" aria-label="Stages of job {job.id}">{"".join(chips)}</div>'
 

@@ -57,7 +57,9 @@ def choose_place(places: list[Place], measure: str) -> Place:
     layer = left.selectbox("Layer", layers, key=layer_key)
     labels = words.site_labels()
     site = middle.selectbox("Site", sites, key=site_key, format_func=lambda name: labels[name])
-    downloads.as_csv(right, tables.place_table(places), "outlier-map", "Map as CSV")
+    downloads.table(
+        right.container(horizontal=True), tables.place_table(places), "outlier-map", "Map as CSV"
+    )
     return by_place[layer, site]
 
 

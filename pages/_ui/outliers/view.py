@@ -107,4 +107,4 @@ def blocks(view: View) -> None:
             "flagged": st.column_config.CheckboxColumn("Made worse"),
         },
     )
-    downloads.as_csv(st.container(), table, "outlier-blocks", "Table as CSV")
+    downloads.table(st.container(horizontal=True), table, "outlier-blocks", "Table as CSV")

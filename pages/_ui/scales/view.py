@@ -112,5 +112,10 @@ def draw_table(channel: Channel) -> None:
         },
     )
     left, right = st.columns(2)
-    downloads.as_csv(left, table, "scales", "Table as CSV")
-    downloads.as_csv(right, lambda: tables.piece_table(channel), "scale-pieces", "Pieces as CSV")
+    downloads.table(left.container(horizontal=True), table, "scales", "Table as CSV")
+    downloads.table(
+        right.container(horizontal=True),
+        lambda: tables.piece_table(channel),
+        "scale-pieces",
+        "Pieces as CSV",
+    )
