@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import empty, engine, entry, messages
+from pages._ui import empty, engine, entry, live, messages
 from pages._ui.runs import library
 from pages._ui.runs.controls import choose_measured
 from pages._ui.runs.view import draw_chart, draw_reports, draw_runs
@@ -18,6 +18,7 @@ st.caption(
 )
 with messages.guard():
     reading = library.draw()
+    live.follow()
     everything = engine.runs()
     if everything.empty and not reading:
         empty.runs()
