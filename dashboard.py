@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages._ui import messages, wording
+from pages._ui.runs import organise
 from qcore.machine.devices import devices
 
 # Before the navigation: the browser would fetch the page's symbol for its tab from Google.
@@ -31,4 +32,6 @@ with st.sidebar:
             color="gray",
             help=messages.escape(device.label),
         )
+if page.title != "Pareto":
+    organise.leave()
 page.run()

@@ -19,7 +19,9 @@ from qcore.jobs.protocol import Backend
 from qcore.machine.home import home
 from qcore.machine.patience import Patience
 from qcore.recipe import ModelRef, Recipe
+from qcore.report.deletion import Deletion
 from qcore.report.index import Index
+from qcore.report.labels import Labels
 from qcore.report.library import Library
 
 if TYPE_CHECKING:
@@ -40,9 +42,24 @@ def index() -> Index:
     return _index(home())
 
 
-def runs() -> pd.DataFrame:
-    """The finished runs as a table, newest first; to be read, not written."""
-    return _runs(home()).table()
+def runs(*, archived: bool = False) -> pd.DataFrame:
+    """The finished runs as a table, newest first, archived ones if asked for; not to be written."""
+    return run_table().table(archived=archived)
+
+
+def run_table() -> RunTable:
+    """What the table of runs is made of, and when it has changed."""
+    return _runs(home())
+
+
+def labels() -> Labels:
+    """What is said of runs: names, tags, notes."""
+    return _labels(home())
+
+
+def deletion() -> Deletion:
+    """What deletes runs, and brings them back."""
+    return Deletion(index().library, labels())
 
 
 def backend() -> Backend:
@@ -134,7 +151,12 @@ def _index(root: Path) -> Index:
 
 @st.cache_resource(show_spinner=False)
 def _runs(root: Path) -> RunTable:
-    return RunTable(_index(root))
+    return RunTable(_index(root), _labels(root))
+
+
+@st.cache_resource(show_spinner=False)
+def _labels(root: Path) -> Labels:
+    return Labels(root)
 
 
 @st.cache_resource(show_spinner=False)

@@ -74,6 +74,15 @@ def colour(method: str) -> str:
     return METHOD_COLOURS.get(method, NEUTRAL)
 
 
+def colours(values: Sequence[str], *, methods: bool = False) -> dict[str, str]:
+    """A colour for each value, by its place in the sorted list; a method's own for methods."""
+    if methods:
+        return {value: colour(value) for value in values}
+    rest = [hue for hue in METHOD_COLOURS.values() if hue not in (NEUTRAL, *RUN_COLOURS)]
+    hues = [*RUN_COLOURS, *rest]
+    return {value: hues[at % len(hues)] for at, value in enumerate(sorted(set(values)))}
+
+
 def run_colour(place: int) -> str:
     """The colour of the run at that place of a comparison."""
     return RUN_COLOURS[place % len(RUN_COLOURS)]

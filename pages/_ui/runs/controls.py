@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import columns, state
-from pages._ui.runs import tables
+from pages._ui.runs import filters, tables
 from qcore.report import metrics
 
 
@@ -42,8 +42,8 @@ def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
     return tables.comparable(table, place[0], models)
 
 
-def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool, str]:
-    """Choose size, quality, a log axis, runs that broke, and the saved figure's format."""
+def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool, str, str]:
+    """Choose size, quality, a log axis, runs that broke, the saved format, and the colours."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     with left:
         size = st.segmented_control(
@@ -71,7 +71,8 @@ def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, 
             help="Runs at more than 30 times the float model's perplexity (3.4 nats per token): "
             "they would flatten all others.",
         )
+        colour = filters.choose_colour(table)
         image = st.segmented_control(
             "Saved figure (camera button)", ["svg", "png"], default="svg", required=True
         )
-    return metrics.SIZES[size], axis, log, pieces, image
+    return metrics.SIZES[size], axis, log, pieces, image, colour
