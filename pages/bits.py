@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import downloads, empty, entry, messages
+from pages._ui import downloads, empty, entry, live, messages
 from pages._ui.bits import charts, controls, engine, forecast, pins, view, words
 from pages._ui.bits.engine import Case
 from pages._ui.bits.tables import assignment_table, formats_of, measured, moves
@@ -101,6 +101,7 @@ st.caption(
     "matters more than how many there are."
 )
 with messages.guard():
+    live.follow(redraw=not engine.groups())
     found = engine.groups()
     if not found:
         empty.budgets(engine.demo_recipe)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import columns, empty, engine, entry, messages, state
+from pages._ui import columns, empty, engine, entry, live, messages, state
 from pages._ui.compare import hurt, kept, texts, view, words
 from qcore.errors import QuantscopeError
 from qcore.explore import compare
@@ -83,6 +83,7 @@ st.caption(
     "that leave zero out; two runs can be told apart although their own intervals overlap."
 )
 with messages.guard():
+    live.follow(redraw=len(engine.index().summaries()) < 2)
     table = engine.runs()
     if table.empty:
         empty.runs()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages._ui import empty, engine, entry, messages, palette, wording
+from pages._ui import empty, engine, entry, live, messages, palette, wording
 from pages._ui.charts import config
 from pages._ui.form.presets import DEMO
 from pages._ui.jobs.words import job_title
@@ -139,6 +139,7 @@ entry.through_app()
 st.title("What do I have, what should I look at?")
 with messages.guard():
     reading = library.draw()
+    live.follow()
     table = engine.runs()
     if table.empty and not reading:
         st.caption(
