@@ -72,11 +72,6 @@ class ChoiceRecord:
         with self._lock:
             self._counts[operation, choice] += 1
 
-    def reset(self) -> None:
-        """Forget what was counted."""
-        with self._lock:
-            self._counts.clear()
-
     def counts(self) -> list[DispatchCount]:
         """All that ran, by operation; of one operation the most frequent first."""
         with self._lock:

@@ -30,11 +30,16 @@ def parse_json(text: str) -> Any:
         InvalidRecipe: not JSON; says where. NaN and infinities are no JSON.
     """
     try:
-        return json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
+        return _decoder().decode(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise InvalidRecipe(
             f"not JSON: {str(error)[:200]}", remedy="check the file at that place"
         ) from error
+
+
+@functools.cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(parse_constant=_no_number)
 
 
 def _no_number(word: str) -> Any:

@@ -38,9 +38,6 @@ fails."""
 LEVEL_BITS = 9
 """Bits of a transition's key that hold its level; E5M2 has 123 levels, INT8 has 128."""
 
-KEY_ERROR = 2.0**-43
-"""Relative error that a scale suffers from them."""
-
 _OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
 _LEVEL_MASK = (1 << LEVEL_BITS) - 1
 

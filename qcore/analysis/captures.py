@@ -41,7 +41,6 @@ from qcore.report.summary import Summary
 from qcore.transforms.algebra import Transform, site_transform
 from qcore.transforms.expansion import admissible_sizes
 from qcore.transforms.hadamard import power_of_two_blocks
-from qcore.transforms.permutation import METHODS as METHODS
 from qcore.transforms.permutation import Method
 
 _OVERVIEW_VERSION = 1

@@ -58,16 +58,6 @@ def ideal_bound(
     return _float(x).abs().sum(-1) * math.sqrt(block) / (order or x.shape[-1])
 
 
-def suppression_assured(
-    x: Float[Tensor, "*tokens d"], block: int, order: int | None = None
-) -> Bool[Tensor, "*tokens"]:
-    """Whether `peak_bound` ≤ ‖x‖∞: the rotation cannot make the peak larger.
-
-    The condition as the paper states it, max_j ‖x_(j)‖₁ ≤ √b ‖x‖∞.
-    """
-    return peak_bound(x, block, order) <= _float(x).abs().amax(-1)
-
-
 def worsened_blocks(
     x: Float[Tensor, "*tokens d"], rotated: Float[Tensor, "*tokens order"], block: int
 ) -> Bool[Tensor, "*tokens blocks"]:

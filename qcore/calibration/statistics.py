@@ -64,11 +64,6 @@ class SiteStatistics:
         return self.hessian.shape[0]
 
     @property
-    def root_mean_square(self) -> Float[Tensor, " width"]:
-        """√E x² per channel."""
-        return self.hessian.diagonal().clamp_min(0).sqrt()
-
-    @property
     def kurtosis(self) -> float:
         """E x⁴ / (E x²)² over all channels, about zero: 3 for a normal distribution."""
         second = float(self.hessian.diagonal().double().mean())

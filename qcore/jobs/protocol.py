@@ -170,7 +170,7 @@ class Backend(Protocol):
         ...
 
     def events(self, job: str, after: int = 0) -> list[Event]:
-        """The job's events from the `after`-th on, oldest first."""
+        """The job's events from the `after`-th on, oldest first; cheap where few are new."""
         ...
 
     def logs(self, job: str, tail: int = 200) -> str:

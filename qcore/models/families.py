@@ -58,7 +58,6 @@ BLOCK_SITES = (
     SiteShape("mlp_hidden", ("mlp.down_proj",)),
 )
 SITES = tuple(site.name for site in BLOCK_SITES)
-PROJECTIONS = tuple(path.rsplit(".", 1)[1] for site in BLOCK_SITES for path in site.linears)
 
 
 @dataclass(frozen=True, slots=True)

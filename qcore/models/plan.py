@@ -60,11 +60,6 @@ class SiteMap(FeatureMap, Protocol):
         """The rotation and expansion that follow the permutation at run time."""
         ...
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether nothing changes."""
-        ...
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PerHead:
@@ -109,11 +104,6 @@ class SiteChange:
 
     gain: Float[Tensor, " width"] | None = None
     maps: tuple[FeatureMap, ...] = ()
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether nothing changes."""
-        return self.gain is None and not self.maps
 
     @property
     def unseen(self) -> int:

@@ -87,11 +87,6 @@ class Surgery:
             self._float[linear.path] = (parameter, parameter.data)
         parameter.data = weight.detach().to(parameter.device, parameter.dtype).contiguous()
 
-    def float_weight(self, linear: Linear) -> Tensor:
-        """The weight [out, in] that `restore` would bring back."""
-        kept = self._float.get(linear.path)
-        return linear_module(self._model, linear).weight.data if kept is None else kept[1]
-
     def map_inputs(
         self, choose: Callable[[Site], InputMap | None], *, fused: FusedMap | None = None
     ) -> None:

@@ -147,11 +147,6 @@ def counting(axes: Axes) -> set[str]:
     return counted
 
 
-def starting_formats(axes: Axes) -> tuple[str | None, ...]:
-    """The formats of weights before any budget widens them."""
-    return tuple(dict.fromkeys(name for own in _budgets(axes) for name in own[_START]))
-
-
 def _budgets(axes: Axes) -> Iterator[Axes]:
     """The axes without a bit budget, and with one, for each set of formats that it may spend."""
     methods = axes[METHOD]

@@ -1,13 +1,14 @@
 """Where scales are found relative to error correction (arXiv 2606.10890, §4).
 
 - **decoupled** ("+"): all scales of the network in an earlier pass; then `gptq` or `qronos` with
-  scales given. Nothing here.
+  scales given.
 - **layer-interleaved** ("⊙"): a layer's scales just before its own error correction, from the
-  moments that the quantized layers before it produce.
-- **group-interleaved** ("⊙"): a group's scale when error correction reaches its first column, on
-  the weights as the errors made so far have moved them. Groups are visited by falling Σ diag H;
-  act-order holds inside a group, not across groups, since a group must be finished before the next
-  one's scale is known.
+  moments that the quantized layers before it produce. As decoupled, a scale rule and then `gptq`
+  or `qronos`: the order of the passes is the quantize stage's.
+- **group-interleaved** ("⊙"), `group_interleaved`: a group's scale when error correction reaches its
+  first column, on the weights as the errors made so far have moved them. Groups are visited by
+  falling Σ diag H; act-order holds inside a group, not across groups, since a group must be
+  finished before the next one's scale is known.
 
 Methods know no other methods: what finds the scales is an argument. On the moved weights w′ of a
 group the output error that the group itself can make is ‖X̃_g(w′_g − s·q)‖², so the rule is called
@@ -38,49 +39,12 @@ from qcore.rounding.feedback import (
     pending_columns,
     propagated_error,
 )
-from qcore.rounding.gptq import gptq
-from qcore.rounding.qronos import qronos, qronos_factor, qronos_shift
+from qcore.rounding.qronos import qronos_factor, qronos_shift
 
 Corrector = Literal["gptq", "qronos"]
 
 ScaleRule = Callable[[Tensor, Tensor], Scales]
 """rule(weight [out, in], hessian [in, in]) → Scales of that weight."""
-
-CrossScaleRule = Callable[[Tensor, Tensor, Tensor | None], Scales]
-"""rule(weight, hessian, cross or None) → Scales of that weight."""
-
-
-def layer_interleaved(
-    weight: Float[Tensor, "out in"],
-    hessian: Float[Tensor, "in in"],
-    cross: Float[Tensor, "in in"] | None,
-    fmt: Format,
-    rule: CrossScaleRule,
-    *,
-    method: Corrector = "gptq",
-    act_order: bool = True,
-    damping: float | None = None,
-) -> Quantized:
-    """Scales from this layer's own moments, then error correction with them.
-
-    Args:
-        weight: any float type.
-        hessian: X̃ᵀX̃.
-        cross: X̃ᵀX (`qcore.numerics.moments`); GPTQ itself makes no use of it, the rule may.
-        fmt: any Format.
-        rule: finds the scales.
-        method: what corrects errors.
-        act_order: visit columns by falling diagonal of H.
-        damping: as `method` understands it; None is its own default.
-
-    Raises:
-        QuantscopeError: as the rule and the method do.
-    """
-    scales = rule(weight, hessian, cross)
-    added = DAMPING[method] if damping is None else damping
-    if method == "gptq":
-        return gptq(weight, hessian, scales, fmt, act_order=act_order, damping=added)
-    return qronos(weight, hessian, cross, scales, fmt, act_order=act_order, damping=added)
 
 
 def group_interleaved(

@@ -64,11 +64,6 @@ class Transform:
         return self.width if self.rotation is None else self.rotation.order
 
     @property
-    def is_identity(self) -> bool:
-        """Whether nothing changes."""
-        return self.permutation is None and self.rotation is None
-
-    @property
     def online(self) -> Transform:
         """The part that is left at run time once the permutation is fused upstream."""
         return replace(self, permutation=None)
@@ -108,10 +103,6 @@ class Transform:
                 remedy="rotate samples with `apply` and average their magnitudes",
             )
         return mean if self.permutation is None else mean[self.permutation.order.to(mean.device)]
-
-    def matrix(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "width transformed"]:
-        """T, dense: for tests and for looking at."""
-        return self.apply(torch.eye(self.width, dtype=dtype))
 
     def _check(self, features: int) -> None:
         if features != self.width:

@@ -17,7 +17,6 @@ and stops where the total is closest to what was asked.
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -117,35 +116,6 @@ def solve(
         sizes[site.name] = size
         steps[site.name] += 1
     return Expansion(sizes, steps, added, 100 * added / parameters, percent)
-
-
-def expand_by_steps(
-    sites: Sequence[ExpandableSite], parameters: int, steps: dict[str, int], *, block: int = 1
-) -> Expansion:
-    """The sizes a number of steps up, as the paper counts them, and the percentage they cost.
-
-    Args:
-        sites: what may grow.
-        parameters: of the whole model, tied ones once.
-        steps: site name → steps; a site that is not named stays as it is.
-        block: features to a block of the rotation that follows; 1 for a full rotation.
-
-    Raises:
-        InvalidRecipe: a negative number of steps.
-    """
-    sizes = {}
-    for site in sites:
-        step = steps.get(site.name, 0)
-        if step < 0:
-            raise InvalidRecipe(
-                f"{step} steps on {site.name} would shrink it", remedy="choose 0 or more"
-            )
-        ladder = itertools.chain([site.width], admissible_sizes(site.width, block=block))
-        sizes[site.name] = next(itertools.islice(ladder, step, None))
-    added = sum(site.growth(sizes[site.name]) for site in sites)
-    percent = 100 * added / parameters
-    taken = {site.name: steps.get(site.name, 0) for site in sites}
-    return Expansion(sizes, taken, added, percent, percent)
 
 
 def _walk(sites: Sequence[ExpandableSite], block: int) -> Iterator[tuple[ExpandableSite, int]]:

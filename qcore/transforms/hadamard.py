@@ -237,49 +237,9 @@ def rotate_and_quantize(
     return rotate_blocks_and_quantize(x, matrix, quantizer, order=rotation.order, signs=flips)
 
 
-def unrotate(
-    y: Float[Tensor, "... order"], rotation: Rotation, n: int | None = None
-) -> Float[Tensor, "... n"]:
-    """The product y Rᵀ, less the zeros that expanded n features; undoes `rotate`."""
-    n = rotation.order if n is None else n
-    if y.shape[-1] != rotation.order:
-        raise InvalidRecipe(
-            f"{y.shape[-1]} features were not rotated in order {rotation.order}",
-            remedy=f"pass {rotation.order} features",
-        )
-    _check_features(n, rotation)
-    if rotation.kind == "random":
-        matrix = random_orthogonal(rotation.order, rotation.seed or 0)
-        work = torch.promote_types(y.dtype, torch.float32)
-        return (y.to(work) @ matrix[:n].T.to(y.device, work)).to(y.dtype)
-    if rotation.is_full:
-        x = _full(y, rotation, back=True)[..., :n]
-    else:
-        x = block_hadamard_transform(y, _matrix_for(y, rotation).T)
-        x = x[..., _held(slots, (rotation, n), y.device, torch.int64)]
-    return x if rotation.seed is None else x * _signs_for(x, rotation, n)
-
-
-def rotate_inputs(weight: Float[Tensor, "out n"], rotation: Rotation) -> Float[Tensor, "out order"]:
-    """The product [W, 0] R: the weight that takes inputs rotated by R."""
-    return rotate(weight, rotation)
-
-
-def rotate_outputs(weight: Float[Tensor, "n in"], rotation: Rotation) -> Float[Tensor, "order in"]:
-    """Rᵀ W: the weight whose outputs come out rotated by R. A bias is rotated by `rotate`."""
-    return rotate(weight.T, rotation).T.contiguous()
-
-
 def rotate_moment(moment: Float[Tensor, "n n"], rotation: Rotation) -> Float[Tensor, "order order"]:
     """Rᵀ H R: the second moment of rotated samples, symmetric or not (H or G)."""
     return rotate(rotate(moment, rotation).T, rotation).T.contiguous()
-
-
-def rotation_matrix(
-    rotation: Rotation, n: int | None = None, dtype: torch.dtype = torch.float64
-) -> Float[Tensor, "n order"]:
-    """The first n rows of R, dense: for tests and for looking at."""
-    return rotate(torch.eye(rotation.order if n is None else n, dtype=dtype), rotation)
 
 
 def signs(rotation: Rotation, n: int) -> Int[Tensor, " n"]:
@@ -328,19 +288,19 @@ def _signs_for(x: Tensor, rotation: Rotation, n: int) -> Tensor:
     return _held(signs, (rotation, n), x.device, x.dtype)
 
 
-def _full(x: Tensor, rotation: Rotation, *, back: bool = False) -> Tensor:
-    """The product [x, 0] H of a full rotation, or `back` [x, 0] Hᵀ."""
+def _full(x: Tensor, rotation: Rotation) -> Tensor:
+    """The product [x, 0] H of a full rotation."""
     order = _known(rotation.order)
     inner = _core_for(x, order.core)
     if order.outer == 1:
-        return hadamard_transform(x, inner.T if back else inner, order.size)
+        return hadamard_transform(x, inner, order.size)
     # (U ⊗ V ⊗ S): V ⊗ S on each of u runs of features, then U across the runs; rounded once.
     work = torch.promote_types(x.dtype, torch.float32)
     outer = _core_for(x.to(work), order.outer)
     runs = torch.nn.functional.pad(x.to(work), (0, order.size - x.shape[-1]))
     runs = runs.unflatten(-1, (order.outer, order.inner))
-    runs = hadamard_transform(runs, inner.T if back else inner)
-    mixed = (outer if back else outer.T) @ runs
+    runs = hadamard_transform(runs, inner)
+    mixed = outer.T @ runs
     return mixed.mul_(order.outer**-0.5).flatten(-2).to(x.dtype)
 
 

@@ -52,11 +52,6 @@ class Permutation:
     mass: Float[Tensor, " blocks"]
     method: Method
 
-    @property
-    def inverse(self) -> Int[Tensor, " d"]:
-        """Channel → its position: `x[..., order][..., inverse]` is x."""
-        return torch.argsort(self.order)
-
 
 def permute(
     method: Method,

@@ -38,7 +38,7 @@ def test_sequential_capture_sees_what_the_quantized_prefix_produces(name):
         x = inputs_of(model, tiny_windows())[site.block, site.name]
         assert relative(statistics.hessian, x.T @ x / len(x)) < 1e-10
         for linear in site.linears:
-            surgery.replace_weight(linear, rounded(surgery.float_weight(linear)))
+            surgery.replace_weight(linear, rounded(linear_module(model, linear).weight))
 
     capture_sequential(model, tiny_windows(), on_site)
     assert list(seen) == [(site.block, site.name) for site in sites(model)]
@@ -85,7 +85,7 @@ def test_the_float_stream_gives_cross_moments_of_both_networks(name):
         assert relative(statistics.cross, expected.T) > 1e-6
         checked.append(key)
         for linear in site.linears:
-            surgery.replace_weight(linear, rounded(surgery.float_weight(linear)))
+            surgery.replace_weight(linear, rounded(linear_module(model, linear).weight))
 
     capture_sequential(model, tiny_windows(), on_site, float_stream=True)
     surgery.restore()
@@ -110,7 +110,7 @@ def test_a_float_stream_from_the_block_begins_where_the_changed_network_has_come
             assert relative(statistics.cross, whole) > 1e-6
         checked.append(key)
         for linear in site.linears:
-            surgery.replace_weight(linear, rounded(surgery.float_weight(linear)))
+            surgery.replace_weight(linear, rounded(linear_module(model, linear).weight))
 
     capture_sequential(model, tiny_windows(), on_site, float_stream=True, from_block=True)
     surgery.restore()
@@ -140,7 +140,7 @@ def test_a_model_too_large_for_one_pass_is_shown_the_same(monkeypatch):
             def on_site(site, statistics):
                 seen.append(statistics)
                 for linear in site.linears:
-                    surgery.replace_weight(linear, rounded(surgery.float_weight(linear)))
+                    surgery.replace_weight(linear, rounded(linear_module(model, linear).weight))
 
             capture_sequential(model, tiny_windows(), on_site, float_stream=True)
         return seen

@@ -47,6 +47,58 @@ def test_an_event_that_cannot_be_written_is_not_an_error(tmp_path: Path) -> None
     assert events.append(tmp_path / "job" / "events.jsonl", Event("load")) is False
 
 
+def lines(first: int, count: int) -> bytes:
+    said = (Event("load", index, time=float(index)) for index in range(first, first + count))
+    return b"".join(event.to_json().encode() + b"\n" for event in said)
+
+
+def bytes_read() -> int:
+    """What this process has read by now from anything."""
+    io = Path("/proc/self/io")
+    if not io.exists():
+        pytest.skip("this system does not count what a process reads")
+    return int(io.read_text().split()[1])
+
+
+def test_of_a_hundred_thousand_events_the_second_look_reads_what_was_appended(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(lines(0, 100_000))
+    size = path.stat().st_size
+    reader = events.Reader()
+    before = bytes_read()
+    assert len(reader.read(path)) == 100_000
+    assert bytes_read() - before >= size
+    with path.open("ab") as file:
+        file.write(lines(100_000, 3))
+    before = bytes_read()
+    assert [event.done for event in reader.read(path, after=100_000)] == [100_000, 100_001, 100_002]
+    assert reader.read(path, after=100_003) == []
+    assert bytes_read() - before < size / 100
+
+
+def test_a_reader_that_remembers_reads_what_one_that_does_not_reads(path: Path) -> None:
+    path.parent.mkdir()
+    data = lines(0, 4) + b"torn\n" + lines(5, 3) + b"no end"
+    reader = events.Reader()
+    for length in range(len(data) + 1):
+        path.write_bytes(data[:length])
+        for after in (0, 3, length % 11, 8, 20):
+            assert reader.read(path, after) == events.read(path, after), (length, after)
+
+
+def test_a_file_that_was_replaced_is_read_anew(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(lines(0, 9))
+    reader = events.Reader(files=1)
+    assert len(reader.read(path)) == 9
+    path.with_name("other").write_bytes(lines(50, 20))
+    path.with_name("other").replace(path)
+    assert [event.done for event in reader.read(path, after=9)] == list(range(59, 70))
+    path.write_bytes(lines(0, 2))
+    assert reader.read(path, after=20) == []
+    assert len(reader.read(path)) == 2
+
+
 @pytest.mark.parametrize("chunk", [3, 1 << 16])
 def test_the_tail_is_the_last_lines(
     path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch

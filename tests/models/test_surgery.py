@@ -17,7 +17,7 @@ def test_restoring_gives_back_the_same_logits_bit_for_bit(name):
     before = logits(model)
     surgery = Surgery(model)
     for linear in linears(model):
-        surgery.replace_weight(linear, torch.zeros_like(surgery.float_weight(linear)))
+        surgery.replace_weight(linear, torch.zeros_like(linear_module(model, linear).weight))
     surgery.map_inputs(lambda site: torch.round)
     assert not torch.equal(logits(model), before)
     surgery.restore()
@@ -31,7 +31,6 @@ def test_restoring_points_back_at_the_original_tensor_without_copying():
     surgery = Surgery(model)
     for _ in range(2):
         surgery.replace_weight(linear, torch.ones(32, 32))
-    assert surgery.float_weight(linear).data_ptr() == address
     surgery.restore()
     assert linear_module(model, linear).weight.data_ptr() == address
 

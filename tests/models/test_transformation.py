@@ -158,7 +158,8 @@ def test_moments_pass_unchanged_where_nothing_is_planned(family):
         for site in sites(model):
             width = linear_module(model, site.linears[0]).in_features
             moment = torch.randn(width, width)
-            assert transformed.change(site).is_identity
+            assert transformed.change(site).gain is None
+            assert not transformed.change(site).maps
             assert torch.equal(transformed.moment(site, moment), moment)
             assert transformed.site_map(site) is None
 
@@ -204,7 +205,6 @@ def test_surgery_works_on_a_transformed_network_as_on_any_other():
     with transform(model, everything(model)) as transformed:
         before = logits(model)
         surgery = Surgery(model)
-        assert torch.equal(surgery.float_weight(down), transformed.weight(down))
         surgery.replace_weight(down, torch.zeros(32, 80))
         assert not torch.equal(logits(model), before)
         assert transformed.weight(down).abs().sum() > 0

@@ -7,7 +7,7 @@ from qcore.formats.coding import dequantize
 from qcore.formats.format import named
 from qcore.formats.quantized import Scales
 from qcore.rounding.gptq import gptq
-from qcore.rounding.interleaved import group_interleaved, group_order, layer_interleaved
+from qcore.rounding.interleaved import group_interleaved, group_order
 from qcore.rounding.qronos import qronos
 from qcore.scales.absmax import absmax
 from qcore.scales.piso import piso
@@ -64,7 +64,7 @@ def test_one_group_is_layer_interleaving():
     _, xq, weight = layer()
     h, fmt = xq.T @ xq, named("int3")
     one = group_interleaved(weight, h, None, fmt, lambda w, h: piso(w, fmt, h))
-    two = layer_interleaved(weight, h, None, fmt, lambda w, h, _g: piso(w, fmt, h))
+    two = gptq(weight, h, piso(weight, fmt, h), fmt)
     torch.testing.assert_close(one.scales.scale, two.scales.scale, rtol=1e-5, atol=0)
     assert (one.codes == two.codes).double().mean() > 0.999
 
@@ -75,7 +75,8 @@ def test_scales_fitted_to_moved_weights_beat_scales_fitted_beforehand(method):
     h, g = xq.T @ xq, xq.T @ x
     fmt = named("int2", 32)
     inside = group_interleaved(weight, h, g, fmt, lambda w, h: piso(w, fmt, h), method=method)
-    before = layer_interleaved(weight, h, g, fmt, lambda w, _h, _g: absmax(w, fmt), method=method)
+    scales = absmax(weight, fmt)
+    before = gptq(weight, h, scales, fmt) if method == "gptq" else qronos(weight, h, g, scales, fmt)
     assert output_error(x, xq, weight, inside) < output_error(x, xq, weight, before)
 
 
@@ -87,17 +88,6 @@ def test_qronos_makes_up_for_what_gptq_does_not_see():
         for method in ("qronos", "gptq")
     )
     assert output_error(x, xq, weight, seen) < output_error(x, xq, weight, unseen)
-
-
-def test_the_cross_moment_reaches_a_layer_interleaved_rule():
-    x, xq, weight = layer()
-    h, g, fmt = xq.T @ xq, xq.T @ x, named("int3")
-    found = layer_interleaved(
-        weight, h, g, fmt, lambda w, h, g: piso(w, fmt, h, g, objective="cross"), method="qronos"
-    )
-    scales = piso(weight, fmt, h, g, objective="cross")
-    assert torch.equal(found.scales.scale, scales.scale)
-    assert torch.equal(found.codes, qronos(weight, h, g, scales, fmt).codes)
 
 
 def test_groups_go_by_their_sum_and_columns_by_their_own_diagonal():

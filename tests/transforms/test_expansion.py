@@ -12,7 +12,6 @@ from qcore.transforms.expansion import (
     CORES,
     ExpandableSite,
     admissible_sizes,
-    expand_by_steps,
     solve,
 )
 
@@ -66,16 +65,18 @@ def test_powers_of_two_are_no_steps():
 
 
 def test_five_steps_on_down_proj_cost_five_and_a_half_percent_at_one_billion():
-    made = expand_by_steps([DOWN], LLAMA_1B, {"down_proj": 5})
+    made = solve([DOWN], LLAMA_1B, 5.43)
 
+    assert made.steps == {"down_proj": 5}
     assert made.sizes == {"down_proj": 10240}
     assert made.added == 2048 * 2048 * 16
     assert round(made.percent, 2) == 5.43
 
 
 def test_seven_steps_on_both_cost_thirteen_and_a_half_percent_at_one_billion():
-    made = expand_by_steps([DOWN, OUT], LLAMA_1B, {"down_proj": 7, "o_proj": 7})
+    made = solve([DOWN, OUT], LLAMA_1B, 13.6)
 
+    assert made.steps == {"down_proj": 7, "o_proj": 7}
     assert made.sizes == {"down_proj": 12288, "o_proj": 3072}
     assert round(made.percent, 1) == 13.6
 
@@ -127,7 +128,9 @@ def test_sites_grow_together(percent):
 def test_steps_count_the_sizes_passed():
     made = solve([SMOL_DOWN, SMOL_OUT], SMOL, 10)
 
-    assert expand_by_steps([SMOL_DOWN, SMOL_OUT], SMOL, made.steps).sizes == made.sizes
+    for site in (SMOL_DOWN, SMOL_OUT):
+        passed = [site.width, *ladder(site.width, 40)]
+        assert passed[made.steps[site.name]] == made.sizes[site.name]
 
 
 def test_nothing_asked_changes_nothing():
@@ -147,8 +150,3 @@ def test_percentages_out_of_range_are_refused(percent):
 def test_blocks_that_no_size_contains_are_refused():
     with pytest.raises(InvalidRecipe, match="block 48 is no power of two"):
         solve([DOWN], LLAMA_1B, 5, block=48)
-
-
-def test_negative_steps_are_refused():
-    with pytest.raises(InvalidRecipe, match="-1 steps"):
-        expand_by_steps([DOWN], LLAMA_1B, {"down_proj": -1})

@@ -10,7 +10,7 @@ from functools import partial
 import streamlit as st
 
 from pages._ui import messages, palette, wording
-from pages._ui.jobs import timeline, words
+from pages._ui.jobs import engine, timeline, words
 from pages._ui.jobs.timeline import StageProgress
 from qcore.jobs.protocol import Backend, Job, JobState
 
@@ -27,7 +27,7 @@ _COLOURS = {
 def draw(job: Job, queue: Backend) -> None:
     """One job as a row: state and name, stages and time, buttons; its log under it on demand."""
     now = time.time()
-    stages = _stages(job, queue, now)
+    stages = engine.stages(job, queue, now)
     with st.container(border=True, key=f"job-{job.id}", gap="xsmall"):
         name, progress, buttons = st.columns([4, 6, 4], vertical_alignment="center")
         with name:
@@ -141,26 +141,12 @@ def _toggle(key: str) -> None:
     st.session_state[key] = not st.session_state.get(key)
 
 
-def _stages(job: Job, queue: Backend, now: float) -> list[StageProgress]:
-    """The job's stages; those of an ended job are read once, not at every tick of the clock."""
-    if job.state is JobState.QUEUED:
-        return timeline.steps(job, [], now)
-    if job.state.ended:
-        return _ended_stages(job.id, job.attempt, job.ended, job, queue)
-    return timeline.steps(job, queue.events(job.id), now)
-
-
-@st.cache_data(max_entries=1000, show_spinner=False)
-def _ended_stages(
-    job_id: str, attempt: int, ended: float | None, _job: Job, _queue: Backend
-) -> list[StageProgress]:
-    del attempt  # with the id and the end it names one outcome
-    return timeline.steps(_job, _queue.events(job_id), ended or 0.0)
-
-
 def _log(job: Job, queue: Backend) -> None:
-    """Warnings first, then the end of what the worker printed."""
-    for event in queue.events(job.id):
-        if event.kind == "warning":
-            st.warning(messages.escape(event.message), icon=":material/warning:")
+    """Warnings first, each once, then the end of what the worker printed."""
+    said, older = engine.warnings(job, queue)
+    if older:
+        st.caption(f"{wording.count(older, 'older warning')} not shown.")
+    for message, times in said.items():
+        often = f" ({times:,} times)" if times > 1 else ""
+        st.warning(messages.escape(message) + often, icon=":material/warning:")
     st.code(queue.logs(job.id) or "Nothing printed yet.", language=None, height=240)

@@ -9,6 +9,9 @@ from qcore.jobs.protocol import Job, JobState
 from qcore.pipeline import stage_names
 from qcore.progress import Event
 
+KEPT_WARNINGS = 20
+"""Different warnings of a job that are kept to be drawn."""
+
 
 @dataclass(frozen=True, slots=True)
 class StageProgress:
@@ -32,40 +35,84 @@ class StageProgress:
     message: str = ""
 
 
+class Timeline:
+    """The stages of one job, from events that arrive bit by bit.
+
+    Attributes:
+        seen: how many events it was given.
+    """
+
+    def __init__(self, job: Job):
+        self.seen = 0
+        self._job = job
+        self._warnings: dict[str, int] = {}
+        self._dropped = 0
+        self._restart()
+
+    def feed(self, events: Iterable[Event]) -> Timeline:
+        """Take in the next events, oldest first; returns itself."""
+        for event in events:
+            self.seen += 1
+            if event.kind == "warning":
+                self._warnings[event.message] = self._warnings.pop(event.message, 0) + 1
+                if len(self._warnings) > KEPT_WARNINGS:
+                    oldest = next(iter(self._warnings))
+                    self._dropped += self._warnings.pop(oldest)
+            if event.stage != "job":
+                self._take(event)
+            elif event.kind == "state" and event.message.startswith("starting"):
+                self._restart()
+        return self
+
+    def steps(self, job: Job, now: float) -> list[StageProgress]:
+        """The stages in order since the job's newest start.
+
+        Args:
+            job: the same job as it stands.
+            now: seconds since the epoch, for the stage that is running.
+        """
+        found = dict(self._found)
+        if self._current:
+            begun = self._begun[self._current]
+            found[self._current] = _extrapolated(found[self._current], job, begun, now)
+        return list(found.values())
+
+    def warnings(self) -> tuple[dict[str, int], int]:
+        """The newest different warnings with how often each came; how many older ones there are."""
+        return dict(self._warnings), self._dropped
+
+    def _restart(self) -> None:
+        self._found = _expected(self._job)
+        self._begun: dict[str, float] = {}
+        self._current = ""
+
+    def _take(self, event: Event) -> None:
+        if event.stage not in self._found:
+            self._found = _insert(self._found, event.stage)
+        start = self._begun.setdefault(event.stage, event.time)
+        step = self._found[event.stage]
+        ended = event.kind == "stage" and event.done >= event.total > 0
+        counted = event.kind != "warning"
+        self._found[event.stage] = StageProgress(
+            name=step.name,
+            state=("cached" if event.cached else "done") if ended else "running",
+            done=max(event.done, 0) if counted else step.done,
+            total=event.total if counted else step.total,
+            seconds=max(event.time - start, 0.0),
+            message=event.message or step.message,
+        )
+        self._current = "" if ended else event.stage
+
+
 def steps(job: Job, events: Iterable[Event], now: float) -> list[StageProgress]:
-    """The stages of a job in order, from its events since its newest start.
+    """The stages of a job in order, from all its events since its newest start.
 
     Args:
         job: for its recipe and state.
         events: oldest first.
         now: seconds since the epoch, for the stage that is running.
     """
-    begun: dict[str, float] = {}
-    found = _expected(job)
-    current = ""
-    for event in events:
-        if event.stage == "job":
-            if event.kind == "state" and event.message.startswith("starting"):
-                begun, current = {}, ""
-                found = _expected(job)
-            continue
-        if event.stage not in found:
-            found = _insert(found, event.stage)
-        start = begun.setdefault(event.stage, event.time)
-        step = found[event.stage]
-        ended = event.kind == "stage" and event.done >= event.total > 0
-        found[event.stage] = replace(
-            step,
-            state=("cached" if event.cached else "done") if ended else "running",
-            done=max(event.done, 0) if event.kind != "warning" else step.done,
-            total=event.total if event.kind != "warning" else step.total,
-            seconds=max(event.time - start, 0.0),
-            message=event.message or step.message,
-        )
-        current = "" if ended else event.stage
-    if current:
-        found[current] = _extrapolated(found[current], job, begun[current], now)
-    return list(found.values())
+    return Timeline(job).feed(events).steps(job, now)
 
 
 def left(job: Job, stages: Sequence[StageProgress]) -> float | None:

@@ -70,6 +70,7 @@ def choose_lens(capture: Capture, place: Place, hidden: int) -> Lens:
         hidden: width of the residual stream; 0 where it is not known.
     """
     from qcore.analysis import captures
+    from qcore.transforms.permutation import METHODS
 
     width = place.width
     left, middle, right = st.columns(3)
@@ -83,7 +84,7 @@ def choose_lens(capture: Capture, place: Place, hidden: int) -> Lens:
         help="A Hadamard matrix over all channels, or one per block of them. No random signs.",
     )
     mixes_all = not isinstance(rotation, int)
-    orders: list[Method] = ["identity"] if mixes_all else list(captures.METHODS)
+    orders: list[Method] = ["identity"] if mixes_all else list(METHODS)
     permutation = middle.selectbox(
         "Permutation",
         orders,

@@ -61,6 +61,7 @@ class LocalBackend:
         self.root = root.resolve()
         self._given = tuple(devices or ())
         self.table = Table(self.root / "jobs" / "queue.sqlite")
+        self._reader = events.Reader()
         self._command = tuple(command or (sys.executable, "-m", "qcore.jobs.worker"))
 
     @functools.cached_property
@@ -155,8 +156,11 @@ class LocalBackend:
         return count
 
     def events(self, job: str, after: int = 0) -> list[Event]:
-        """The job's events from the `after`-th on, oldest first."""
-        return events.read(self.event_file(job), after)
+        """The job's events from the `after`-th on, oldest first.
+
+        Costs what was appended since the last call that had read as far.
+        """
+        return self._reader.read(self.event_file(job), after)
 
     def logs(self, job: str, tail: int = 200) -> str:
         """The last lines that the worker printed."""

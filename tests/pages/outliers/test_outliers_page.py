@@ -20,6 +20,7 @@ from qcore.pipeline import block_key
 from qcore.recipe import Recipe
 from qcore.report.library import Library
 from qcore.report.summary import Summary
+from qcore.transforms.permutation import METHODS
 from tests.analysis.factories import KEY, fill, home_with, report_of, statistics_of, tokens_of
 
 _APP = Path(__file__).resolve().parents[3] / "dashboard.py"
@@ -261,6 +262,6 @@ def test_an_expansion_says_what_it_costs():
 
 
 def test_every_measure_and_method_has_a_label():
-    assert set(words.METHODS) == set(captures.METHODS)
+    assert set(words.METHODS) == set(METHODS)
     assert set(words.MEASURES) == set(captures.Measures.__slots__)
     assert set(words.WHERE) == set(words.site_labels())

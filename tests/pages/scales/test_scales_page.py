@@ -19,8 +19,8 @@ from qcore.formats.format import named
 from qcore.report.index import Index
 from qcore.report.library import Library
 from qcore.report.summary import Summary
+from tests.pages.helpers_colours import luminance
 from tests.pages.outliers.test_outliers_page import Queue
-from tests.pages.test_page_parts import luminance
 from tests.pipeline.factories import Workshop, write_checkpoint, write_text
 
 _APP = Path(__file__).resolve().parents[3] / "dashboard.py"
