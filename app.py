@@ -5,6 +5,7 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
+from pages._ui.figures import assets
 from pages._ui.hosts import KnownHosts, configured
 
 
@@ -15,6 +16,6 @@ def icon(_) -> FileResponse:
 
 app = st.App(
     "dashboard.py",
-    routes=[Route("/favicon.png", icon)],
+    routes=[Route("/favicon.png", icon), *assets.ROUTES],
     middleware=[Middleware(KnownHosts, hosts=configured())],
 )

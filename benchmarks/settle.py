@@ -119,7 +119,13 @@ def _settle(tab: Any, *, click: bool = False, patience: int = _PATIENCE_MS) -> N
 
 def clicks(browser: Any, at: Dashboard, click: Click, repeats: int) -> dict[str, Any]:
     """Median milliseconds of one click, and kilobytes received."""
-    found: dict[str, list[float]] = {"figure": [], "page": [], "server": [], "browser": [], "kB": []}
+    found: dict[str, list[float]] = {
+        "figure": [],
+        "page": [],
+        "server": [],
+        "browser": [],
+        "kB": [],
+    }
     received = [0]
 
     def count(socket: Any) -> None:
@@ -154,7 +160,9 @@ def clicks(browser: Any, at: Dashboard, click: Click, repeats: int) -> dict[str,
 
 def _main_ms(meter: Any) -> float:
     """Milliseconds of CPU that the page's main thread has worked."""
-    found = {item["name"]: item["value"] for item in meter.send("Performance.getMetrics")["metrics"]}
+    found = {
+        item["name"]: item["value"] for item in meter.send("Performance.getMetrics")["metrics"]
+    }
     return found["TaskDuration"] * 1000
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import empty, engine, entry, messages, palette, wording
-from pages._ui.charts import config
+from pages._ui.figures import view as figures
 from pages._ui.form.presets import FOUNDATIONS
 from pages._ui.jobs.words import job_title
 from pages._ui.runs import charts, library, tables
@@ -76,10 +76,10 @@ def draw_front(table: pd.DataFrame) -> None:
         logarithmic=score.logarithmic,
         small=True,
     )
-    st.plotly_chart(
+    figures.draw(
         figure,
         key="home.front",
-        config=config("front"),
+        name="front",
         alt=f"{len(alike)} runs, bits per weight against {score.label}",
     )
     st.caption(

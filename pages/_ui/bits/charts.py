@@ -148,7 +148,7 @@ def _draw_measured(figure: go.Figure, group: pd.DataFrame, method: str, score: A
 
 
 def _lay_out(figure: go.Figure, score: Axis, bits_label: str) -> None:
-    lay_out(figure, 440, hovermode="closest", clickmode="event+select", dragmode=False)
+    lay_out(figure, 440, hovermode="closest", dragmode=False)
     figure.update_xaxes(title=bits_label)
     better = "higher is better" if score.higher_is_better else "lower is better"
     scale = ", log scale" if score.logarithmic else ""

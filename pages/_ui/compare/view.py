@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages._ui import downloads, messages
-from pages._ui.charts import config
 from pages._ui.compare import charts, tables, words
+from pages._ui.figures import view as figures
 from qcore.explore.compare import LayerComparison, RunComparison
 from qcore.recipe.titles import title_of
 from qcore.report.report import Report
@@ -45,9 +45,10 @@ def forest(found: Sequence[RunComparison]) -> None:
         bind="query-params",
     )
     rows = tables.forest(found, metric)
-    st.plotly_chart(
+    figures.draw(
         charts.forest(rows, words.metric_name(metric)),
-        config=config(f"forest-{metric.replace('/', '-')}"),
+        key="compare.forest",
+        name=f"forest-{metric.replace('/', '-')}",
         alt=f"Differences of {words.metric_name(metric)} from the baseline",
     )
     paired = not metric.startswith("accuracy/")
@@ -80,8 +81,11 @@ def layers(rows: Sequence[LayerComparison]) -> None:
     if not rows:
         return
     st.subheader("Layers side by side", anchor=False)
-    st.plotly_chart(
-        charts.layers(rows), config=config("compare-layers"), alt="Errors of every layer by run"
+    figures.draw(
+        charts.layers(rows),
+        key="compare.layers",
+        name="compare-layers",
+        alt="Errors of every layer by run",
     )
     count = len(rows[0].formats)
     said = [words.layers_sentence(rows, place) for place in range(1, count)]

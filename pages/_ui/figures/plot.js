@@ -11,7 +11,7 @@ let library;
 function plotly(base) {
   library ??= new Promise((loaded, failed) => {
     const script = document.createElement("script");
-    script.src = `${base}/figures/plotly.js`;
+    script.src = `${base}/figures/plotly.js${new URL(import.meta.url).search}`;
     script.onload = () => loaded(window.Plotly);
     script.onerror = () => { library = undefined; failed(new Error("plotly.js did not load")); };
     document.head.append(script);

@@ -11,13 +11,12 @@ selected is no business of the figure's: the page draws it as a ring or a frame.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Literal
 
 import plotly.graph_objects as go
 import plotly.io
-import streamlit as st
+from streamlit.components import v2
 
 _NAME = "quantscope.figure"
 
@@ -50,7 +49,7 @@ def draw(
     """
     text = figure if isinstance(figure, str) else encoded(figure)
     data = {"figure": text, "name": name, "alt": alt, "select": select, "zoom": _zooms(text)}
-    component = st.components.v2.component(_NAME, js=_loader(), isolate_styles=False)
+    component = v2.component(_NAME, js=_loader(), isolate_styles=False)
     component(key=key, data=data, on_selection_change=on_select or _nothing)
 
 

@@ -42,8 +42,8 @@ def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
     return tables.comparable(table, place[0], models)
 
 
-def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool, str]:
-    """Choose size, quality, a log axis, runs that broke, and the saved figure's format."""
+def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool]:
+    """Choose size, quality, a log axis, and whether runs that broke are drawn."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     with left:
         size = st.segmented_control(
@@ -71,7 +71,4 @@ def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, 
             help="Runs at more than 30 times the float model's perplexity (3.4 nats per token): "
             "they would flatten all others.",
         )
-        image = st.segmented_control(
-            "Saved figure (camera button)", ["svg", "png"], default="svg", required=True
-        )
-    return metrics.SIZES[size], axis, log, pieces, image
+    return metrics.SIZES[size], axis, log, pieces

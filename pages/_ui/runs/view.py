@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from pages._ui import columns, engine, messages, state, wording
-from pages._ui.charts import ERROR_BARS_UP_TO, config
+from pages._ui.charts import ERROR_BARS_UP_TO
+from pages._ui.figures import view as figures
 from pages._ui.runs import charts, report, tables
 from pages._ui.runs.controls import choose_axes
-from pages._ui.runs.selection import next_drawn
 from qcore.errors import QuantscopeError
 from qcore.recipe.titles import title_of
 from qcore.report import metrics
@@ -23,26 +22,21 @@ _ORDER = "runs.order"
 
 def draw_chart(table: pd.DataFrame) -> None:
     """Draw the figure and its caption; a click on a point selects its run."""
-    size, score, log, pieces, image = choose_axes(table)
+    size, score, log, pieces = choose_axes(table)
     broke = tables.broken(table, score)
     hidden = 0 if pieces else int(broke.sum())
     if hidden:
         table = table.loc[~broke]
     drawn = (table["measured"].iloc[0], *sorted(set(columns.words(table, "model"))))
     version = engine.index().stamp
-    view = (version, drawn, size, score, log, pieces)
-    clicked = frozenset(state.clicked(st.session_state.get("front")))
-    now = next_drawn(
-        st.session_state.get("front.drawn"), view, clicked, frozenset(state.selected())
-    )
-    st.session_state["front.drawn"] = now
-    figure = _figure((version, drawn, pieces), table, size, score, log, now.rings, now.generation)
-    st.plotly_chart(
+    rings = frozenset(state.selected())
+    figure = _figure((version, drawn, pieces), table, size, score, log, rings)
+    figures.draw(
         figure,
         key="front",
-        on_select=lambda: state.select(state.clicked(st.session_state["front"])),
-        selection_mode=("points", "box", "lasso"),
-        config=config("pareto", image),
+        name="pareto",
+        select="area",
+        on_select=lambda: state.follow("front"),
         alt=f"{len(table)} runs, {size.label} against {score.label}",
     )
     bars = "Bars are 95 % intervals. " if len(table) <= ERROR_BARS_UP_TO else ""
@@ -50,7 +44,7 @@ def draw_chart(table: pd.DataFrame) -> None:
     st.caption(
         f"{gone}{messages.escape(', '.join(table['model'].unique()))} on "
         f"{messages.escape(table['measured'].iloc[0])}. {bars}Click a "
-        "point (shift adds more), or use the box or lasso above the plot, to open reports below."
+        "point (shift adds or removes one), or use Box or Lasso above it, to open reports below."
     )
 
 
@@ -62,14 +56,13 @@ def _figure(
     score: metrics.Axis,
     log: bool,
     rings: frozenset[str],
-    generation: int,
-) -> go.Figure:
-    """Make the figure, or return the one kept for the same `key`; it must not be changed."""
+) -> str:
+    """Make the figure as JSON, or return the one kept for the same `key`."""
     reference = tables.reference(_table, score)
     figure = charts.pareto(
         _table, size, score, reference=reference, logarithmic=log, selected=rings
     )
-    return figure.update_layout(meta=generation)
+    return figures.encoded(figure)
 
 
 def draw_reports() -> None:

@@ -171,7 +171,7 @@ def survey(found: Survey, over: str, chosen: int) -> go.Figure:
                 },
             )
         )
-    lay_out(figure, _HEIGHT, clickmode="event+select", uirevision=over)
+    lay_out(figure, _HEIGHT, uirevision=over)
     ticks = _ticks(low, high)
     axis = {
         "type": "log",
