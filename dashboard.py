@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages._ui import messages, wording
+from pages._ui import messages, palette, wording
+from pages._ui.runs import organise
 from qcore.machine.devices import devices
 
 # Before the navigation: the browser would fetch the page's symbol for its tab from Google.
@@ -20,6 +21,7 @@ page = st.navigation(
     ]
 )
 st.set_page_config(page_title=f"{page.title} · Quantscope")
+st.html(palette.STYLE)
 st.logo("pages/_ui/logo.svg", size="large")
 with st.sidebar:
     for device in devices():
@@ -31,4 +33,6 @@ with st.sidebar:
             color="gray",
             help=messages.escape(device.label),
         )
+if page.title != "Pareto":
+    organise.leave()
 page.run()

@@ -24,7 +24,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 START_SECONDS = 90.0
 
 WATCH = """
-window.watched = {figure: 0, page: 0, click: 0, grounds: []};
+window.watched = {figure: 0, page: 0, click: 0};
 (() => {
     const now = () => performance.now();
     const mark = (event) => { window.watched.click = now(); };
@@ -42,13 +42,20 @@ window.watched = {figure: 0, page: 0, click: 0, grounds: []};
             window.watched.page = now();
         }
     }).observe(document, {subtree: true, childList: true, attributes: true, characterData: true});
+})();
+"""
+
+GROUNDS = """
+window.grounds = [];
+(() => {
     const ground = () => {
         const app = document.querySelector('[data-testid=stApp]') || document.body;
         if (app) {
             const clear = 'rgba(0, 0, 0, 0)';
             let colour = getComputedStyle(app).backgroundColor;
-            if (colour === clear) colour = getComputedStyle(document.documentElement).colorScheme;
-            const known = window.watched.grounds;
+            const page = document.documentElement;
+            if (colour === clear) colour = getComputedStyle(page).backgroundColor;
+            const known = window.grounds;
             if (known[known.length - 1] !== colour) known.push(colour);
         }
         requestAnimationFrame(ground);

@@ -1,11 +1,11 @@
 """J7: from a click until the figure stands, in a real browser.
 
 Starts the dashboard and a headless Chromium, clicks through each page ten times and prints medians:
-wall time from the click to the last change in a figure, and to the last change on the page; CPU time
-of the server and of the browser's main thread, which a busy neighbour disturbs less; and what came
-over the wire. The last rows are a fresh start: a server that nobody asked yet and a browser without
-a cache, from the address to the page's title and until the page stands; and the grounds that were
-painted on the way, which must be one.
+wall time from the click to the last change in a figure, and to the last on the page; CPU time of
+the server and of the browser's main thread, which a busy neighbour disturbs less; and what came
+over the wire. The last row is a fresh start: a server that nobody asked yet and a browser without a
+cache, from the address to the page's title and until the page stands; above the table stand the
+grounds that were painted on the way.
 
     PYTHONPATH=. python benchmarks/settle.py [--home FOLDER] [--repeats 10] [--only NAME]
 
@@ -16,6 +16,7 @@ takes some minutes.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import statistics
 import sys
@@ -29,7 +30,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import _measure
-from benchmarks._dashboard import FLAGS, QUIET, WATCH, Dashboard, dashboard
+from benchmarks._dashboard import FLAGS, GROUNDS, QUIET, WATCH, Dashboard, dashboard
 from pages._ui.bits.engine import demo_recipe
 from qcore.machine.chromium import find_chromium
 from qcore.machine.home import home
@@ -179,6 +180,7 @@ def starts(browser: Any) -> dict[str, Any]:
             dashboard(Path(empty)) as at,
             _tab(browser, theme) as tab,
         ):
+            tab.add_init_script(GROUNDS)
             used = at.cpu_ms()
             tab.goto(at.address, wait_until="commit")
             tab.get_by_role("heading", level=1).first.wait_for()
@@ -187,7 +189,7 @@ def starts(browser: Any) -> dict[str, Any]:
             seen = tab.evaluate("() => window.watched")
             page.append(seen["page"])
             server.append(at.cpu_ms() - used)
-            grounds.add(f"{theme}: {' → '.join(seen['grounds'])}")
+            grounds.add(f"{theme}: {' → '.join(tab.evaluate('() => window.grounds'))}")
     for each in sorted(grounds):
         print(f"ground, {each}")
     return {
@@ -228,10 +230,9 @@ def main() -> int:
     if installed is None:
         print("no Chromium: nothing was measured")
         return 0
-    from playwright.sync_api import sync_playwright
-
+    playwright = importlib.import_module("playwright.sync_api")  # a tool of development
     chosen = [click for click in CLICKS if asked.only in click.name]
-    with sync_playwright() as driver:
+    with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(installed), args=FLAGS)
         rows = []
         if chosen:

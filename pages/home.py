@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import empty, engine, entry, messages, palette, wording
-from pages._ui.figures import view as figures
-from pages._ui.form.presets import FOUNDATIONS
+from pages._ui.figures.view import draw_figure
+from pages._ui.form.presets import DEMO
 from pages._ui.jobs.words import job_title
 from pages._ui.runs import charts, library, tables
 from qcore.machine.devices import devices
@@ -19,19 +19,20 @@ _POLL_SECONDS = 5.0
 
 def draw_welcome() -> None:
     """Draw the first visit: what this is, what one click does, how long it takes."""
-    runs = FOUNDATIONS.recipes()
+    runs = DEMO.recipes()
     with st.container(border=True, key="welcome"):
         st.subheader("See what quantization costs, on a real model, in minutes", anchor=False)
         st.markdown(
             f"The demo sweep takes **SmolLM2-135M** through **{len(runs)} configurations** – "
-            "round-to-nearest and GPTQ at 8, 4 and 3 bits, with and without groups of 64 – and "
-            "draws each as a point: its size against its perplexity. You watch it happen."
+            "float first, then 4, 3 and 8 bits, rounded to nearest and by GPTQ, with PiSO's scales "
+            "and with groups of 64 – and draws each as a point: its size against its perplexity. "
+            "You watch it happen."
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             empty.demo_button("demo.home")
             st.caption(
-                "Takes some minutes on a laptop CPU. Nothing leaves this machine, nothing is "
-                "downloaded, and you can cancel at any time."
+                "Takes about two minutes on a quiet laptop CPU, the first point less than one. "
+                "Nothing leaves this machine, nothing is downloaded, and you can cancel any time."
             )
     for column, (icon, title, text) in zip(st.columns(3), _VERBS, strict=True):
         with column.container(border=True, height="stretch"):
@@ -65,7 +66,7 @@ def draw_front(table: pd.DataFrame) -> None:
     """Draw the newest evaluation's front, small."""
     newest = table.iloc[0]
     alike = tables.comparable(table, newest["measured"], [newest["model"]])
-    score = metrics.quality(tables.metrics(alike)[0])
+    score = metrics.quality(tables.telling(tables.metrics(alike)))
     alike = alike.loc[~tables.broken(alike, score)]
     st.subheader("The measured front so far", anchor=False)
     figure = charts.pareto(
@@ -76,7 +77,7 @@ def draw_front(table: pd.DataFrame) -> None:
         logarithmic=score.logarithmic,
         small=True,
     )
-    figures.draw(
+    draw_figure(
         figure,
         key="home.front",
         name="front",

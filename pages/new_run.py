@@ -26,14 +26,12 @@ def start_from_file() -> None:
     if file is None:
         return
     try:
-        recipes = expand(parse_json(file.getvalue().decode("utf-8")))
+        fill_from(expand(parse_json(file.getvalue().decode("utf-8"))), file.name)
     except UnicodeDecodeError:
         error = InvalidRecipe(f"{file.name} is not UTF-8 text", remedy="upload a recipe's JSON")
         st.session_state["start.problem"] = messages.sentence(error)
     except QuantscopeError as error:
         st.session_state["start.problem"] = messages.sentence(error)
-    else:
-        fill_from(recipes, file.name)
 
 
 def fill_from(recipes: list[Recipe], source: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import empty, engine, entry, messages
-from pages._ui.runs import library
+from pages._ui.runs import filters, library, listing, organise
 from pages._ui.runs.controls import choose_measured
-from pages._ui.runs.view import draw_chart, draw_reports, draw_runs
+from pages._ui.runs.view import draw_chart, draw_reports
 
 entry.through_app()
 st.title("What is the best I can get for my size?")
@@ -18,12 +18,16 @@ st.caption(
 )
 with messages.guard():
     reading = library.draw()
-    everything = engine.runs()
+    everything = engine.runs(archived=library.archived())
     if everything.empty and not reading:
         empty.runs()
     elif not everything.empty:
-        comparable = choose_measured(everything)
-        draw_chart(comparable)
-        draw_runs(comparable)
+        comparable = filters.narrow(choose_measured(everything))
+        if comparable.empty:
+            st.info("No run passes the search and the filters above.", icon=":material/filter_alt:")
+        else:
+            draw_chart(comparable)
+            listing.draw(comparable)
+        organise.toolbar(everything["id"].tolist())
         st.divider()
         draw_reports()

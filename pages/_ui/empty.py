@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import wording
 from pages._ui.form import summary
-from pages._ui.form.presets import FOUNDATIONS
+from pages._ui.form.presets import DEMO
 from qcore.recipe import Recipe
 
 _MINUTES = "Queues one run of the demo model and shows its progress: some minutes on a laptop CPU."
@@ -28,7 +28,7 @@ def runs() -> None:
     _invite(
         "No finished runs yet",
         "Each finished run becomes a point here: its size against its quality. The demo sweep "
-        f"makes {len(FOUNDATIONS.recipes())}.",
+        f"makes {len(DEMO.recipes())}.",
         "demo.pareto",
     )
 
@@ -61,10 +61,10 @@ def budgets(recipe: Callable[[], Recipe]) -> None:
 
 def demo_button(key: str) -> None:
     """Offer the demo sweep with one click."""
-    runs = wording.count(len(FOUNDATIONS.recipes()), "run")
+    runs = wording.count(len(DEMO.recipes()), "run")
     run_button(
         "Run the demo sweep",
-        FOUNDATIONS.recipes,
+        DEMO.recipes,
         key,
         f"Queues {runs} on the demo model and shows their progress.",
     )
@@ -95,7 +95,7 @@ def _invite(
     text: str,
     key: str,
     label: str = "",
-    recipes: Callable[[], Sequence[Recipe]] = FOUNDATIONS.recipes,
+    recipes: Callable[[], Sequence[Recipe]] = DEMO.recipes,
     told: str = "",
 ) -> None:
     """A framed heading, a sentence and two buttons; the first is the demo sweep's without a label.

@@ -1,22 +1,27 @@
 """The engine's parts that pages share, one of each per process.
 
-Heavy modules are imported on first use: the first page must not wait for torch.
+Heavy modules are imported on first use: the first page must not wait for torch. Folders and texts
+that a person names may lie on a share that does not answer: they are read by `patiently`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 import streamlit as st
 
 from pages._ui.runs.engine import RunTable
+from qcore.errors import DataError
 from qcore.jobs.protocol import Backend
 from qcore.machine.home import home
+from qcore.machine.patience import Patience
 from qcore.recipe import ModelRef, Recipe
+from qcore.report.deletion import Deletion
 from qcore.report.index import Index
+from qcore.report.labels import Labels
 from qcore.report.library import Library
 
 if TYPE_CHECKING:
@@ -24,15 +29,36 @@ if TYPE_CHECKING:
     from qcore.pipeline import Preview
     from qcore.pipeline.planning.history import History
 
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 10.0
+"""How long a page waits for a folder or a text; hashing gigabytes for the first time takes longer.
+"""
+
 
 def index() -> Index:
     """What is known of every finished report, each read once."""
     return _index(home())
 
 
-def runs() -> pd.DataFrame:
-    """The finished runs as a table, newest first; to be read, not written."""
-    return _runs(home()).table()
+def runs(*, archived: bool = False) -> pd.DataFrame:
+    """The finished runs as a table, newest first, archived ones if asked for; not to be written."""
+    return run_table().table(archived=archived)
+
+
+def run_table() -> RunTable:
+    """What the table of runs is made of, and when it has changed."""
+    return _runs(home())
+
+
+def labels() -> Labels:
+    """What is said of runs: names, tags, notes."""
+    return _labels(home())
+
+
+def deletion() -> Deletion:
+    """What deletes runs, and brings them back."""
+    return Deletion(index().library, labels())
 
 
 def backend() -> Backend:
@@ -45,25 +71,57 @@ def cache() -> Cache:
     return _cache(home())
 
 
+def patiently(what: str, key: Hashable, work: Callable[[], T]) -> T:
+    """What `work` returns or raises, computed off the page's thread, as long as that is bearable.
+
+    Args:
+        what: is read, for the sentence.
+        key: names the work, so that a page that asks again waits for what has begun.
+        work: uses nothing of Streamlit.
+
+    Raises:
+        DataError: it has not ended by then; it goes on, and the next call may find it done.
+    """
+    try:
+        return _patience().within(PATIENCE_SECONDS, key, work)
+    except TimeoutError as error:
+        raise DataError(
+            f"{what} could not be read within {PATIENCE_SECONDS:g} s",
+            remedy="wait and look again, since reading goes on; or, where its disk or share does "
+            "not answer, name another",
+        ) from error
+
+
 def require_model(ref: ModelRef) -> None:
     """Raise ModelError where a model cannot be used; asks no network."""
     from qcore.models.loading import resolve
 
-    resolve(ref, home(), download=False)
+    root = home()
+    patiently(f"model {ref.name}", (root, ref), lambda: resolve(ref, root, download=False))
 
 
 def require_text(name: str) -> None:
     """Raise DataError where a text cannot be read."""
     from qcore.calibration.text import text_digest
 
-    text_digest(name)
+    patiently(f"text {name}", name, lambda: text_digest(name))
 
 
 def preview(recipes: Sequence[Recipe]) -> Preview:
     """What a sweep would cost, before anything runs; asks no network."""
     from qcore import pipeline
 
-    return pipeline.preview(recipes, cache(), history=_history(home()))
+    store, history = cache(), _history(home())
+    return patiently(
+        "what the recipe names",
+        (home(), *(recipe.digest for recipe in recipes)),
+        lambda: pipeline.preview(recipes, store, history=history),
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def _patience() -> Patience:
+    return Patience()
 
 
 @st.cache_resource(show_spinner=False)
@@ -80,7 +138,12 @@ def _index(root: Path) -> Index:
 
 @st.cache_resource(show_spinner=False)
 def _runs(root: Path) -> RunTable:
-    return RunTable(_index(root))
+    return RunTable(_index(root), _labels(root))
+
+
+@st.cache_resource(show_spinner=False)
+def _labels(root: Path) -> Labels:
+    return Labels(root)
 
 
 @st.cache_resource(show_spinner=False)

@@ -152,7 +152,7 @@ def _named(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
     distinct: dict[str, tuple[Summary, Calibration]] = {}
     for run in runs:
         calibration = run.recipe.calibration
-        if calibration is None or not run.depth:
+        if calibration is None or not run.depth or run.recipe.suffix is not None:
             continue
         for stage in run.stages:
             if stage.name == "capture" and stage.key:

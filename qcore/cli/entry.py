@@ -16,6 +16,7 @@ from qcore.cli import output
 from qcore.cli.signals import Stopped, stopping_on_signals
 from qcore.errors import QuantscopeError
 from qcore.machine.allocator import keep_freed_memory
+from qcore.machine.threads import spin_briefly
 
 Command = Callable[[argparse.Namespace], int]
 """What a command does with its arguments; returns the exit status."""
@@ -46,6 +47,13 @@ COMMANDS = {
     "run": Entry("runs", "add_run", "run one recipe"),
     "sweep": Entry("runs", "add_sweep", "run every combination of a recipe with lists in it"),
     "report": Entry("reports", "add_report", "show a finished run"),
+    "list": Entry("organise", "add_list", "every finished run in a line"),
+    "name": Entry("organise", "add_name", "name a run"),
+    "tag": Entry("organise", "add_tag", "tag runs"),
+    "note": Entry("organise", "add_note", "keep a note with a run, or print it"),
+    "pin": Entry("organise", "add_pin", "keep runs on top, or as baselines"),
+    "archive": Entry("organise", "add_archive", "leave runs out of tables and figures"),
+    "delete": Entry("organise", "add_delete", "delete runs; within a day they can come back"),
     "doctor": Entry("machine", "add_doctor", "what is installed, what is missing, and why"),
 }
 
@@ -61,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stopping_on_signals():
             options = parser_for(given).parse_args(given)
             keep_freed_memory()
+            spin_briefly()
             return options.command(options)
     except QuantscopeError as error:
         output.say(f"quantscope: {error}")

@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 
 from qcore.recipe.titles import title_of
+from qcore.report.labels import Label
 from qcore.report.report import Metric, Report
+from qcore.report.summary import Score, Summary
 
 
 def table(reports: Sequence[Report]) -> str:
@@ -18,6 +20,23 @@ def table(reports: Sequence[Report]) -> str:
             f"{report.id:16}  {report.volume.bits_per_weight:6.2f}  "
             f"{report.volume.total_bytes / 1e6:7.1f}  "
             f"{_number(perplexity):>10}  {_number(divergence):>8}  {title_of(report.recipe)}"
+        )
+    return "\n".join(lines)
+
+
+def listing(runs: Sequence[tuple[Summary, Label]]) -> str:
+    """One line per run: id, what is said of it (* pinned, A baseline, - archived), size, quality.
+
+    Its name, or else its title, and its tags stand last.
+    """
+    lines = [f"{'report':16}      {'bits/w':>6}  {'MB':>7}  {'perplexity':>10}  {'KL':>8}  run"]
+    for run, label in runs:
+        flags = zip("*A-", (label.pinned, label.baseline, label.archived), strict=True)
+        tags = "".join(f"  #{tag}" for tag in label.tags)
+        lines.append(
+            f"{run.id:16} {''.join(sign if on else ' ' for sign, on in flags)}  "
+            f"{run.bits:6.2f}  {run.bytes / 1e6:7.1f}  {_number(run.score('perplexity')):>10}  "
+            f"{_number(run.score('kl')):>8}  {label.name or title_of(run.recipe)}{tags}"
         )
     return "\n".join(lines)
 
@@ -42,5 +61,5 @@ def details(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _number(metric: Metric | None) -> str:
+def _number(metric: Metric | Score | None) -> str:
     return "–" if metric is None else f"{metric.value:.4g}"

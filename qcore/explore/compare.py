@@ -38,7 +38,8 @@ class Difference:
     """One metric of a run against the baseline's.
 
     Attributes:
-        metric: `perplexity`, `loss`, `kl` or `accuracy/TASK`.
+        metric: `perplexity`, `loss`, `kl` or `accuracy/TASK`; of networks that predict suffixes
+            `similarity` and `identical` in place of perplexity.
         unit: of the difference.
         higher_is_better: which way is better.
         base: the baseline's value on the shared windows.
@@ -137,6 +138,8 @@ def why_not(a: Report, b: Report) -> str:
         return f"they are of different networks, {a.environment.model} and {b.environment.model}"
     if _text(a) != _text(b):
         return f"they were scored on different texts, {one.text} and {other.text}"
+    if a.suffix is not None and b.suffix is not None and a.suffix.prefixes != b.suffix.prefixes:
+        return f"they answered {a.suffix.prefixes:,} and {b.suffix.prefixes:,} prefixes"
     if one.length != other.length:
         return f"their windows have {one.length} and {other.length} tokens"
     return ""
@@ -213,7 +216,8 @@ def _against(base: Report, run: Report) -> RunComparison:
         gap = compare_means(first, second).difference
         means = (math.fsum(first) / count, math.fsum(second) / count)
         loss = Difference("loss", "nats/token", False, *means, gap, True, count)
-        differences += [loss, _perplexities(first, second)]
+        differences.append(loss)
+        differences += _suffixes(base, run) or [_perplexities(first, second)]
     shared = min(count, len(base.window_divergences), len(run.window_divergences))
     if shared:
         kl, other = base.window_divergences[:shared], run.window_divergences[:shared]
@@ -229,6 +233,22 @@ def _perplexities(first: Sequence[float], second: Sequence[float]) -> Difference
     gap = compare_perplexities(first, second).difference
     before, after = (math.exp(math.fsum(losses) / len(losses)) for losses in (first, second))
     return Difference("perplexity", "", False, before, after, gap, True, len(first))
+
+
+def _suffixes(base: Report, run: Report) -> list[Difference]:
+    """Similarity and identical suffixes, case by case; none for language models."""
+    if base.suffix is None or run.suffix is None:
+        return []
+    pairs = {
+        "similarity": (base.suffix.similarities, run.suffix.similarities),
+        "identical": (base.suffix.identical, run.suffix.identical),
+    }
+    found = []
+    for metric, (first, second) in pairs.items():
+        gap = compare_means(first, second).difference
+        means = (math.fsum(first) / len(first), math.fsum(second) / len(second))
+        found.append(Difference(metric, "", True, *means, gap, True, len(first)))
+    return found
 
 
 def _accuracies(base: Report, run: Report) -> list[Difference]:

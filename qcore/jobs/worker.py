@@ -1,8 +1,13 @@
-"""The child process that runs one job: `python -m qcore.jobs.worker ROOT JOB_ID`.
+"""The child process that runs jobs, one after the other: `python -m qcore.jobs.worker ROOT JOB_ID`.
 
-It makes sure that the job is its own, runs the pipeline, keeps the Report, writes down how the job
-ended, and starts whatever is next in the queue, so that a sweep goes on when the dashboard is
-gone. A second thread gives signs of life and obeys a cancel even when no signal arrives.
+It makes sure that the job is its own, runs the pipeline, keeps the Report and writes down how the
+job ended. When it finished well and the next in the queue wants the same network, the worker takes
+that one too: importing torch and loading the network cost more than many a run. Otherwise it starts
+whatever is next, so that a sweep goes on when the dashboard is gone. Whoever was cancelled or has
+failed leaves: what it left in memory must not reach the next job.
+
+A job that was taken over is a job like any other: its own row, events, log and signs of life. A
+second thread gives those, and obeys a cancel even when no signal arrives.
 """
 
 from __future__ import annotations
@@ -17,11 +22,12 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cache.store import Cache
 from qcore.errors import QuantscopeError
 from qcore.jobs import outcomes
+from qcore.jobs.local import process
 from qcore.jobs.local.backend import GRACE_SECONDS, LocalBackend
 from qcore.jobs.protocol import Job, JobState
 from qcore.jobs.recorder import Recorder
@@ -31,6 +37,9 @@ from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
 from qcore.report.report import Report
+
+if TYPE_CHECKING:
+    from qcore.pipeline import Session
 
 BEAT_SECONDS = 1.0
 RECORD_SECONDS = 60.0
@@ -59,7 +68,13 @@ class Ensure(Protocol):
 def main(
     arguments: Sequence[str], *, run: RunRecipe | None = None, ensure: Ensure | None = None
 ) -> int:
-    """Run the job named on the command line; returns the exit status."""
+    """Run the job named on the command line, and those it can take over; returns the exit status.
+
+    Args:
+        arguments: the home, and the job's id.
+        run: in the pipeline's place.
+        ensure: likewise.
+    """
     _keep_output_from_failing()
     _volunteer_for_the_memory_killer()
     keep_freed_memory()
@@ -67,36 +82,52 @@ def main(
     root, job = arguments
     # The next worker is started the way this one was: the same interpreter and entry point.
     backend = LocalBackend(Path(root), command=sys.orig_argv[:-2])
-    return work(backend, job, run=run or _run, ensure=ensure or _ensure)
+    pipeline = _Pipeline(backend.root)
+    return work(backend, job, run=run or pipeline.run, ensure=ensure or pipeline.ensure)
 
 
 def work(backend: LocalBackend, job_id: str, *, run: RunRecipe, ensure: Ensure) -> int:
-    """Run one job that a dispatcher has started under this process; returns the exit status."""
-    pid = os.getpid()
-    if not backend.table.is_mine(job_id, pid):
+    """Run a job that a dispatcher has started under this process, and those it can take over.
+
+    Returns:
+        The exit status: that of the last job.
+    """
+    if not backend.table.is_mine(job_id, os.getpid()):
         return 0
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
-    job = backend.status(job_id)
-    recorder = Recorder(backend.table, job_id, pid, backend.event_file(job_id))
-    ended = threading.Event()
-    threading.Thread(target=_watch, args=(backend, job_id, pid, ended), daemon=True).start()
+    job: Job | None = backend.status(job_id)
+    status = 0
+    while job is not None:
+        status, job = _work_on(backend, job, run, ensure)
+        if job is not None:
+            _print_to(backend.log_file(job.id))
+    with contextlib.suppress(QuantscopeError):
+        backend.tick()
+    backend.close()
+    return status
+
+
+def _work_on(
+    backend: LocalBackend, job: Job, run: RunRecipe, ensure: Ensure
+) -> tuple[int, Job | None]:
+    """Run one job; its exit status, and the job that this process has taken over."""
+    pid = os.getpid()
+    recorder = Recorder(backend.table, job.id, pid, backend.event_file(job.id))
+    watch = _Watch(backend, job.id, pid)
     try:
+        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGINT, _stop)
         recorder(Event("job", message=f"starting on {job.device}", kind="state"))
         state, message, report = _outcome(backend.root, job, run, ensure, recorder)
     except KeyboardInterrupt as error:  # a signal between two steps
         (state, message), report = outcomes.of_error(error), ""
-    ended.set()
+    watch.stop()
     recorder.flush()
     kind = "error" if state is JobState.FAILED else "state"
     recorder(Event("job", message=message, kind=kind))
-    recorded = _record(backend, job_id, pid, state, message, report)
-    with contextlib.suppress(QuantscopeError):
-        backend.tick()
-    backend.close()
+    recorded, following = _record(backend, job, pid, state, message, report)
     if not recorded:
-        return outcomes.UNRECORDED
-    return 0 if state is JobState.FINISHED else 1
+        return outcomes.UNRECORDED, None
+    return 0 if state is JobState.FINISHED else 1, following
 
 
 def _outcome(
@@ -124,36 +155,60 @@ def _outcome(
 
 
 def _record(
-    backend: LocalBackend, job: str, pid: int, state: JobState, message: str, report: str
-) -> bool:
-    """Write the outcome into the queue, patiently: it is all that is left of the job."""
+    backend: LocalBackend, job: Job, pid: int, state: JobState, message: str, report: str
+) -> tuple[bool, Job | None]:
+    """Write the outcome into the queue, patiently: it is all that is left of the job.
+
+    Returns:
+        Whether it is written, and the job that was taken over in the same step.
+    """
     deadline = time.monotonic() + RECORD_SECONDS
     while True:
         try:
-            backend.table.end(job, pid, state, message, report)
-            return True
+            return True, backend.hand_over(job, pid, state, message, report)
         except QuantscopeError as error:
             _LOG.warning("the outcome is not recorded yet: %s", error)
             if time.monotonic() > deadline:
-                return False
+                return False, None
             time.sleep(0.5)
 
 
-def _watch(backend: LocalBackend, job: str, pid: int, ended: threading.Event) -> None:
-    """Beat; when told to stop, pass it on as SIGTERM, and after the grace kill the group."""
-    stop_at = None
-    while not ended.wait(BEAT_SECONDS):
-        try:
-            wanted = backend.table.beat(job, pid)
-        except QuantscopeError:
-            continue
-        if wanted:
-            continue
-        if stop_at is None:
-            stop_at = time.monotonic() + GRACE_SECONDS
-            os.kill(pid, signal.SIGTERM)
-        elif time.monotonic() > stop_at and os.getpgid(0) == pid:
-            os.killpg(pid, signal.SIGKILL)
+class _Watch:
+    """Beats for one job; when told to stop, passes it on as SIGTERM, and after the grace kills.
+
+    Once `stop` has returned it sends no signal any more: the next one would hit the next job.
+    """
+
+    def __init__(self, backend: LocalBackend, job: str, pid: int):
+        self._backend = backend
+        self._job = job
+        self._pid = pid
+        self._ended = threading.Event()
+        self._signalling = threading.Lock()
+        threading.Thread(target=self._go, name=f"watch {job}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Let the job be: it has ended."""
+        with self._signalling:
+            self._ended.set()
+
+    def _go(self) -> None:
+        stop_at = None
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                wanted = self._backend.table.beat(self._job, self._pid)
+            except QuantscopeError:
+                continue
+            if wanted:
+                continue
+            with self._signalling:
+                if self._ended.is_set():
+                    return
+                if stop_at is None:
+                    stop_at = time.monotonic() + GRACE_SECONDS
+                    os.kill(self._pid, signal.SIGTERM)
+                elif time.monotonic() > stop_at and os.getpgid(0) == self._pid:
+                    os.killpg(self._pid, signal.SIGKILL)
 
 
 def _stop(number: int, frame: object) -> None:
@@ -167,19 +222,52 @@ def _ignore_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-# The pipeline is imported late: it takes seconds, and by then the job says that it is starting.
+class _Pipeline:
+    """The pipeline, with the network that this process keeps between jobs.
+
+    It is imported late: that takes seconds, and by then the job says what it is waiting for.
+    """
+
+    def __init__(self, root: Path):
+        self._root = root
+        self._session: Session | None = None
+
+    def run(self, recipe: Recipe, *, cache: Cache, emit: Emit, device: str) -> Report:
+        """The recipe's Report."""
+        session = self._session_on(device, emit)
+        from qcore.pipeline import run
+
+        return run(recipe, cache=cache, emit=emit, device=device, session=session)
+
+    def ensure(
+        self, recipe: Recipe, stage: str, *, cache: Cache, emit: Emit, device: str
+    ) -> object:
+        """The stage's key."""
+        session = self._session_on(device, emit)
+        from qcore.pipeline import ensure
+
+        return ensure(recipe, stage, cache=cache, emit=emit, device=device, session=session)
+
+    def _session_on(self, device: str, emit: Emit) -> Session:
+        if self._session is None or self._session.device != device:
+            if "torch" not in sys.modules:
+                emit(Event("load", message="importing torch"))
+            from qcore.pipeline import Session
+
+            self._session = Session(self._root, device)
+        return self._session
 
 
-def _run(recipe: Recipe, *, cache: Cache, emit: Emit, device: str) -> Report:
-    from qcore.pipeline import run
-
-    return run(recipe, cache=cache, emit=emit, device=device)
-
-
-def _ensure(recipe: Recipe, stage: str, *, cache: Cache, emit: Emit, device: str) -> str:
-    from qcore.pipeline import ensure
-
-    return ensure(recipe, stage, cache=cache, emit=emit, device=device)
+def _print_to(log: Path) -> None:
+    """Let this process, and what it starts, print into another file from now on."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    output = process.open_log(log)
+    try:
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+    finally:
+        os.close(output)
 
 
 class _Forgiving(io.FileIO):

@@ -4,6 +4,8 @@ $QUANTSCOPE_HOME, or $XDG_DATA_HOME/quantscope, or ~/.local/share/quantscope
 ├── cache/      records and arrays by content; may be deleted at any time
 ├── jobs/       the queue and each job's events and log
 ├── reports/    finished Reports, never evicted
+├── deleted/    Reports that were deleted today and may come back
+├── labels.sqlite names, tags and notes of runs
 ├── index.jsonl what is asked of all of them; may be deleted at any time
 └── models/     the demo model, dequantized
 """

@@ -52,7 +52,7 @@ class ModelSource:
             where that is not known.
     """
 
-    kind: Literal["demo", "folder", "hub"]
+    kind: Literal["demo", "folder", "hub", "suffix"]
     digest: str
     folder: Path
     label: str

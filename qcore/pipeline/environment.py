@@ -16,8 +16,14 @@ PACKAGES = ("torch", "transformers", "tokenizers", "lm-eval", "numpy", "numba")
 """Their versions stand in every Report."""
 
 
-def environment_of(inputs: Resolved, device: str) -> Environment:
-    """Versions, device, model and data of a run that has just ended in this process."""
+def environment_of(inputs: Resolved, device: str, *, alone: bool = True) -> Environment:
+    """Versions, device, model and data of a run that has just ended in this process.
+
+    Args:
+        inputs: the run's.
+        device: torch's name of it.
+        alone: whether the process has run nothing before; if it has, its peak is not the run's.
+    """
     import torch
 
     source = inputs.source
@@ -29,7 +35,7 @@ def environment_of(inputs: Resolved, device: str) -> Environment:
         data=inputs.data,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         revision=source.revision,
-        peak_bytes=_peak_bytes(),
+        peak_bytes=_peak_bytes() if alone else None,
     )
 
 

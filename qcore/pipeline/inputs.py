@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache.digest import digest
 from qcore.calibration.text import text_digest
 from qcore.models.demo import artefact_of
 from qcore.models.limits import length_notes
 from qcore.models.loading import ModelSource, resolve
+from qcore.pipeline.suffix.source import resolve_log
 from qcore.recipe import Recipe
 
 
@@ -51,6 +53,11 @@ def resolve_inputs(recipe: Recipe, root: Path, *, download: bool = True) -> Reso
         ModelError: the model cannot be found or used.
         DataError: a text or task cannot be read.
     """
+    if recipe.suffix is not None:
+        source = resolve_log(recipe, root)
+        part = recipe.suffix
+        cases = digest([source.digest, part.split, part.fold, part.columns])
+        return Resolved(source, calibration=cases, evaluation=cases, tasks={})
     return Resolved(
         source=resolve(recipe.model, root, download=download),
         calibration=text_digest(recipe.calibration.text) if recipe.calibration else "",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ from qcore.report.report import Environment, KernelReport, LayerReport, Precisio
 if TYPE_CHECKING:
     from qcore.evaluation.harness import TaskScore
     from qcore.evaluation.perplexity import WindowScore
+    from qcore.pipeline.suffix.story import SuffixFound
 
 
 def run(
@@ -69,16 +70,23 @@ def run(
         return library.get(keys.report)
     session = session or Session(root, device)
     journal = Journal(keys, emit)
+    alone = session.is_empty  # else the process's peak may be that of a run before
     from kernels.dispatch import record_choices  # waits for torch
 
     with memory_errors(session.device), record_choices() as record:
-        found = _tell(keys, cache, journal, session, stage_names(recipe))
+        told = _tell_kind(keys, cache, journal, session, stage_names(recipe))
     kernels = tuple(
         KernelReport(s.operation, s.implementation, s.why, s.count) for s in record.counts()
     )
-    return library.add(
-        _report(keys, journal, found, environment_of(keys.inputs, session.device), kernels)
-    )
+    device = "cpu" if recipe.suffix is not None else session.device
+    where = environment_of(keys.inputs, device, alone=alone)
+    if not isinstance(told, _Found):
+        from qcore.pipeline.suffix.outcome import report_suffix
+
+        # A network of another training is another network.
+        where = replace(where, model_digest=keys.key("train"))
+        return library.add(report_suffix(keys, journal, told, where, kernels))
+    return library.add(_report(keys, journal, told, where, kernels))
 
 
 def ensure(
@@ -121,7 +129,7 @@ def ensure(
         return keys.key(stage)
     session = session or Session(root, device)
     with memory_errors(session.device):
-        _tell(keys, cache, Journal(keys, emit), session, wanted)
+        _tell_kind(keys, cache, Journal(keys, emit), session, wanted)
     return keys.key(stage)
 
 
@@ -149,6 +157,17 @@ class _Found:
     layers: tuple[LayerReport, ...] = ()
     added: int = 0
     precision: PrecisionReport | None = None
+
+
+def _tell_kind(
+    keys: Keys, cache: Cache, journal: Journal, session: Session, wanted: Sequence[str]
+) -> _Found | SuffixFound:
+    """The story of the recipe's kind of network."""
+    if keys.recipe.suffix is None:
+        return _tell(keys, cache, journal, session, wanted)
+    from qcore.pipeline.suffix.story import tell_suffix
+
+    return tell_suffix(keys, cache, journal, session.root, wanted)
 
 
 def _tell(

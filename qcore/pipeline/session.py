@@ -27,6 +27,11 @@ class Session:
         self._network: Network | None = None
         self._key = ""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no run has loaded a network yet."""
+        return self._network is None
+
     def network(self, keys: Keys, progress: Progress) -> Network:
         """The float network that `keys.load` names.
 

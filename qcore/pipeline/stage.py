@@ -17,87 +17,20 @@ outcome beside a stage's own, such as a record per token, is another part of its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
 
 from qcore.errors import InvalidRecipe
 from qcore.pipeline import revisions
-from qcore.pipeline.inputs import Resolved
 from qcore.pipeline.planning import storage
-from qcore.pipeline.planning.sizes import Sizes
+from qcore.pipeline.row import Asked, Stage, activation_knobs, scale_knobs
+from qcore.pipeline.suffix.table import SUFFIX_STAGES
 from qcore.recipe import Calibration, Evaluation, Recipe
 from qcore.serialization import to_plain
-
-Parts = Literal["whole", "block", "window"]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the key of one stage can be made from.
-
-    Attributes:
-        recipe: what is run.
-        inputs: the contents that it names.
-        key: the key of another stage, by name.
-        subject: which of its kind the stage is: the task of a `task`.
-    """
-
-    recipe: Recipe
-    inputs: Resolved
-    key: Callable[[str], str]
-    subject: str = ""
-
-
-def _constant(recipe: Recipe) -> int:
-    return 1
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One row of the table.
-
-    Attributes:
-        name: what it is called in Reports, events and keys.
-        version: raised when it computes something else from the same.
-        applies: whether a recipe has it.
-        reads: everything that its outcome depends on; its key is the digest of that.
-        parts: the cache entries it consists of: one, one per decoder block, or one per window.
-        otherwise: the stage whose outcome stands in its place where a recipe does not have it,
-            empty for none; a row without this has a key of its own there too.
-        within: the stage in whose course it is computed; such a row is not announced by itself.
-        each: the subjects for which a recipe has it once each.
-        remade_from: what must be at hand even where its own entries are all cached: networks are
-            never kept, and codes are read by the formats that were assigned.
-        units: what its time grows with, tokens or questions; 0 where that is not known.
-        comparable: what two recipes must agree on for their times in it to be compared.
-        disk: bytes that it adds to an empty cache.
-    """
-
-    name: str
-    version: int
-    applies: Callable[[Recipe], bool]
-    reads: Callable[[Asked], Sequence[object]]
-    parts: Parts = "whole"
-    otherwise: str | None = None
-    within: str = ""
-    each: Callable[[Recipe], Sequence[str]] | None = None
-    remade_from: tuple[str, ...] = ()
-    units: Callable[[Recipe], int] = _constant
-    comparable: Callable[[Recipe], object] = _constant
-    disk: Callable[[Recipe, Sizes], int] = storage.nothing
-
-    def names(self, recipe: Recipe) -> list[str]:
-        """What it is called in a run of this recipe; several where it has subjects."""
-        if not self.applies(recipe):
-            return []
-        subjects = None if self.each is None else self.each(recipe)
-        return [self.name] if subjects is None else [f"{self.name} {item}" for item in subjects]
 
 
 def table(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages of a recipe's kind of network, whether this recipe has them or not."""
-    return STAGES
+    return STAGES if recipe.suffix is None else SUFFIX_STAGES
 
 
 def stage_names(recipe: Recipe) -> list[str]:
@@ -199,7 +132,7 @@ def _sensitivity(of: Asked) -> Sequence[object]:
         of.key("capture"),
         of.inputs.calibration,
         part.narrow_to_wide,
-        [recipe.weights.group, recipe.weights.scale_rounding, _scale_knobs(recipe)],
+        [recipe.weights.group, recipe.weights.scale_rounding, scale_knobs(recipe)],
         inputs,
         [part.probe.windows, part.probe.length],
         *changed,
@@ -228,7 +161,7 @@ def _assign(of: Asked) -> Sequence[object]:
 
 def _scales(of: Asked) -> Sequence[object]:
     """Scales that are found from the float network alone, before any rounding."""
-    parts = [to_plain(of.recipe.weights), _scale_knobs(of.recipe), *_budget(of)]
+    parts = [to_plain(of.recipe.weights), scale_knobs(of.recipe), *_budget(of)]
     parts += revisions.of_weights(of.recipe)
     return [of.key("transform"), of.key("capture"), parts]
 
@@ -246,7 +179,7 @@ def _quantize(of: Asked) -> Sequence[object]:
         of.key("transform"),
         of.key("capture"),
         to_plain(recipe.weights),
-        _scale_knobs(recipe),
+        scale_knobs(recipe),
         rounding,
         to_plain(recipe.activations) if sees_activations else None,
         *_budget(of),
@@ -256,13 +189,13 @@ def _quantize(of: Asked) -> Sequence[object]:
 
 def _evaluate(of: Asked) -> Sequence[object]:
     """The quantized network on the evaluation text."""
-    seen = [of.key("reference"), of.key("quantize"), _activations(of.recipe)]
+    seen = [of.key("reference"), of.key("quantize"), activation_knobs(of.recipe)]
     return [*seen, of.recipe.evaluation.divergence, *revisions.of_inputs(of.recipe)]
 
 
 def _task(of: Asked) -> Sequence[object]:
     """One task's scores."""
-    network = [of.key("quantize"), _activations(of.recipe)]
+    network = [of.key("quantize"), activation_knobs(of.recipe)]
     asked = [of.subject, of.inputs.tasks[of.subject], of.recipe.evaluation.limit]
     return [*network, *asked, *revisions.of_inputs(of.recipe)]
 
@@ -270,18 +203,6 @@ def _task(of: Asked) -> Sequence[object]:
 def _budget(of: Asked) -> list[str]:
     """What a bit budget adds to a key; nothing without one, so older keys stay."""
     return [of.key("assign")] if _has_budget(of.recipe) else []
-
-
-def _scale_knobs(recipe: Recipe) -> dict[str, Any]:
-    """How scales are found; what holds them is nothing to MX formats."""
-    knobs = to_plain(recipe.scales)
-    if not recipe.has_float_scales:
-        del knobs["storage"]
-    return knobs
-
-
-def _activations(recipe: Recipe) -> object:
-    return to_plain(recipe.activations) if recipe.activations else None
 
 
 def _tokens(part: Calibration | Evaluation | None) -> int:

@@ -102,7 +102,7 @@ def limit_notes(layers: Sequence[LayerReport], *, captured: bool) -> list[str]:
 
 def _few_tokens(recipe: Recipe, damping: float) -> list[str]:
     """Qronos solves a regression on every input: undamped, it fits few tokens too well."""
-    if recipe.calibration is None or recipe.rounding.inputs == "float":
+    if recipe.calibration is None or recipe.rounding.inputs == "float" or recipe.suffix:
         return []
     tokens = recipe.calibration.windows * recipe.calibration.length
     if damping > DAMPING["qronos"] or tokens >= PUBLISHED_TOKENS:

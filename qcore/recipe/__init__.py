@@ -16,6 +16,7 @@ from qcore.recipe.parts import (
 )
 from qcore.recipe.precision import Pin, Precision, Probe, Training
 from qcore.recipe.recipe import SCHEMA, Recipe
+from qcore.recipe.suffix import SuffixPart
 
 __all__ = [
     "SCHEMA",
@@ -34,6 +35,7 @@ __all__ = [
     "RotationPart",
     "Rounding",
     "ScalesPart",
+    "SuffixPart",
     "Training",
     "Weights",
 ]

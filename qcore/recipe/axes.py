@@ -88,12 +88,13 @@ def defaults() -> Mapping[str, Any]:
 def choices(path: str) -> tuple[Any, ...]:
     """The values that a field's type lists; empty where it lists none.
 
-    `auto` is left out: it stands for another of them, which a recipe names.
+    `auto` is left out: it stands for another of them, which a recipe names. So is `suffix`: a
+    network of another kind, with a form of its own.
     """
     hint = bool if part_of(path) is not None else hint_of(path)
     if hint is bool:
         return (False, True)
-    return tuple(value for value in _literals(hint) if value != "auto")
+    return tuple(value for value in _literals(hint) if value not in ("auto", "suffix"))
 
 
 def _literals(hint: Any) -> Iterator[Any]:
@@ -112,7 +113,16 @@ def read_value(path: str, value: Any) -> Any:
 
 
 def axes_of(recipes: Sequence[Recipe]) -> dict[str, tuple[Any, ...]]:
-    """The values that these recipes use; what none of them says stands at its default."""
+    """The values that these recipes use; what none of them says stands at its default.
+
+    Raises:
+        InvalidRecipe: one is of a network that predicts suffixes.
+    """
+    if any(recipe.suffix is not None for recipe in recipes):
+        raise InvalidRecipe(
+            "this form is for language models, and the recipe's network predicts suffixes",
+            remedy="open it on the page Suffixes",
+        )
     said: dict[str, dict[Any, None]] = {path: {} for path in paths()}
     for recipe in recipes:
         values = flatten(recipe)
@@ -222,7 +232,9 @@ class _Writer:
     def object(self, known: dict[str, Any]) -> dict[str, Any]:
         """A recipe's JSON with lists in it; what no other part depends on varies slowest."""
         written = {}
-        for name in sorted((item.name for item in dataclasses.fields(Recipe)), key=_is_tied):
+        tops = {path.partition(".")[0] for path in map(field, paths())}
+        names = (item.name for item in dataclasses.fields(Recipe) if item.name in tops)
+        for name in sorted(names, key=_is_tied):
             if applies(lead_of(name) or name, known):
                 value = self._value(name, known)
                 if value is not None or Recipe.__dataclass_fields__[name].default is not None:

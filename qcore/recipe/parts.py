@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qcore.formats.format import Format, ScaleRounding, ScaleType, named
+from qcore.recipe.suffix import TEST_CASES, TRAINING_CASES
 from qcore.serialization import require, require_name
 
 TASKS = ("arc_easy", "arc_challenge", "piqa", "hellaswag", "winogrande")
@@ -25,7 +26,8 @@ MOST_WINDOWS = 1_000_000
 def _check_text(text: str) -> None:
     require_name(text, "text")
     require(
-        text in TEXTS or (text.startswith("file:") and len(text) > len("file:")),
+        text in (*TEXTS, TRAINING_CASES, TEST_CASES)
+        or (text.startswith("file:") and len(text) > len("file:")),
         f"unknown text {text[:80]!r}",
         f"choose {', '.join(TEXTS)} or file:PATH",
     )
@@ -49,13 +51,15 @@ class ModelRef:
 
     Attributes:
         source: `demo` (SmolLM2-135M-Instruct, dequantized from Q4_1), `folder` (Hugging Face
-            layout, safetensors) or `hub`.
-        name: the folder's path or the Hub id; empty for the demo.
+            layout, safetensors), `hub`, or `suffix` (a network that predicts how cases go on; the
+            recipe's suffix part says how it is trained).
+        name: the folder's path or the Hub id; empty for the demo. Of `suffix`: the path of the
+            event log, empty for the built-in process.
         revision: the Hub's branch, tag or commit.
         dtype: what the network computes in.
     """
 
-    source: Literal["demo", "folder", "hub"] = "demo"
+    source: Literal["demo", "folder", "hub", "suffix"] = "demo"
     name: str = ""
     revision: str | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -69,11 +73,12 @@ class ModelRef:
                 f"the demo model has no name or revision, got {self.name or self.revision!r}",
                 'leave both out, or set source to "folder" or "hub"',
             )
-        else:
+        elif self.source != "suffix":
             what = "a folder" if self.source == "folder" else "a Hub id such as Qwen/Qwen3-0.6B"
             require(bool(self.name), f"source {self.source!r} has no name", f"name {what}")
-        if self.source == "folder":
-            require(self.revision is None, "a folder has no revision", "leave the revision out")
+        if self.source in ("folder", "suffix"):
+            what = "a folder" if self.source == "folder" else "an event log"
+            require(self.revision is None, f"{what} has no revision", "leave the revision out")
 
 
 @dataclass(frozen=True, slots=True)

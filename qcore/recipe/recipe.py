@@ -27,6 +27,7 @@ from qcore.recipe.parts import (
     Weights,
 )
 from qcore.recipe.precision import Precision
+from qcore.recipe.suffix import TEST_CASES, TRAINING_CASES, SuffixPart
 from qcore.serialization import from_plain, parse_json, require, to_plain
 
 SCHEMA = 1
@@ -39,6 +40,9 @@ class Recipe:
 
     `calibration = None` skips the capture; only RTN can do without one, and the report then has
     no layer output errors.
+
+    `suffix` is the part of a network that predicts suffixes (`model.source` "suffix"); with a
+    language model there is none.
 
     A method that is left to us (`auto`, the default of scales and of rounding) is settled when the
     recipe is made, so that equal recipes have equal digests however they were written.
@@ -56,8 +60,11 @@ class Recipe:
     calibration: Calibration | None = field(default_factory=Calibration)
     evaluation: Evaluation = field(default_factory=Evaluation)
     seed: int = 0
+    suffix: SuffixPart | None = None
 
     def __post_init__(self):
+        if self.model.source == "suffix":
+            _settle_suffix(self)
         if self.rounding.method == "auto":
             object.__setattr__(self, "rounding", replace(self.rounding, method=_rounding(self)))
         if self.scales.method == "auto":
@@ -101,6 +108,23 @@ class Recipe:
         return cls.from_dict(parse_json(text))
 
 
+def _settle_suffix(recipe: Recipe) -> None:
+    """Let a suffix recipe that says nothing of its cases name them."""
+    if recipe.suffix is None:
+        object.__setattr__(recipe, "suffix", SuffixPart())
+    for name, text, cases in (
+        ("calibration", TRAINING_CASES, 256),
+        ("evaluation", TEST_CASES, 1000),
+    ):
+        part = getattr(recipe, name)
+        plain = Calibration() if name == "calibration" else Evaluation()
+        if part == plain:
+            part = replace(part, text=text, windows=cases, length=256)
+        elif part is not None and part.text == plain.text:
+            part = replace(part, text=text)
+        object.__setattr__(recipe, name, part)
+
+
 def _rounding(recipe: Recipe) -> Literal["rtn", "gptq"]:
     """The rounding of a recipe that names none: GPTQ where it can look at the layers' inputs."""
     return "rtn" if recipe.weights is None or recipe.calibration is None else "gptq"
@@ -136,11 +160,58 @@ def _check(recipe: Recipe) -> None:
         InvalidRecipe: says which, and what to change.
     """
     require(0 <= recipe.seed < 2**32, f"seed {recipe.seed} is out of range", "choose 0 to 2³²−1")
+    _check_kind(recipe)
     _check_transforms(recipe)
     _check_rounding(recipe)
     _check_scales(recipe)
     if recipe.precision is not None:
         _check_precision(recipe)
+
+
+def _check_kind(recipe: Recipe) -> None:
+    """What a network that predicts suffixes has, and a language model has not; and back."""
+    asked, seen = recipe.evaluation, recipe.calibration
+    texts = [asked.text, *([seen.text] if seen else [])]
+    if recipe.model.source != "suffix":
+        require(
+            recipe.suffix is None,
+            f"the model {recipe.model.source!r} is a language model and predicts no suffixes",
+            'set the model\'s source to "suffix", or leave the suffix part out',
+        )
+        require(
+            not {TRAINING_CASES, TEST_CASES} & set(texts),
+            "cases of an event log are no text for a language model",
+            "name a text",
+        )
+        return
+    require(
+        asked.text == TEST_CASES and (seen is None or seen.text == TRAINING_CASES),
+        f"a network of event logs reads no text such as {texts[0]}",
+        f"leave the texts out: they are {TRAINING_CASES} and {TEST_CASES}",
+    )
+    require(not asked.tasks, "zero-shot tasks are for language models", "leave the tasks out")
+    require(
+        recipe.model.dtype == "float32",
+        f"the network is trained in float32, not in {recipe.model.dtype}",
+        "leave the dtype out",
+    )
+    for part in ("rotation", "permutation", "expansion"):
+        require(
+            getattr(recipe, part) is None,
+            f"a {part} turns the residual stream, and a recurrent network has none: its gates act "
+            "on each entry of the state",
+            f"leave the {part} out",
+        )
+    require(
+        recipe.rounding.inputs != "block",
+        "a recurrent network has no decoder blocks for inputs to start at",
+        'set inputs to "quantized" or "float"',
+    )
+    require(
+        recipe.precision is None or recipe.precision.method != "dmx",
+        "dMX learns offsets in the blocks of a language model",
+        'choose "knapsack", "kl", "uniform", "random" or "manual"',
+    )
 
 
 def _check_transforms(recipe: Recipe) -> None:

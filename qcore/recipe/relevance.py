@@ -86,6 +86,15 @@ def applies(path: str, values: Mapping[str, Any]) -> bool:
             all(test(values[asked]) for asked, test in needs.items() if asked in values)
             for needs in alternatives
         )
+        for alternatives in _rules_of(path)
+    )
+
+
+@functools.cache
+def _rules_of(path: str) -> tuple[tuple[dict[str, Test], ...], ...]:
+    """What is said of a path, and of the parts that it lies in."""
+    return tuple(
+        alternatives
         for above, alternatives in RULES.items()
         if path == above or path.startswith(above + ".")
     )
@@ -108,8 +117,8 @@ def deciding() -> frozenset[str]:
 
 @functools.cache
 def paths() -> tuple[str, ...]:
-    """Every path of a recipe, in the order of its fields; found from the types."""
-    return tuple(_walk(Recipe, ""))
+    """Every path of a language model's recipe, in the order of its fields; found from the types."""
+    return tuple(path for path in _walk(Recipe, "") if not path.startswith("suffix"))
 
 
 def _walk(cls: type, above: str) -> Iterator[str]:
@@ -134,6 +143,7 @@ def field(path: str) -> str:
     return path.partition("[")[0]
 
 
+@functools.cache
 def part_of(path: str) -> type | None:
     """The dataclass at a path; None where a value stands."""
     cls: type | None = Recipe

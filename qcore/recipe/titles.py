@@ -159,9 +159,23 @@ def text_label(text: str) -> str:
     return f"{names.get(source, source)} {part}".strip()
 
 
+def log_label(recipe: Recipe) -> str:
+    """The event log of a suffix recipe as people call it."""
+    name = recipe.model.name.rstrip("/").rsplit("/", 1)[-1]
+    return name.split(".", 1)[0] or "simulated process"
+
+
+def split_label(recipe: Recipe) -> str:
+    """Which cases of a suffix recipe test: `fold 0`, or `latest cases`."""
+    assert recipe.suffix is not None
+    return "latest cases" if recipe.suffix.split == "time" else f"fold {recipe.suffix.fold}"
+
+
 def evaluation_label(recipe: Recipe) -> str:
     """What was scored: `LAMBADA evaluation · 8 × 512 tokens`."""
     asked = recipe.evaluation
+    if recipe.suffix is not None:
+        return f"{log_label(recipe)} · {split_label(recipe)} · {asked.windows:,} test cases at most"
     return f"{text_label(asked.text)} · {asked.windows} × {asked.length} tokens"
 
 
@@ -233,6 +247,8 @@ _Path = tuple[str, ...]
 
 def _model_label(recipe: Recipe) -> str:
     model = recipe.model
+    if recipe.suffix is not None:
+        return log_label(recipe)
     return model.name.rstrip("/").rsplit("/", 1)[-1] or model.source
 
 

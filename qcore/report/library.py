@@ -66,7 +66,7 @@ class Library:
         Raises:
             DiskFull: it could not be written; nothing half-written is left.
         """
-        path = self._path(report.id)
+        path = self.path(report.id)
         if self.has(report.id):
             return self.get(report.id)
         part = self._folder / f"{report.id}.{os.getpid()}.{threading.get_ident()}.part"
@@ -95,7 +95,7 @@ class Library:
             InvalidRecipe: no such Report, or several.
             CorruptEntry: the file is not a Report that this version reads.
         """
-        path = self._path(self.complete(report))
+        path = self.path(self.complete(report))
         try:
             return _kept(path, _mark(os.lstat(path)))
         except FileNotFoundError as error:
@@ -110,7 +110,7 @@ class Library:
             FileNotFoundError: there is none.
             CorruptEntry: the file is not a Report that this version reads.
         """
-        return _read(self._path(report))
+        return _read(self.path(report))
 
     def complete(self, report: str) -> str:
         """The only id that starts so; opens no file.
@@ -131,7 +131,7 @@ class Library:
 
     def has(self, report: str) -> bool:
         """Whether something is kept under exactly that id."""
-        return os.path.lexists(self._path(report))
+        return os.path.lexists(self.path(report))
 
     def ids(self) -> list[str]:
         """The ids of all Reports, readable or not, in no order; opens no file."""
@@ -182,7 +182,7 @@ class Library:
 
     def remove(self, report: str) -> None:
         """Forget a Report."""
-        self._path(report).unlink(missing_ok=True)
+        self.path(report).unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what killed writers have left: parts an hour old, whose process is gone."""
@@ -198,7 +198,8 @@ class Library:
                     if old and stat.S_ISREG(status.st_mode):
                         os.unlink(entry.path)
 
-    def _path(self, report: str) -> Path:
+    def path(self, report: str) -> Path:
+        """Where the Report of exactly that id is kept. Raises InvalidRecipe for no id."""
         if not _ID.fullmatch(report):
             raise InvalidRecipe(f"{report[:40]!r} is no report id", remedy="copy it again")
         return self._folder / f"{report}.json"

@@ -1,6 +1,7 @@
 """Metrics: their names, labels, units, and which direction is better.
 
-A metric is `perplexity`, `loss_increase`, `kl`, `top1_agreement`, or `accuracy/TASK`. What a run
+A metric is `perplexity`, `loss_increase`, `kl`, `top1_agreement`, or `accuracy/TASK`; of networks
+that predict suffixes also `similarity`, `identical`, `exact` and `cross_entropy`. What a run
 stores beside one (its interval, its count) is called `METRIC/low`, `METRIC/high`, `METRIC/count`.
 """
 
@@ -39,14 +40,22 @@ QUALITIES = {
     "loss_increase": Axis("loss_increase", "loss increase over the float model (nats/token)"),
     "kl": Axis("kl", "KL to the float model (nats/token)", logarithmic=True),
     "top1_agreement": Axis("top1_agreement", "top-1 agreement with the float model", True),
+    "similarity": Axis("similarity", "similarity to the true suffix", True),
+    "identical": Axis("identical", "suffixes identical to the float network's", True),
+    "exact": Axis("exact", "suffixes predicted without an error", True),
+    "cross_entropy": Axis("cross_entropy", "cross-entropy (nats/event)"),
 }
-"""Of text, in the order in which they are offered; tasks follow."""
+"""Of text and of suffixes, in the order in which they are offered; tasks follow."""
 
 _LABELS = {
     "perplexity": "Perplexity",
     "loss_increase": "Loss increase",
     "kl": "KL divergence",
     "top1_agreement": "Top-1 agreement",
+    "similarity": "Similarity",
+    "identical": "Identical suffixes",
+    "exact": "Exact suffixes",
+    "cross_entropy": "Cross-entropy",
     "accuracy/arc_easy": "ARC-easy",
     "accuracy/arc_challenge": "ARC-challenge",
     "accuracy/piqa": "PIQA",
@@ -73,8 +82,8 @@ def quality(name: str) -> Axis:
 
 
 def is_share(name: str) -> bool:
-    """Whether a metric is a share of tokens or questions, shown in per cent."""
-    return name == "top1_agreement" or name.startswith(_TASK)
+    """Whether a metric is a share of tokens, suffixes or questions, shown in per cent."""
+    return name in ("top1_agreement", "identical", "exact") or name.startswith(_TASK)
 
 
 def metric_label(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from cache.digest import canonical_json
 from qcore.errors import CorruptEntry, InvalidRecipe, NumericalError
 from qcore.recipe import Recipe
+from qcore.report.suffix import SuffixReport
 from qcore.serialization import from_plain, parse_json, require, to_plain
 
 REPORT_SCHEMA = 1
@@ -215,6 +216,7 @@ class Report:
         notes: sentences that the reader must know (caveats, dampings raised, fallbacks).
         precision: what became of a bit budget; None without one.
         kernels: what served; empty where everything came from the cache.
+        suffix: of a network that predicts suffixes, whose windows are test cases; else None.
     """
 
     id: str
@@ -233,6 +235,7 @@ class Report:
     precision: PrecisionReport | None = None
     kernels: tuple[KernelReport, ...] = ()
     schema: int = field(default=REPORT_SCHEMA)
+    suffix: SuffixReport | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name, or None."""

@@ -184,15 +184,22 @@ from cache.store import Cache
 root = Path(sys.argv[1])
 value = torch.arange(50_000.0)
 for attempt in range(12):
+    begun, begin = os.pipe()
     child = os.fork()
     if child == 0:
+        os.close(begun)
         cache = Cache(root, 1 << 30)
         for index in range(10_000):
+            os.write(begin, b".")
             cache.put_record(digest(["r", index % 10]), [index % 10] * 100)
             cache.put_artifact(digest(["a", index % 10]), {"x": value + index % 10})
-    time.sleep(0.01 + 0.013 * attempt)
+    os.close(begin)
+    for _ in range(2 + attempt):
+        assert os.read(begun, 1) == b"."
+    time.sleep(0.0007 * attempt)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    os.close(begun)
 cache = Cache(root, 1 << 30)
 found = 0
 for index in range(10):
@@ -208,6 +215,7 @@ assert cache.record(digest("after")) == 1 and cache.artifact(digest("after"))
 """
 
 
+@pytest.mark.timeout(900)  # whatever else the machine does: kills are timed by the writer's steps
 def test_a_writer_killed_at_any_moment_leaves_right_values_or_none(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WRITER, str(tmp_path)],

@@ -63,6 +63,7 @@ def hold() -> None:
 def run(recipe, *, cache, emit, device):
     act = recipe.seed // 100 * 100
     note(f"begin {recipe.seed} {device} {os.getpid()}")
+    print(f"seed {recipe.seed} speaks")
     emit(Event("load", 0, 1, kind="stage"))
     if act == HOLD:
         hold()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pages._ui.form.presets import FOUNDATIONS
+from pages._ui.form.presets import DEMO
 from qcore.jobs.protocol import JobState
 from qcore.recipe import Recipe
 from tests.pages.helpers_app import button, spec, texts
@@ -15,7 +15,7 @@ from tests.report.factories import report_of
 def test_an_empty_page_offers_the_demo_sweep_and_the_button_submits_it(bench, page):
     app = bench.open(page)
     button(app, "Run the demo sweep").click().run()
-    assert [r.digest for r in bench.queue.submitted] == [r.digest for r in FOUNDATIONS.recipes()]
+    assert [r.digest for r in bench.queue.submitted] == [r.digest for r in DEMO.recipes()]
     assert app.title[0].value == "Is it moving?"
 
 

@@ -182,6 +182,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.timeout(900)
 def test_a_killed_training_ends_where_an_uninterrupted_one_does():
     model = frozen()
     whole = learn(model, part())

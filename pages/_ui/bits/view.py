@@ -15,7 +15,7 @@ from pages._ui.bits import controls, maps, pins, words
 from pages._ui.bits.charts import trajectory
 from pages._ui.bits.engine import report_of
 from pages._ui.bits.tables import projection_table, trajectory_table, values_of
-from pages._ui.figures import view as figures
+from pages._ui.figures.view import draw_figure
 from pages._ui.runs import tables
 from qcore.explore.allocation import measuring_recipe
 from qcore.explore.groups import ComparisonGroup
@@ -50,7 +50,7 @@ def race(figure: go.Figure, score: Axis, runs: int, hollow: str = "") -> None:
         for run in state.clicked(st.session_state["bits.race"]):
             controls.show(run)
 
-    figures.draw(
+    draw_figure(
         figure,
         key="bits.race",
         name="bits",
@@ -73,7 +73,7 @@ def shares(
 ) -> None:
     """Draw how formats are shared within projections; `allowed` go from narrow to wide."""
     table = projection_table(layers, formats, costs, allowed[0])
-    figures.draw(
+    draw_figure(
         maps.shares(table, allowed),
         key="bits.shares",
         name="projections",
@@ -140,7 +140,7 @@ def draw_maps(
 
 
 def _figure(key: str, chart: go.Figure, alt: str) -> None:
-    figures.draw(
+    draw_figure(
         chart,
         key=key,
         name=key.replace(".", "-"),
@@ -194,7 +194,7 @@ def training(runs: Sequence[Summary], shown: str) -> None:
     if report is None or precision is None or precision.trajectory is None or part is None:
         return
     budget = math.nan if part.budget is None else part.budget
-    figures.draw(
+    draw_figure(
         trajectory(precision.trajectory, budget, len(part.formats)),
         key="bits.training",
         name="dmx",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import downloads, messages
 from pages._ui.compare import charts, tables, words
-from pages._ui.figures import view as figures
+from pages._ui.figures.view import draw_figure
 from qcore.explore.compare import LayerComparison, RunComparison
 from qcore.recipe.titles import title_of
 from qcore.report.report import Report
@@ -45,7 +45,7 @@ def forest(found: Sequence[RunComparison]) -> None:
         bind="query-params",
     )
     rows = tables.forest(found, metric)
-    figures.draw(
+    draw_figure(
         charts.forest(rows, words.metric_name(metric)),
         key="compare.forest",
         name=f"forest-{metric.replace('/', '-')}",
@@ -81,7 +81,7 @@ def layers(rows: Sequence[LayerComparison]) -> None:
     if not rows:
         return
     st.subheader("Layers side by side", anchor=False)
-    figures.draw(
+    draw_figure(
         charts.layers(rows),
         key="compare.layers",
         name="compare-layers",

@@ -250,7 +250,7 @@ class Figure {
     button.type = "button";
     button.textContent = label;
     button.title = told;
-    button.setAttribute("aria-label", told);
+    button.setAttribute("aria-label", `${label}: ${told}`);
     button.addEventListener("click", act);
     this.tools.append(button);
     return button;

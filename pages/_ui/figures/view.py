@@ -1,9 +1,9 @@
 """Draw a plotly figure that stays the same one: updated on a click, not made anew.
 
-`st.plotly_chart` gives a figure that differs another identity: the browser throws the old one away,
-draws the new one from nothing, several times, and forgets how it was zoomed. This component keeps
-one plotly per key and hands it what changed (`plot.js`). Plotly itself comes with the Python package
-and is served from this machine (`assets`).
+`st.plotly_chart` gives a figure that differs another identity: the browser throws the old one
+away, draws the new one from nothing, several times, and forgets how it was zoomed. This component
+keeps one plotly per key and hands it what changed (`plot.js`). Plotly itself comes with its Python
+package and is served from this machine (`assets`).
 
 A click sends the ids in the clicked point's `customdata`; `state.clicked` reads them. What is
 selected is no business of the figure's: the page draws it as a ring or a frame.
@@ -28,7 +28,7 @@ export default async (component) => (await module).default(component, base);
 """
 
 
-def draw(
+def draw_figure(
     figure: go.Figure | str,
     *,
     key: str,

@@ -41,6 +41,28 @@ FOUNDATIONS = Preset(
     },
 )
 
+_DEMO_SCALES = {"method": "absmax"}
+_INT4, _INT4_64 = {"format": "int4"}, {"format": "int4", "group": 64}
+_INT3_64 = {"format": "int3", "group": 64}
+
+DEMO = Preset(
+    "Demo sweep",
+    "What does quantization cost, and what wins it back: error feedback (GPTQ), the scale with "
+    "exactly the least output error (PiSO), groups of 64, or more bits?",
+    [
+        {"weights": None},
+        {"weights": _INT4, "scales": _DEMO_SCALES, "rounding": {"method": "rtn"}},
+        {"weights": _INT4, "scales": _DEMO_SCALES, "rounding": {"method": "gptq"}},
+        {"weights": _INT4, "scales": {"method": "piso"}, "rounding": {"method": "rtn"}},
+        {"weights": _INT4_64, "scales": _DEMO_SCALES, "rounding": _ROUNDINGS},
+        {"weights": _INT3_64, "scales": _DEMO_SCALES, "rounding": _ROUNDINGS},
+        {"weights": {"format": "int8"}, "scales": _DEMO_SCALES, "rounding": {"method": "rtn"}},
+    ],
+)
+"""Ordered for information: each run tells most of what those before it left open. The float model
+costs least and is what all others are held against, so it comes first; then the cheapest way to
+4 bits, what wins its loss back, and last what hardly differs from float."""
+
 PRESETS = (
     FOUNDATIONS,
     Preset(

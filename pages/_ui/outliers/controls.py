@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import downloads, state
 from pages._ui.captures import controls
-from pages._ui.figures import view as figures
+from pages._ui.figures.view import draw_figure
 from pages._ui.outliers import charts, tables, words
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def choose_place(places: list[Place], measure: str) -> Place:
             chosen_layer, st.session_state[site_key] = place.split("/")
             st.session_state[layer_key] = int(chosen_layer)
 
-    figures.draw(
+    draw_figure(
         charts.site_map(places, measure, (st.session_state[layer_key], st.session_state[site_key])),
         key="outliers.map",
         name="outlier-map",

@@ -37,6 +37,7 @@ def pareto(
     logarithmic: bool = False,
     selected: Collection[str] = (),
     small: bool = False,
+    by: str = "method",
 ) -> go.Figure:
     """Draw runs by size and score, the front through the best, and the float model as a line.
 
@@ -48,12 +49,14 @@ def pareto(
         logarithmic: a logarithmic y axis.
         selected: ids that get a ring.
         small: for a corner of a page: no legend, no labels.
+        by: the column whose values group and colour the points.
     """
     figure = go.Figure()
     table = _drawable(table, score, logarithmic=logarithmic)
     x, y = columns.numbers(table, size.column), columns.numbers(table, score.column)
-    groups = _groups(table)
+    groups = _groups(table, by)
     shapes = palette.symbols([model for _, model in groups])
+    colours = palette.colours([value for value, _ in groups], methods=by == "method")
     _draw_front(figure, table, x, y, score, labels=not small)
     # As arrays of characters: plotly copies every object of an array of them, for each figure.
     ids, titles = (columns.words(table, name).astype(str) for name in ("id", "title"))
@@ -61,26 +64,24 @@ def pareto(
     trace = go.Scattergl if many else go.Scatter
     barred = len(table) <= ERROR_BARS_UP_TO
     under = _covered(x, y, groups.values()) if barred else np.zeros(len(table))
-    for (method, model), part in groups.items():
+    for (value, model), part in groups.items():
         group = table.iloc[part] if full or barred else table
         figure.add_trace(
             trace(
                 x=x[part].astype(np.float32),
                 y=y[part].astype(np.float32),
-                error_y=error_bars(group, score, palette.colour(method)) if barred else None,
+                error_y=error_bars(group, score, colours[value]) if barred else None,
                 mode="markers",
-                name=method if len(shapes) == 1 else f"{method} · {messages.plotly_text(model)}",
+                name=messages.plotly_text(value if len(shapes) == 1 else f"{value} · {model}"),
                 customdata=ids[part],
                 text=np.asarray(_hover(group, score), dtype=object) if full else titles[part],
                 marker={
-                    "color": palette.colour(method),
+                    "color": colours[value],
                     "symbol": shapes[model],
                     "size": (8 if small or not barred else 11) + _RIM * under[part],
                     "opacity": 0.55 if many else 0.9,
                 },
                 hovertemplate=_TEMPLATE if full else _PLAIN_TEMPLATE,
-                selected={"marker": {"opacity": 1, "size": 20}},
-                unselected={"marker": {"opacity": 0.35}},
             )
         )
     ringed = np.isin(ids, list(selected)) if selected else np.zeros(len(ids), dtype=bool)
@@ -119,7 +120,6 @@ def _draw_front(
             textposition=places or None,
             textfont={"size": 11},
             marker={"size": 16, "opacity": 0},  # keeps the text off the line and the point
-            unselected={"textfont": {"color": palette.NEUTRAL}} if labelled else None,
             line={"color": palette.NEUTRAL, "width": 2, "shape": "hv"},
             name="front",
             hoverinfo="skip",
@@ -165,7 +165,7 @@ def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> No
         yanchor="bottom",
         showarrow=False,
         text=f"float model {wording.significant(value)}",
-        font={"color": palette.NEUTRAL, "size": 12},
+        font={"size": 12},
     )
 
 
@@ -197,9 +197,9 @@ def _hover(group: pd.DataFrame, score: Axis) -> list[str]:
     return lines
 
 
-def _groups(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
-    """(method, model) → where its runs stand in the table, sorted."""
-    found: dict[Any, np.ndarray] = table.groupby(["method", "model"], sort=True).indices
+def _groups(table: pd.DataFrame, by: str) -> dict[tuple[str, str], np.ndarray]:
+    """(value, model) → where its runs stand in the table, sorted."""
+    found: dict[Any, np.ndarray] = table.groupby([by, "model"], sort=True).indices
     return found
 
 

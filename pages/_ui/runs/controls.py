@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import columns, state
-from pages._ui.runs import tables
+from pages._ui.runs import filters, tables
 from qcore.report import metrics
 
 
@@ -42,8 +42,8 @@ def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
     return tables.comparable(table, place[0], models)
 
 
-def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool]:
-    """Choose size, quality, a log axis, and whether runs that broke are drawn."""
+def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool, str]:
+    """Choose size, quality, a log axis, whether runs that broke are drawn, and the colours."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     with left:
         size = st.segmented_control(
@@ -56,9 +56,11 @@ def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, 
             bind="query-params",
         )
     with middle:
+        scores = tables.metrics(table)
         score = st.selectbox(
             "Quality",
-            tables.metrics(table),
+            scores,
+            index=scores.index(tables.telling(scores)),
             format_func=metrics.metric_label,
             key="y",
             bind="query-params",
@@ -71,4 +73,5 @@ def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, 
             help="Runs at more than 30 times the float model's perplexity (3.4 nats per token): "
             "they would flatten all others.",
         )
-    return metrics.SIZES[size], axis, log, pieces
+        colour = filters.choose_colour(table)
+    return metrics.SIZES[size], axis, log, pieces, colour

@@ -3,35 +3,82 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from pages._ui.runs import tables
+from qcore.errors import QuantscopeError
+from qcore.recipe.axes import flatten
 from qcore.report.index import Index
+from qcore.report.labels import NOTHING, Label, Labels
 from qcore.report.summary import Summary
 
 
 class RunTable:
-    """The table of an index's runs; safe to share between sessions."""
+    """The table of an index's runs, as they are labelled; safe to share between sessions."""
 
-    def __init__(self, index: Index):
+    def __init__(self, index: Index, labels: Labels):
         self._index = index
+        self._labels = labels
         self._lock = threading.Lock()
-        self._stamp: int | None = None
-        self._rows: dict[str, tuple[Summary, dict[str, Any]]] = {}
-        self._table = tables.runs([])
+        self._stamp: tuple[object, ...] | None = None
+        self._rows: dict[str, tuple[Summary, Label, dict[str, Any]]] = {}
+        self._fields: dict[str, tuple[Summary, Mapping[str, Any]]] = {}
+        self._all = self._shown = tables.runs([])
+        self._trouble = ""
 
-    def table(self) -> pd.DataFrame:
-        """One row per run, newest first (`tables.row`); to be read, not written."""
+    def table(self, *, archived: bool = False) -> pd.DataFrame:
+        """One row per run, newest first (`tables.row`); to be read, not written.
+
+        Args:
+            archived: whether archived runs are in it, too.
+        """
         with self._lock:
-            stamp = self._index.stamp
+            stamp = self.stamp
             if stamp != self._stamp:
-                self._rows = {run.id: self._row(run) for run in self._index.summaries()}
-                self._table = tables.runs([row for _, row in self._rows.values()])
+                self._make()
                 self._stamp = stamp
-            return self._table
+            return self._all if archived else self._shown
 
-    def _row(self, run: Summary) -> tuple[Summary, dict[str, Any]]:
+    def fields(self, runs: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """The recipe's value at every path that counts, of each of these runs, by id."""
+        found = {}
+        for run in runs:
+            summary = self._index.summary(run)
+            if summary is None:
+                continue
+            kept = self._fields.get(run)
+            if kept is None or kept[0] is not summary:
+                kept = self._fields[run] = (summary, flatten(summary.recipe))
+            found[run] = kept[1]
+        return found
+
+    @property
+    def stamp(self) -> tuple[object, ...]:
+        """Another value whenever the table has changed; cheap."""
+        return (self._index.stamp, self._labels.stamp)
+
+    @property
+    def trouble(self) -> str:
+        """Why labels cannot be read, in a sentence; empty where they can."""
+        self.table()
+        return self._trouble
+
+    def _make(self) -> None:
+        try:
+            labels, self._trouble = self._labels.all(), ""
+        except QuantscopeError as error:
+            labels, self._trouble = {}, str(error)
+        runs = self._index.summaries()
+        self._rows = {run.id: self._row(run, labels.get(run.id, NOTHING)) for run in runs}
+        self._all = tables.runs([row for _, _, row in self._rows.values()])
+        hidden = any(label.archived for _, label, _ in self._rows.values())
+        self._shown = self._all.loc[~self._all["archived"]] if hidden else self._all
+
+    def _row(self, run: Summary, label: Label) -> tuple[Summary, Label, dict[str, Any]]:
         known = self._rows.get(run.id)
-        return known if known and known[0] is run else (run, tables.row(run))
+        if known and known[0] is run and known[1] == label:
+            return known
+        return (run, label, tables.row(run, label))

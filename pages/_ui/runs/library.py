@@ -16,6 +16,8 @@ def draw() -> bool:
     reading = not index.ready
     if reading:
         st.fragment(_draw_progress, run_every=_POLL_SECONDS)()
+    if trouble := engine.run_table().trouble:
+        st.warning(messages.escape(trouble), icon=":material/label_off:")
     problems = index.problems
     if problems:
         files = wording.count(len(problems), "file")
@@ -27,6 +29,16 @@ def draw() -> bool:
             if len(problems) > _LISTED:
                 st.caption(f"And {len(problems) - _LISTED:,} more.")
     return reading
+
+
+def archived() -> bool:
+    """Offer archived runs where there are any; whether they are asked for."""
+    count = len(engine.runs(archived=True)) - len(engine.runs())
+    if not count:
+        return False
+    return st.toggle(
+        f"Show {wording.count(count, 'archived run')}", key="archived", bind="query-params"
+    )
 
 
 def _draw_progress() -> None:

@@ -24,6 +24,7 @@ from qcore.recipe.titles import (
     title_of,
     weights_label,
 )
+from qcore.report.labels import NOTHING, Label
 from qcore.report.metrics import Axis, is_metric, known, metric_label
 from qcore.report.report import Report
 from qcore.report.summary import Summary
@@ -31,14 +32,23 @@ from qcore.report.summary import Summary
 FLOAT_BITS = 16.0
 
 
-def row(run: Summary) -> dict[str, Any]:
-    """One run as a row. Two runs share `measured` only when the same tokens were scored."""
+def row(run: Summary, label: Label = NOTHING) -> dict[str, Any]:
+    """One run as a row. Two runs share `measured` only when the same tokens were scored.
+
+    A run that was named has its name in the place of its titles.
+    """
     recipe, data = run.recipe, run.text_digest
     values: dict[str, Any] = {
         "id": run.id,
         "created": run.created,
-        "title": title_of(recipe),
-        "short": short_title_of(recipe),
+        "title": label.name or title_of(recipe),
+        "short": label.name or short_title_of(recipe),
+        "recipe": title_of(recipe),
+        "tags": ", ".join(label.tags),
+        "note": label.note,
+        "pinned": label.pinned,
+        "archived": label.archived,
+        "baseline": bool(label.baseline),
         "method": method(recipe),
         "model": run.model,
         "measured": f"{evaluation_label(recipe)}{f' · text {data[:6]}' if data else ''}",
@@ -66,7 +76,8 @@ def row(run: Summary) -> dict[str, Any]:
 def runs(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """The rows as a table, newest first; numbers are float32 or float64, never objects."""
     if not rows:
-        return pd.DataFrame({"id": [], "measured": [], "model": [], "method": []})
+        names = ("id", "title", "measured", "model", "method", "archived")
+        return pd.DataFrame({name: [] for name in names})
     table = pd.DataFrame.from_records(rows)
     for column in table.columns:
         # Python's own strings: arrow's would be converted anew at every drawing.
@@ -87,6 +98,9 @@ _WORDS = {
         "activations",
         "scales",
         "device",
+        "recipe",
+        "tags",
+        "note",
     )
 }
 
@@ -95,6 +109,15 @@ def metrics(table: pd.DataFrame) -> list[str]:
     """The metrics that any run of the table has: perplexity first, tasks last."""
     held = (name for name in table.columns if is_metric(name))
     return known(name for name in held if np.isfinite(numbers(table, name)).any())
+
+
+def telling(names: Sequence[str]) -> str:
+    """The metric that a figure opens with: paired against the float model where there is one.
+
+    A difference on the same windows has a far narrower interval than a perplexity: what a text has
+    of hard places, both networks find hard.
+    """
+    return next((name for name in ("loss_increase", "kl") if name in names), names[0])
 
 
 def reference(table: pd.DataFrame, axis: Axis) -> float:

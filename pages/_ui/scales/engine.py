@@ -41,7 +41,12 @@ def channel(capture: Capture, layer: Layer, fmt: str, objective: Objective, numb
 def _layer(root: Path, key: str, block: int, projection: str, _capture: Capture) -> Layer:
     from qcore.analysis import channels
 
-    return channels.layer_of(_capture, engine.cache(), root, block, projection)
+    store = engine.cache()
+    return engine.patiently(
+        f"the weights of model {_capture.source.name}",
+        (root, key, block, projection),
+        lambda: channels.layer_of(_capture, store, root, block, projection),
+    )
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

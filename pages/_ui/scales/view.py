@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages._ui import downloads, state
-from pages._ui.figures import view as figures
+from pages._ui.figures.view import draw_figure
 from pages._ui.scales import charts, tables, words
 from pages._ui.scales.controls import PAGE
 
@@ -30,7 +30,7 @@ def draw_objective(layer: Layer, channel: Channel, number: int, fmt: str) -> str
         or names[0]
     )
     low, high = words.limits(channel, words.SPANS[name])
-    figures.draw(
+    draw_figure(
         charts.objective(channel, low, high, f"{layer.name}/{number}/{fmt}/{name}"),
         key="scales.curve",
         name=f"scales-{layer.name}-{number}",
@@ -53,7 +53,7 @@ def draw_survey(survey: Survey, over: str, number: int) -> None:
         for channel in state.clicked(st.session_state["scales.map"]):
             st.session_state["scales.channel"] = int(channel)
 
-    figures.draw(
+    draw_figure(
         charts.survey(survey, over, number),
         key="scales.map",
         name="scales-survey",
@@ -77,7 +77,7 @@ def draw_rounded(channel: Channel) -> str:
         )
         or names[-1]
     )
-    figures.draw(
+    draw_figure(
         charts.rounded(channel, method),
         key="scales.histogram",
         name="scales-rounded",

@@ -1,4 +1,4 @@
-"""The embedded job engine: a table, and one process per running job.
+"""The embedded job engine: a table, and one process per device that works.
 
 Nobody is in charge. Whoever calls `tick` (a page, the command line, a worker that has just ended)
 does what is due: notices workers that died, kills those that outstay a cancel, starts queued jobs
@@ -8,6 +8,8 @@ tick at once and any of them may be killed at any moment:
 - A job is started *inside* the transaction that takes its lease. If the dispatcher dies before the
   commit, the row is still queued, and the newborn worker finds that the job is not its own and
   leaves.
+- A worker that has finished may take over the next job (`hand_over`), in the step that ends its
+  own; a signal is sent inside a transaction too, so that it never hits the wrong job.
 - A worker is known by PID and birth, so a new dispatcher adopts the ones that run and tells a
   reused PID from the real thing.
 
@@ -19,6 +21,7 @@ tick at once and any of them may be killed at any moment:
 from __future__ import annotations
 
 import functools
+import os
 import re
 import signal
 import sys
@@ -31,6 +34,7 @@ from qcore.jobs import events, outcomes
 from qcore.jobs.local import device_lock, leases, process, sweeps
 from qcore.jobs.local.table import Run, Table
 from qcore.jobs.protocol import Job, JobState, Sweep
+from qcore.machine import threads
 from qcore.progress import Event
 from qcore.recipe import Recipe
 
@@ -175,6 +179,30 @@ class LocalBackend:
         while self.table.waiting() and self._start_next():
             pass
 
+    def hand_over(
+        self, job: Job, pid: int, state: JobState, message: str, report: str = ""
+    ) -> Job | None:
+        """End a job of the worker `pid`, and start the next one under it if it can take that over.
+
+        It can when it finished, the first in the queue wants the same network, and no command
+        holds the device. All of it is one step: nobody else starts a job in between, and a worker
+        that dies here has taken nothing.
+
+        Returns:
+            The job that has started under the worker; None when it has nothing more to do.
+        """
+        with self.table.transaction():
+            run = next((run for run in self.running() if run.id == job.id), None)
+            if run is None or not self.table.end(job.id, pid, state, message, report):
+                return None
+            if state is not JobState.FINISHED or device_lock.is_held(self.root, run.device):
+                return None
+            following = self.table.next_queued()
+            if following is None or following.recipe.model != job.recipe.model:
+                return None
+            self.table.start(following.id, run.device, run.worker, run.place)
+        return self.table.job(following.id)
+
     def close(self) -> None:
         """Close the table; running jobs go on."""
         self.table.close()
@@ -201,7 +229,7 @@ class LocalBackend:
         asked = self.table.ask_cancel(where, value)
         for run in self.running():
             if run.id in asked and run.place == process.here():
-                process.signal_group(run.worker, signal.SIGTERM)
+                self._signal(run, signal.SIGTERM)
         self.tick()
         return len(asked)
 
@@ -216,7 +244,13 @@ class LocalBackend:
             process.kill_leftovers(run.worker)
             self._end(run, outcomes.of_death(code))
         elif run.cancel is not None and time.time() - run.cancel > GRACE_SECONDS:
-            process.signal_group(run.worker, signal.SIGKILL)
+            self._signal(run, signal.SIGKILL)
+
+    def _signal(self, run: Run, number: signal.Signals) -> None:
+        """Signal a job's worker, unless the worker has another job by now."""
+        with self.table.transaction():  # no worker takes over a job meanwhile
+            if any((now.id, now.worker) == (run.id, run.worker) for now in self.running()):
+                process.signal_group(run.worker, number)
 
     def _end(self, run: Run, sentence: str) -> None:
         state = JobState.FAILED if run.cancel is None else JobState.CANCELLED
@@ -257,5 +291,6 @@ class LocalBackend:
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves its stack in the log
             "TOKENIZERS_PARALLELISM": "false",
+            **threads.environment(os.environ),
             **leases.environment(self.devices),
         }

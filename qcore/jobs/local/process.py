@@ -41,7 +41,7 @@ def spawn(
     Raises:
         OSError: the program cannot be started.
     """
-    output = _open_log(log)
+    output = open_log(log)
     try:
         child = subprocess.Popen(
             command,
@@ -53,12 +53,20 @@ def spawn(
             start_new_session=True,
         )
     finally:
-        if output != subprocess.DEVNULL:
-            os.close(output)
+        os.close(output)
     born, _ = _look(child.pid) or (0.0, False)
     with _children_lock:
         _children[child.pid] = (born, child)
     return Worker(child.pid, born)
+
+
+def open_log(log: Path) -> int:
+    """A descriptor to append to; of the null device when the disk does not take a log."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
 
 
 def alive(worker: Worker) -> bool:
@@ -131,12 +139,3 @@ def _look(pid: int) -> tuple[float, bool] | None:
         process = psutil.Process(pid)
         return process.create_time(), process.status() == psutil.STATUS_ZOMBIE
     return None
-
-
-def _open_log(log: Path) -> int:
-    """A descriptor to append to; the null device when the disk does not take a log."""
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    except OSError:
-        return subprocess.DEVNULL

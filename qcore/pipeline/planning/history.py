@@ -21,7 +21,8 @@ class Past:
         created: seconds since the epoch.
         model_digest: of the network's files.
         stages: with their times.
-        peak_bytes: the largest memory of the process that ran it; None in older Reports.
+        peak_bytes: the largest memory of the process that ran it; None in older Reports,
+            and where the process had run others before.
     """
 
     recipe: Recipe
@@ -67,12 +68,20 @@ def seconds_of(stage: str, recipe: Recipe, model_digest: str, runs: Iterable[Pas
         None where no comparable run has computed the stage.
     """
     row, _ = stage_of(recipe, stage)
+    held = None
     for past in runs:
         same = past.model_digest == model_digest and past.recipe.model.dtype == recipe.model.dtype
         if not same or row.comparable(past.recipe) != row.comparable(recipe):
             continue
         for done in past.stages:
             if done.name == stage and not done.cached:
+                if stage == "load" and done.seconds < _HELD_SECONDS:
+                    held = done.seconds  # says nothing, unless every load is so short
+                    continue
                 units, before = row.units(recipe), row.units(past.recipe)
                 return done.seconds * units / before if units and before else done.seconds
-    return None
+    return held
+
+
+_HELD_SECONDS = 0.1
+"""A load that took less found the network in memory, left there by the run before."""

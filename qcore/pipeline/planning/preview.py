@@ -104,7 +104,9 @@ def preview(
         if history.library.has(keys.report):
             finished += 1
             continue
-        sizes = sizes_of(keys.inputs.source, keys.load, cache)
+        sizes = None
+        if recipe.suffix is None:
+            sizes = sizes_of(keys.inputs.source, keys.load, cache)
         if sizes is not None:
             require_fits(recipe, sizes)
         needs.append(_memory(keys, sizes, history))

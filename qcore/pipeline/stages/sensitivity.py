@@ -86,6 +86,9 @@ def cached(recipe: Recipe, cache: Cache, *, root: Path | None = None) -> Sensiti
         ModelError, DataError: what the recipe names cannot be used.
     """
     keys = Keys(recipe, resolve_inputs(recipe, root or home()))
+    if recipe.suffix is not None:
+        kept = cache.record(keys.key("sensitivity"))
+        return None if kept is None else from_plain(SensitivityTable, kept, "sensitivity")
     sizes = kept_sizes(keys.load, cache)
     return None if sizes is None else _kept(keys, cache, sizes.blocks)
 

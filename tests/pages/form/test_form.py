@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from pages._ui import engine
 from pages._ui.form import memory, summary
 from pages._ui.form.controls import CONTROLS
+from qcore.calibration import text
 from qcore.recipe import Recipe
 from qcore.recipe.axes import axes_of, counting, defaults
 from qcore.recipe.relevance import paths
@@ -105,6 +109,20 @@ def test_a_text_that_cannot_be_read_is_said_at_its_field_and_can_be_left(bench, 
     assert "another value: Perplexity text" in said(app)
     app.get_by_key("knob.evaluation.text").set_value(["lambada/evaluation"]).run()
     assert not app.get_by_key("submit").disabled
+
+
+def test_a_text_that_does_not_answer_is_a_sentence_and_the_page_goes_on(bench, monkeypatch):
+    hold = threading.Event()
+    monkeypatch.setattr(engine, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(text, "text_digest", lambda name: hold.wait(60))
+    app = bench.open("new_run")
+    app.get_by_key("knob.evaluation.text/file").set_value("/mnt/share/a.txt").run()
+    assert "a.txt could not be read within 0.1 s" in said(app)
+    assert app.get_by_key("submit").disabled
+    monkeypatch.setattr(engine, "PATIENCE_SECONDS", 60.0)
+    hold.set()
+    assert "could not be read" not in said(app.run())
+    assert not app.exception
 
 
 def test_a_reload_finds_the_form_as_it_was_left():

@@ -13,6 +13,7 @@ from pages._ui.runs.engine import RunTable
 from qcore.recipe import Recipe
 from qcore.report import metrics
 from qcore.report.index import Index
+from qcore.report.labels import Labels
 from qcore.report.library import Library
 from tests.report.factories import report_of, summary_of
 
@@ -103,8 +104,10 @@ def test_the_table_follows_the_index_and_makes_each_row_once(tmp_path, monkeypat
     library.add(report_of(Recipe()))
     made = []
     whole = tables.row
-    monkeypatch.setattr(tables, "row", lambda run: (made.append(run.id), whole(run))[1])
-    runs = RunTable(Index(library))
+    monkeypatch.setattr(
+        tables, "row", lambda run, label: (made.append(run.id), whole(run, label))[1]
+    )
+    runs = RunTable(Index(library), Labels(tmp_path))
     assert len(runs.table()) == 1
     assert runs.table() is runs.table()
     new = library.add(report_of(Recipe(seed=1)))

@@ -165,10 +165,13 @@ def test_dmx_ends_near_its_budget_and_shows_how_it_got_there(
     assert shop.run(learn(shop)).to_json() == report.to_json()
 
 
+@pytest.mark.timeout(900)  # three trainings: minutes where several suites share a core
 def test_a_killed_dmx_run_continues_and_ends_where_an_unbroken_one_does(
     tmp_path: Path, mx_checkpoint: Path, prose: Path
 ) -> None:
     shop = Workshop(tmp_path / "broken", mx_checkpoint, prose)
+
+    short = {**DMX["training"], "steps": 24}
 
     class Killed(Exception):
         pass
@@ -178,14 +181,15 @@ def test_a_killed_dmx_run_continues_and_ends_where_an_unbroken_one_does(
             raise Killed
 
     with pytest.raises(Killed):
-        shop.run(learn(shop), emit)
+        shop.run(learn(shop, training=short), emit)
     seen: list[int] = []
     resumed = shop.run(
-        learn(shop), lambda event: event.stage == "assign" and seen.append(event.done)
+        learn(shop, training=short),
+        lambda event: event.stage == "assign" and seen.append(event.done),
     )
     assert 0 not in [done for done in seen if done < 20][1:]
     unbroken = Workshop(tmp_path / "whole", mx_checkpoint, prose)
-    assert resumed.precision == unbroken.run(learn(unbroken)).precision
+    assert resumed.precision == unbroken.run(learn(unbroken, training=short)).precision
 
 
 @pytest.mark.parametrize(
