@@ -30,6 +30,10 @@ const STYLE = `
 .qs-tools button:focus-visible{outline:2px solid var(--st-primary-color);outline-offset:1px}
 .qs-tools .qs-gap{flex:1}
 .qs-figure:fullscreen{background:var(--st-background-color);padding:1.5rem;overflow:auto}
+@media (max-width:1000px){
+  [data-testid=stHorizontalBlock]:has(>[data-testid=stColumn] .qs-figure){flex-wrap:wrap}
+  [data-testid=stHorizontalBlock]>[data-testid=stColumn]:has(.qs-figure){min-width:100%}
+}
 .qs-broken{color:var(--st-text-color);padding:1rem 0}
 `;
 
@@ -58,7 +62,7 @@ function read(element) {
 function template(theme) {
   const axis = {
     gridcolor: theme.line, linecolor: theme.line, zerolinecolor: theme.line, automargin: true,
-    tickfont: {size: 12, color: theme.text}, title: {font: {size: 13, color: theme.text}},
+    tickfont: {size: 12, color: theme.text}, title: {font: {size: 13, color: theme.text}, standoff: 14},
   };
   return {
     layout: {
