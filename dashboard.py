@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import messages, wording
+from pages._ui import messages, palette, wording
 from pages._ui.runs import organise
 from qcore.machine.devices import devices
 
@@ -22,6 +22,7 @@ page = st.navigation(
     ]
 )
 st.set_page_config(page_title=f"{page.title} · Quantscope")
+st.html(palette.STYLE)
 st.logo("pages/_ui/logo.svg", size="large")
 with st.sidebar:
     for device in devices():

@@ -46,7 +46,7 @@ def draw_race(case: Case, shown: str) -> None:
         runs,
         case.score,
         words.bits_label(case.part),
-        curve=forecast.curve(case.solver, case.part.method, found),
+        curve=engine.curve(case),
         here=forecast.points(case.rivals(controls.SOLVED), case.budget, found),
         budget=case.budget,
         reference=tables.reference(runs, case.score),

@@ -15,5 +15,11 @@ def button(app, label: str):
     return next(item for item in app.button if item.label == label)
 
 
-def spec(app) -> dict:
-    return json.loads(app.get("plotly_chart")[0].proto.spec)
+def specs(app) -> list[dict]:
+    """Every figure of the page as it is sent."""
+    found = app.get("bidi_component")
+    return [json.loads(json.loads(element.proto.json)["figure"]) for element in found]
+
+
+def spec(app, place: int = 0) -> dict:
+    return specs(app)[place]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import streamlit as st
 
 from pages._ui import downloads, messages, wording
-from pages._ui.charts import config
 from pages._ui.compare import charts, tables, words
+from pages._ui.figures.view import draw_figure
 from pages._ui.form import summary
 from qcore.explore.compare import LayerComparison, Refusal, RunComparison, lacking_tasks
 from qcore.recipe.titles import title_of
@@ -86,9 +86,10 @@ def forest(reports: Sequence[Report], found: Sequence[RunComparison]) -> None:
         bind="query-params",
     )
     rows = tables.forest(found, metric)
-    st.plotly_chart(
+    draw_figure(
         charts.forest(rows, words.metric_name(metric)),
-        config=config(f"forest-{metric.replace('/', '-')}"),
+        key="compare.forest",
+        name=f"forest-{metric.replace('/', '-')}",
         alt=f"Differences of {words.metric_name(metric)} from the baseline",
     )
     paired = metric != tables.TASKS and not metric.startswith("accuracy/")
@@ -123,8 +124,11 @@ def layers(rows: Sequence[LayerComparison]) -> None:
     if not rows:
         return
     st.subheader("Layers side by side", anchor=False)
-    st.plotly_chart(
-        charts.layers(rows), config=config("compare-layers"), alt="Errors of every layer by run"
+    draw_figure(
+        charts.layers(rows),
+        key="compare.layers",
+        name="compare-layers",
+        alt="Errors of every layer by run",
     )
     count = len(rows[0].formats)
     said = [words.layers_sentence(rows, place) for place in range(1, count)]
