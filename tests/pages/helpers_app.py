@@ -17,8 +17,8 @@ def button(app, label: str):
 
 def specs(app) -> list[dict]:
     """Every figure of the page as it is sent."""
-    found = app.get("bidi_component")
-    return [json.loads(json.loads(element.proto.json)["figure"]) for element in found]
+    found = [json.loads(element.proto.json) for element in app.get("bidi_component")]
+    return [json.loads(each["figure"]) for each in found if "figure" in each]
 
 
 def spec(app, place: int = 0) -> dict:

@@ -14,9 +14,9 @@ import numpy as np
 import streamlit as st
 
 from pages._ui import downloads, messages, palette, wording
-from pages._ui.charts import config
 from pages._ui.compare import charts, words
 from pages._ui.compare.tokens import STEPS, markup, scale_of, style, worst
+from pages._ui.figures.view import draw_figure
 from pages._ui.tokens import again, engine, tables
 from qcore.recipe.titles import short_title_of
 from qcore.report.report import Report
@@ -151,9 +151,10 @@ def _view(found: Mapping[int, RunTokens]) -> None:
     chosen = words.LETTERS.index(letter)
     run, about = found[chosen], MEASURES[measure]
     values = {p: v for p in places if (v := values_of(measure, found[p], found.get(0))) is not None}
-    st.plotly_chart(
+    draw_figure(
         charts.histogram(list(values.items()), chosen, _axis(about), logarithmic=not about.signed),
-        config=config(f"tokens-{measure}"),
+        key="compare.tokens",
+        name=f"tokens-{measure}",
         alt=f"How many tokens have which {about.label}",
     )
     _text(run, values[chosen], about, letter)

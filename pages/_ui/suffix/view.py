@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import downloads, messages, wording
-from pages._ui.charts import config
+from pages._ui.figures.view import draw_figure
 from pages._ui.suffix import charts, controls, engine, tables
 from qcore.jobs.protocol import Job, JobState
 from qcore.recipe import Recipe
@@ -57,10 +57,10 @@ def draw_process(facts: LogFacts, notes: Sequence[str], best: float | None) -> N
             key="suffix.share",
         )
         pairs = tables.kept_pairs(facts, share)
-        st.plotly_chart(
+        draw_figure(
             charts.graph(facts, pairs),
             key="suffix.graph",
-            config=config("process"),
+            name="process",
             alt=f"The directly-follows graph of {len(facts.activities)} activities",
         )
         st.caption(
@@ -68,10 +68,10 @@ def draw_process(facts: LogFacts, notes: Sequence[str], best: float | None) -> N
             f"on each other look free here. {len(pairs)} of {len(facts.follows)} arrows are drawn."
         )
     with aside:
-        st.plotly_chart(
+        draw_figure(
             charts.case_lengths(facts),
             key="suffix.lengths",
-            config=config("case-lengths"),
+            name="case-lengths",
             alt="How many cases have how many events",
         )
         if best is not None:
@@ -132,10 +132,10 @@ def _watch(recipe: Recipe, name: str) -> None:
 
 
 def _draw_losses(epochs) -> None:
-    st.plotly_chart(
+    draw_figure(
         charts.losses(epochs),
         key="suffix.losses",
-        config=config("losses"),
+        name="losses",
         alt=f"Training and validation loss of {len(epochs)} epochs",
     )
     st.caption(
@@ -163,10 +163,10 @@ def draw_scores(report: Report) -> None:
     cells[2].metric("Lookup", f"{found.baselines['lookup']:.3f}", border=True)
     cells[3].metric("Markov", f"{found.baselines['markov']:.3f}", border=True)
     table = tables.lengths(report)
-    st.plotly_chart(
+    draw_figure(
         charts.by_length(table),
         key="suffix.by-length",
-        config=config("similarity-by-length"),
+        name="similarity-by-length",
         alt="Similarity by length of the prefix, of the network and two baselines",
     )
     st.caption(
@@ -256,10 +256,10 @@ def draw_prefix(plain: Recipe, runs: Sequence[Summary]) -> None:
         "suffix less likely. The probabilities do not change, their order does."
     )
     downloads.as_csv(st.container(), table, "beam")
-    st.plotly_chart(
+    draw_figure(
         charts.attention(told.attention, activities, [*likeliest, "(end)"]),
         key="suffix.attention",
-        config=config("attention"),
+        name="attention",
         alt="The decoder's attention over the prefix while it writes the likeliest suffix",
     )
     st.caption(
@@ -294,10 +294,10 @@ def draw_quantization(plain: Recipe, report: Report, runs: Sequence[Summary]) ->
     assert report.suffix is not None
     levels = report.suffix.baselines
     lines = {name: levels[name] for name in ("float", "lookup", "markov")}
-    st.plotly_chart(
+    draw_figure(
         charts.sizes(table, metric, lines if metric == "Similarity" else {}),
         key="suffix.sizes",
-        config=config("suffix-sizes"),
+        name="suffix-sizes",
         alt=f"{metric} of {len(table)} runs over bits per weight",
     )
     st.caption(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from cache.store import Cache
 from pages._ui import engine
 from tests.pages.compare.factories import keep_pieces, keep_run
 from tests.pages.compare.test_compare_page import texts
+from tests.pages.helpers_app import specs
 
 WORDS = [" the", " cat", "<b>bold</b>", " s\u202eat", "\n", " on", " it"]
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -106,8 +105,9 @@ def test_a_table_is_copied_as_markdown_latex_and_llamacpps_block(bench, cache):
 def test_the_chart_of_tokens_has_a_line_for_each_run(bench, cache):
     app, *_ = open_two(bench, cache)
     control(app, "hurt").set_value("kl").run()
-    specs = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
     lines = next(
-        s for s in specs if s["layout"].get("yaxis", {}).get("title", {}).get("text") == "tokens"
+        s
+        for s in specs(app)
+        if s["layout"].get("yaxis", {}).get("title", {}).get("text") == "tokens"
     )
     assert [trace["name"] for trace in lines["data"]] == ["A", "B"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from qcore.recipe import Evaluation
 from qcore.report.report import Metric
 from tests.pages.compare.test_compare_page import HARD, run, texts
 from tests.pages.compare.test_hurt import button, control
+from tests.pages.helpers_app import spec
 
 LABEL = "Measure it like the baseline"
 
@@ -77,5 +77,5 @@ def test_all_tasks_stand_in_one_forest(bench):
         runs.append(bench.library.add(replace(made, metrics=(*made.metrics, *scores))))
     app = bench.open("compare", runs=",".join(item.id for item in runs))
     control(app, "metric").set_value("tasks").run()
-    (trace,) = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
+    (trace,) = spec(app)["data"]
     assert trace["y"] == ["B · ARC-easy", "B · PIQA"]
