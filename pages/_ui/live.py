@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages._ui import engine, messages, wording
-from pages._ui.jobs import engine as jobs
+from pages._ui.jobs.engine import LOOKED_AHEAD, foresight, seconds_left
 from qcore.jobs.protocol import Job, JobState
 from qcore.recipe import Recipe
 
@@ -86,10 +86,10 @@ def progress_line() -> str:
 def _next_point() -> float | None:
     """Seconds to the end of the first job that leaves a report; None where nobody knows."""
     queue = engine.backend()
-    foreseen = jobs.foresight(queue)
+    foreseen = foresight(queue)
     seconds = 0.0
     for job in foreseen.jobs:
-        own = jobs.seconds_left(job, queue, foreseen, time.time())
+        own = seconds_left(job, queue, foreseen, time.time())
         if own is None:
             return None
         seconds += own
@@ -107,5 +107,5 @@ def running(recipes: Sequence[Recipe], ensure: str = "") -> bool:
 def live_jobs() -> list[Job]:
     """The jobs that run, then those that wait."""
     queue = engine.backend()
-    waiting = [queue.status(job) for job in queue.queue()[: jobs.LOOKED_AHEAD]]
+    waiting = [queue.status(job) for job in queue.queue()[:LOOKED_AHEAD]]
     return [job for job in queue.jobs(1) if job.state is JobState.RUNNING] + waiting

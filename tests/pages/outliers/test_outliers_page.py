@@ -33,12 +33,15 @@ class Queue:
         self.submitted: list[Recipe] = []
         self.ensured: list[str] = []
 
-    def submit(self, recipes, *, ensure=""):
+    def submit(self, recipes, *, ensure="", name=""):
         self.submitted += recipes
         self.ensured += [ensure] * len(recipes)
         return []
 
     def jobs(self, limit=200):
+        return []
+
+    def queue(self):
         return []
 
     def tally(self):
