@@ -20,7 +20,7 @@ from qcore.calibration.statistics import SiteStatistics
 from qcore.errors import CorruptEntry
 from qcore.formats.coding import dequantize
 from qcore.formats.format import Format
-from qcore.formats.quantized import Scales
+from qcore.formats.quantized import Quantized, Scales
 from qcore.models.families import Linear, Site, block_sites
 from qcore.models.loading import Network
 from qcore.models.surgery import Surgery
@@ -101,6 +101,15 @@ class Quantizer:
                 self._install(self._surgery, artifact, block)
             quantize_inputs(self._surgery, self._formats.inputs, self.held)
         return network
+
+    def codes(self, block: int) -> dict[str, Quantized]:
+        """Codes and scales of a block's linears by module path; call `quantize` before."""
+        model = self._transformer.network().model
+        paths = {
+            item.name: item.path for site in block_sites(model, block) for item in site.linears
+        }
+        kept = unpack(self._block(block), self._formats.weight)
+        return {paths[name]: quantized for name, quantized in kept.items()}
 
     @property
     def _blocks(self) -> int:
