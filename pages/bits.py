@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import downloads, empty, entry, messages
+from pages._ui import downloads, empty, entry, live, messages
 from pages._ui.bits import charts, controls, engine, forecast, pins, view, words
 from pages._ui.bits.engine import Case
 from pages._ui.bits.tables import assignment_table, formats_of, measured, moves
@@ -46,7 +46,7 @@ def draw_race(case: Case, shown: str) -> None:
         runs,
         case.score,
         words.bits_label(case.part),
-        curve=forecast.curve(case.solver, case.part.method, found),
+        curve=engine.curve(case),
         here=forecast.points(case.rivals(controls.SOLVED), case.budget, found),
         budget=case.budget,
         reference=tables.reference(runs, case.score),
@@ -70,8 +70,8 @@ def draw_maps(case: Case, shown: str) -> None:
         case.group, layers, formats, case.part, costs, None if report else wider.formats, pinned
     )
     pins.form(layers, case.part, costs, formats)
-    downloads.as_csv(
-        st.container(),
+    downloads.table(
+        st.container(horizontal=True),
         assignment_table(layers, formats, costs, pinned),
         "bits-assignment",
         "Maps as CSV",
@@ -101,6 +101,7 @@ st.caption(
     "matters more than how many there are."
 )
 with messages.guard():
+    live.follow(redraw=not engine.groups())
     found = engine.groups()
     if not found:
         empty.budgets(engine.demo_recipe)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import columns, empty, engine, entry, messages, state
-from pages._ui.compare import view, words
+from pages._ui import columns, empty, engine, entry, live, messages, state
+from pages._ui.compare import hurt, kept, texts, view, words
 from qcore.errors import QuantscopeError
 from qcore.explore import compare
 from qcore.report.report import Report
@@ -63,11 +63,18 @@ def draw(reports: list[Report]) -> None:
     """Every section over comparable runs."""
     if len(reports) < 2:
         return
-    found = compare.compare(reports)
-    view.verdicts(reports, found)
-    view.forest(found)
-    view.knobs(reports)
-    view.layers(compare.layers(reports))
+    alike, refused = compare.separate(reports)
+    view.refusals(reports, refused)
+    if len(alike) < 2:
+        return
+    found = kept.compared(alike)
+    view.verdicts(alike, found)
+    view.forest(alike, found)
+    hurt.statistics(alike)
+    hurt.draw(alike)
+    texts.draw(alike)
+    view.knobs(alike)
+    view.layers(compare.layers(alike))
 
 
 entry.through_app()
@@ -77,6 +84,7 @@ st.caption(
     "that leave zero out; two runs can be told apart although their own intervals overlap."
 )
 with messages.guard():
+    live.follow(redraw=len(engine.index().summaries()) < 2)
     table = engine.runs(archived=True)
     if table.empty:
         empty.runs()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages._ui import columns, empty, engine, entry, messages, palette, state, wording
-from pages._ui.charts import config
+from pages._ui import columns, empty, engine, entry, live, messages, palette, state, wording
+from pages._ui.figures.view import draw_figure
 from pages._ui.form.presets import DEMO
 from pages._ui.jobs.words import job_title
 from pages._ui.runs import charts, library, organise, tables
@@ -66,7 +66,7 @@ def draw_front(table: pd.DataFrame) -> None:
     """Draw the newest evaluation's front, small."""
     newest = table.iloc[0]
     alike = tables.comparable(table, newest["measured"], [newest["model"]])
-    score = metrics.quality(tables.metrics(alike)[0])
+    score = metrics.quality(tables.telling(tables.metrics(alike)))
     alike = alike.loc[~tables.broken(alike, score)]
     st.subheader("The measured front so far", anchor=False)
     figure = charts.pareto(
@@ -77,12 +77,12 @@ def draw_front(table: pd.DataFrame) -> None:
         logarithmic=score.logarithmic,
         small=True,
     )
-    st.plotly_chart(
+    draw_figure(
         figure,
         key="home.front",
         on_select=lambda: state.select(state.clicked(st.session_state["home.front"])),
-        selection_mode="points",
-        config=config("front"),
+        select="points",
+        name="front",
         alt=f"{len(alike)} runs, bits per weight against {score.label}",
     )
     st.caption(
@@ -145,6 +145,7 @@ entry.through_app()
 st.title("What do I have, what should I look at?")
 with messages.guard():
     reading = library.draw()
+    live.follow()
     table = engine.runs()
     if table.empty and not reading:
         st.caption(

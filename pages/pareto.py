@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import empty, engine, entry, messages
+from pages._ui import empty, engine, entry, live, messages
 from pages._ui.runs import filters, library, listing, organise
 from pages._ui.runs.controls import choose_measured
 from pages._ui.runs.view import draw_chart, draw_reports
@@ -18,6 +18,7 @@ st.caption(
 )
 with messages.guard():
     reading = library.draw()
+    live.follow()
     everything = engine.runs(archived=library.archived())
     if everything.empty and not reading:
         empty.runs()

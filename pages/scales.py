@@ -29,7 +29,7 @@ with messages.guard():
         survey = engine.survey(capture, layer, fmt, objective)
         number = choose_channel(survey, over)
         channel = engine.channel(capture, layer, fmt, objective, number)
-        st.markdown(f"**{words.reason(channel)}**")
+        st.markdown(f"**{words.reason(channel)}** {words.which(survey, over, number)}")
         main, aside = st.columns([3, 2], gap="large")
         with main:
             span = draw_objective(layer, channel, number, fmt)

@@ -17,7 +17,7 @@
     │   └── DiskFull             nothing can be stored
     ├── JobError                 a job that cannot be submitted, found, cancelled or resumed
     │   └── JobCancelled         somebody asked the job to stop
-    └── BundleError              a shared result that fails its checks
+    └── ExportError              a run that cannot be written for a reader, or what fails its gate
 
 A message says a fact, with its number, and the remedy: "block 48 does not divide 1536; choose 16,
 32, 64, 128, 256 or 512". The remedy is an argument of its own so that none is forgotten. Both may
@@ -135,5 +135,5 @@ class JobCancelled(JobError):
     """Somebody asked the job to stop."""
 
 
-class BundleError(QuantscopeError):
-    """A shared result that fails its checks."""
+class ExportError(QuantscopeError):
+    """A run that cannot be written for a reader, or a written one that fails its gate."""

@@ -22,28 +22,9 @@ WEBGL_FROM = 2000
 ERROR_BARS_UP_TO = 300
 """Beyond this many points, intervals hide the points; the table keeps them."""
 
-TOOLS_WIDTH = 40
-"""Pixels right of a figure that are kept for its tools: they never lie over a legend or a title."""
-
-CONFIG = {
-    "displaylogo": False,
-    "displayModeBar": True,
-    "modeBarButtonsToRemove": ["autoScale2d", "zoomIn2d", "zoomOut2d"],
-}
-
-
-def config(name: str, image: str = "svg") -> dict:
-    """Plotly's settings: no logo, and a camera that saves `name` as svg or png."""
-    options = {
-        "format": image,
-        "filename": f"quantscope-{name}",
-        "scale": 2 if image != "svg" else 1,
-    }
-    return {**CONFIG, "toImageButtonOptions": options}
-
 
 def lay_out(figure: go.Figure, height: int, *, top: int = 40, **settings: Any) -> None:
-    """Give a figure its legend above, its tools in a column of their own on the right.
+    """Give a figure its legend above and narrow margins.
 
     Args:
         figure: to be laid out.
@@ -53,8 +34,7 @@ def lay_out(figure: go.Figure, height: int, *, top: int = 40, **settings: Any) -
     """
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": TOOLS_WIDTH, "t": top, "b": 8},
-        modebar={"orientation": "v"},
+        margin={"l": 8, "r": 16, "t": top, "b": 8},
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
         hoverlabel={"align": "left"},
         **{"uirevision": "keep", **settings},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from pages._ui import wording
+from pages._ui import live, wording
 from pages._ui.form import summary
 from pages._ui.form.presets import DEMO
 from qcore.recipe import Recipe
@@ -60,7 +60,7 @@ def budgets(recipe: Callable[[], Recipe]) -> None:
 
 
 def demo_button(key: str) -> None:
-    """Offer the demo sweep with one click."""
+    """Offer the demo sweep with one click; while it runs, the way to where it can be watched."""
     runs = wording.count(len(DEMO.recipes()), "run")
     run_button(
         "Run the demo sweep",
@@ -79,6 +79,8 @@ def run_button(
 ) -> None:
     """A button that queues recipes, or one stage of each, and opens Jobs.
 
+    Nothing is offered that is queued or running already: then a link leads to Jobs.
+
     Args:
         label: what the button says.
         recipes: makes what is queued, on the click.
@@ -86,7 +88,9 @@ def run_button(
         told: what a click does, shown when the pointer rests on the button.
         ensure: the one stage that is wanted; empty runs the whole recipe.
     """
-    if st.button(label, type="primary", icon=":material/play_arrow:", key=key, help=told or None):
+    if live.running(recipes(), ensure):
+        st.page_link("pages/jobs.py", label="Watch it run", icon=":material/list_alt:")
+    elif st.button(label, type="primary", icon=":material/play_arrow:", key=key, help=told or None):
         summary.submit(recipes(), ensure=ensure)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cache.store import Cache
     from qcore.pipeline import Preview
     from qcore.pipeline.planning.history import History
+    from qcore.pipeline.planning.schedule import Expected
 
 T = TypeVar("T")
 
@@ -116,6 +117,18 @@ def preview(recipes: Sequence[Recipe]) -> Preview:
         "what the recipe names",
         (home(), *(recipe.digest for recipe in recipes)),
         lambda: pipeline.preview(recipes, store, history=history),
+    )
+
+
+def schedule(recipes: Sequence[Recipe]) -> list[tuple[Expected, ...]]:
+    """What runs in this order would compute, and how long that takes; asks no network."""
+    from qcore.pipeline.planning.schedule import schedule as foreseen
+
+    store, history, root = cache(), _history(home()), home()
+    return patiently(
+        "what the queued recipes name",
+        (root, "schedule", *(recipe.digest for recipe in recipes)),
+        lambda: foreseen(recipes, store, root=root, history=history),
     )
 
 

@@ -1,7 +1,6 @@
 """A map of cells that can be clicked, pure: layers by projections, or sites by layers.
 
-A heatmap cannot be selected from in Plotly, so invisible points lie over its cells. They carry the
-cell's id and its hover text.
+Each cell carries its id and its hover text.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pages._ui import palette
-from pages._ui.charts import TOOLS_WIDTH, log_ticks
+from pages._ui.charts import log_ticks
 
 _BAR_WIDTH = 80
-"""Pixels that a colour bar and its names need between the map and the figure's tools."""
+"""Pixels that a colour bar and its names need right of the map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +84,10 @@ def heatmap(cells: Sequence[Cell], colours: Colours, chosen: str = "") -> go.Fig
     """
     shape = (1 + max(cell.row for cell in cells), 1 + max(cell.column for cell in cells))
     z = np.full(shape, np.nan, dtype=np.float32)
-    text = np.full(shape, "", dtype=object)
+    text, hover, ids = (np.full(shape, "", dtype=object) for _ in range(3))
     for cell in cells:
-        z[cell.row, cell.column] = cell.value
-        text[cell.row, cell.column] = cell.text
+        at = cell.row, cell.column
+        z[at], text[at], hover[at], ids[at] = cell.value, cell.text, cell.hover, cell.id
     written = any(cell.text for cell in cells)
     figure = go.Figure(
         go.Heatmap(
@@ -101,21 +100,19 @@ def heatmap(cells: Sequence[Cell], colours: Colours, chosen: str = "") -> go.Fig
             zmax=colours.high,
             xgap=2,
             ygap=1,
-            hoverinfo="skip",
+            customdata=ids,
+            hovertext=hover,
+            hovertemplate="%{hovertext}<extra></extra>",
             colorbar=colour_bar(colours.ticks, colours.names),
         )
     )
-    figure.add_trace(_handles(cells))
     for cell in cells:
         if cell.id == chosen:
             _frame(figure, cell)
     figure.update_layout(
-        margin={"l": 8, "r": _BAR_WIDTH + TOOLS_WIDTH, "t": 8, "b": 8},
-        modebar={"orientation": "v"},
-        clickmode="event+select",
+        margin={"l": 8, "r": _BAR_WIDTH, "t": 8, "b": 8},
         dragmode=False,
         hovermode="closest",
-        hoverdistance=60,
         hoverlabel={"align": "left"},
         uirevision="keep",
     )
@@ -137,21 +134,6 @@ def colour_bar(ticks: Sequence[float], names: Sequence[str], title: str = "") ->
         "tickvals": list(ticks),
         "ticktext": list(names),
     }
-
-
-def _handles(cells: Sequence[Cell]) -> go.Scatter:
-    return go.Scatter(
-        x=[cell.column for cell in cells],
-        y=[cell.row for cell in cells],
-        mode="markers",
-        marker={"size": 20, "symbol": "square", "opacity": 0},
-        selected={"marker": {"opacity": 0}},
-        unselected={"marker": {"opacity": 0}},
-        customdata=[[cell.id] for cell in cells],
-        text=[cell.hover for cell in cells],
-        hovertemplate="%{text}<extra></extra>",
-        showlegend=False,
-    )
 
 
 def _frame(figure: go.Figure, cell: Cell) -> None:

@@ -42,7 +42,7 @@ def clone_request() -> str:
 
 
 def clicked(event: Any) -> list[str]:
-    """The ids behind a plotly selection: each point's customdata."""
+    """The ids behind a figure's selection: each point's customdata."""
     points: Sequence[Any] = event.get("selection", {}).get("points", []) if event else []
     return list(
         dict.fromkeys(_id(point["customdata"]) for point in points if "customdata" in point)
@@ -52,6 +52,16 @@ def clicked(event: Any) -> list[str]:
 def _id(customdata: Any) -> str:
     # Plotly hands back a scalar or a list of one, whichever the browser made of it.
     return str(customdata[0] if isinstance(customdata, list | tuple) else customdata)
+
+
+def follow(figure: str) -> None:
+    """Select the runs that were clicked in a figure; with shift, add them or take them away."""
+    event = st.session_state[figure]
+    runs = clicked(event)
+    if event["selection"].get("more"):
+        before = selected()
+        runs = [*(run for run in before if run not in runs), *(r for r in runs if r not in before)]
+    select(runs)
 
 
 def settle(page: str, name: str, options: Sequence[Any], default: Any = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
 _MISSING = "–"
 
@@ -53,6 +54,12 @@ def ago(moment: float, now: float | None = None) -> str:
 def count(number: int, noun: str, plural: str = "") -> str:
     """`1 run`, `12 runs`, `1,204 runs`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def enumeration(words: Sequence[str]) -> str:
+    """`A`, `A and B`, `A, B and C`; empty for none."""
+    *first, last = words or ("",)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def significant(value: float | None, digits: int = 4) -> str:

@@ -62,13 +62,29 @@ class Engine:
         Raises:
             QuantscopeError: the run failed.
         """
-        from qcore.jobs.local import device_lock
-        from qcore.jobs.local.backend import LocalBackend
         from qcore.pipeline import preview, run
 
         waits = not preview([recipe], self._cache, root=self._root).finished  # no repeat waits
-        with contextlib.ExitStack() as stack:
-            if waits:
-                queue = LocalBackend(self._root)
-                stack.enter_context(device_lock.hold(queue, self._session.device, self._note))
+        with self._device() if waits else contextlib.nullcontext():
             return run(recipe, cache=self._cache, emit=emit, root=self._root, session=self._session)
+
+    def ensure(self, recipe: Recipe, stage: str, emit: Emit) -> str:
+        """Have one stage of the recipe in the cache; returns its key.
+
+        Raises:
+            InvalidRecipe: the recipe has no such stage.
+            QuantscopeError: it failed.
+        """
+        from qcore.pipeline import ensure, require_stage
+
+        require_stage(recipe, stage)
+        cache, root, session = self._cache, self._root, self._session
+        with self._device():
+            return ensure(recipe, stage, cache=cache, emit=emit, root=root, session=session)
+
+    def _device(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the device, waiting for the job that has it."""
+        from qcore.jobs.local import device_lock
+        from qcore.jobs.local.backend import LocalBackend
+
+        return device_lock.hold(LocalBackend(self._root), self._session.device, self._note)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qcore.cli import output
@@ -17,9 +17,6 @@ from qcore.cli.signals import Stopped, stopping_on_signals
 from qcore.errors import QuantscopeError
 from qcore.machine.allocator import keep_freed_memory
 from qcore.machine.threads import spin_briefly
-
-Command = Callable[[argparse.Namespace], int]
-"""What a command does with its arguments; returns the exit status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,7 @@ class Entry:
     Attributes:
         group: the module of this folder that has the command.
         arguments: its function that adds the command's arguments to a parser and sets the default
-            `command` to the Command.
+            `command` to what takes them and returns the exit status.
         what: the line of help.
     """
 
@@ -47,6 +44,10 @@ COMMANDS = {
     "run": Entry("runs", "add_run", "run one recipe"),
     "sweep": Entry("runs", "add_sweep", "run every combination of a recipe with lists in it"),
     "report": Entry("reports", "add_report", "show a finished run"),
+    "suffix": Entry("suffix", "add_suffix", "train, evaluate or ask a suffix network"),
+    "export": Entry("exports", "add_export", "write a run for servers, and prove it"),
+    "verify": Entry("exports", "add_verify", "check an exported folder with its reader's code"),
+    "compare": Entry("comparison", "add_compare", "hold runs against a baseline"),
     "list": Entry("organise", "add_list", "every finished run in a line"),
     "name": Entry("organise", "add_name", "name a run"),
     "tag": Entry("organise", "add_tag", "tag runs"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,9 +13,11 @@ from qcore.api.engine import Engine
 from qcore.cli.output import put, say
 from qcore.cli.tables import table
 from qcore.errors import InvalidRecipe, QuantscopeError
+from qcore.machine.home import home
 from qcore.recipe import Recipe
 from qcore.recipe.sweep import expand
 from qcore.recipe.titles import title_of
+from qcore.report.library import Library
 from qcore.report.report import Report
 from qcore.serialization import parse_json
 
@@ -23,23 +27,48 @@ LARGEST_RECIPE = 10_000_000
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `run`."""
-    _add_arguments(parser)
+    _add_arguments(parser, "JSON file; - reads standard input; or a finished run's id")
+    parser.add_argument(
+        "--ensure",
+        metavar="STAGE",
+        help="no run: make sure that this one stage is in the cache, such as capture or evaluate",
+    )
     parser.set_defaults(command=run_one)
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `sweep`."""
-    _add_arguments(parser)
+    _add_arguments(parser, "JSON file; - reads standard input")
     parser.set_defaults(command=run_all)
 
 
 def run_one(options: argparse.Namespace) -> int:
     """Run one recipe and print its Report, or a line of it."""
-    recipe = Recipe.from_json(_read(options.recipe))
+    recipe = _recipe(options.recipe)
+    if options.ensure:
+        return _ensure(recipe, options)
     with Bars(say=say) as bars:
         report = Engine.at_home(options.device, note=_note).run(recipe, bars.show)
     put(report.to_json() if options.json else table([report]))
     return 0
+
+
+def _ensure(recipe: Recipe, options: argparse.Namespace) -> int:
+    """Have one stage in the cache, and print its key."""
+    with Bars(say=say) as bars:
+        key = Engine.at_home(options.device, note=_note).ensure(recipe, options.ensure, bars.show)
+    put(json.dumps({"stage": options.ensure, "key": key}) if options.json else key)
+    return 0
+
+
+def _recipe(path: Path) -> Recipe:
+    """The recipe of a file, or of the finished run of that id where there is no such file."""
+    if _ID.fullmatch(str(path)) and not path.exists():
+        return Library(home()).get(str(path)).recipe
+    return Recipe.from_json(_read(path))
+
+
+_ID = re.compile(r"[0-9a-f]{4,16}")
 
 
 def run_all(options: argparse.Namespace) -> int:
@@ -64,8 +93,8 @@ def run_all(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", type=Path, help="JSON file; - reads standard input")
+def _add_arguments(parser: argparse.ArgumentParser, recipe: str) -> None:
+    parser.add_argument("recipe", type=Path, help=recipe)
     parser.add_argument("--device", help="cpu, cuda:0, …; the first GPU by default, else the CPU")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 

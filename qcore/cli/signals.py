@@ -2,7 +2,8 @@
 
 A signal that the caller chose to ignore stays ignored (`nohup` ignores SIGHUP). Python only reports
 an exception that a signal raised inside a finalizer or a weakref's callback, and goes on; here it
-ends the command at once: whoever sent the signal meant it.
+ends the command at once: whoever sent the signal meant it. For the same reason it counts when
+native code that calls Python has put an error of its own in the exception's place.
 """
 
 from __future__ import annotations
@@ -54,14 +55,24 @@ def stopping_on_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may install handlers
         return
+    arrived: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+        raise Stopped(number)
+
     before = {number: signal.getsignal(number) for number in ENDING}
     hook = sys.unraisablehook
     sys.unraisablehook = _leave_even_from_a_finalizer
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, _stop)
+            signal.signal(number, stop)
     try:
         yield
+    except Exception as error:
+        if arrived:
+            raise Stopped(arrived[0]) from error
+        raise
     finally:
         sys.unraisablehook = hook
         for number, handler in before.items():
@@ -74,10 +85,6 @@ def leave_at_once(number: int, frame: FrameType | None = None) -> None:
     stopped = Stopped(number)
     output.say(f"quantscope: {stopped} before anything was done")
     os._exit(stopped.status)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number)
 
 
 def _leave_even_from_a_finalizer(what: Any) -> None:

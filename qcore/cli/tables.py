@@ -9,6 +9,7 @@ from qcore.recipe.titles import title_of
 from qcore.report.labels import Label
 from qcore.report.report import Metric, Report
 from qcore.report.summary import Score, Summary
+from qcore.report.tokens import TokenStatistics, block
 
 
 def table(reports: Sequence[Report]) -> str:
@@ -41,13 +42,25 @@ def listing(runs: Sequence[tuple[Summary, Label]]) -> str:
     return "\n".join(lines)
 
 
-def details(report: Report) -> str:
-    """One report in full: every metric with its definition, the size, the stages, the recipe."""
+def details(report: Report, tokens: TokenStatistics | None = None) -> str:
+    """One report in full: every metric with its definition, the size, the stages, the recipe.
+
+    Args:
+        report: to be shown.
+        tokens: its statistics over tokens, where they are known.
+    """
     lines = [f"{report.id}  {title_of(report.recipe)}", f"model: {report.environment.model}", ""]
     for metric in report.metrics:
         interval = "" if metric.low is None else f"  [{metric.low:.4g}, {metric.high:.4g}]"
         lines.append(f"{metric.name}: {metric.value:.6g} {metric.unit}{interval}")
         lines.append(f"    {metric.definition}")
+    if tokens is not None:
+        lines += [
+            "",
+            f"over {tokens.tokens:,} tokens, against the float network:",
+            "",
+            block(tokens),
+        ]
     size = report.volume
     lines += [
         "",

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -44,12 +44,15 @@ class WindowScore:
         tokens: predictions in the window.
         kl: mean KL(float ‖ this network), nats per token; None without a reference.
         agreement: share of tokens whose top-1 prediction is the float network's; None likewise.
+        held: blocks of inputs whose shared exponent E8M0 could not hold, by layer; None where it
+            held all, and in scores kept before this was counted.
     """
 
     loss: float
     tokens: int
     kl: float | None = None
     agreement: float | None = None
+    held: dict[str, int] | None = None
 
 
 def definition(windows: int, length: int) -> str:
@@ -179,26 +182,12 @@ def take_reference(
     return Reference(torch.stack(hidden), Head(head.weight.detach(), bias))
 
 
-def score_reference(
-    reference: Reference, windows: Int[Tensor, "windows length"]
-) -> Iterator[WindowScore]:
-    """The float network's own scores, from its kept hidden states: no second pass.
-
-    Its divergence from itself is not computed: it is zero, and the agreement one.
-
-    Raises:
-        DataError: the reference was taken on other windows.
-        NumericalError: a window's loss is not finite.
-    """
-    for index, window in enumerate(windows):
-        tokens = score_reference_tokens(reference, window, index)
-        yield replace(window_score(tokens), kl=0.0, agreement=1.0)
-
-
 def score_reference_tokens(
     reference: Reference, window: Int[Tensor, " length"], index: int = 0
 ) -> TokenScores:
-    """Score every prediction of the float network in the `index`-th window; losses alone.
+    """Score the float network in the `index`-th window from its kept hidden states: no second pass.
+
+    Losses alone: its divergence from itself is not computed, for it is zero.
 
     Raises:
         DataError: the reference was taken on other windows.

@@ -8,10 +8,11 @@ token that the text has:
     kl          KL(p ‖ q)                        nats
     delta_p     q(y) − p(y)
     agreement   argmax p = argmax q
+    float_loss  −log p(y)                        nats
 
-13 bytes a token. From these come the numbers that llama.cpp's perplexity tool prints against a KL
-base: the mean of KL with its standard error, quantiles up to 99.9 %, RMS Δp, the share of equal top
-tokens, ln(PPL(Q)/PPL(base)) and the correlation of both networks' losses.
+17 bytes a token, and nothing else is needed for the numbers that llama.cpp's perplexity tool prints
+against a KL base: the mean of KL with its standard error, quantiles up to 99.9 %, RMS Δp, the share
+of equal top tokens, ln(PPL(Q)/PPL(base)) and the correlation of both networks' losses.
 
 Standard errors are those of independent tokens, as llama.cpp's are; neighbouring tokens are not
 independent, so for the intervals of a decision use those over windows (`confidence`).
@@ -43,22 +44,23 @@ class TokenScores:
         kl: KL(float ‖ this network), nats, float32; None without a reference.
         delta_p: probability of the text's token less the float network's; None likewise.
         agreement: whether both networks rank the same token first; None likewise.
+        float_loss: the float network's negative log-likelihood, nats, float32; None likewise.
     """
 
     loss: Float[Tensor, " tokens"]
     kl: Float[Tensor, " tokens"] | None = None
     delta_p: Float[Tensor, " tokens"] | None = None
     agreement: Bool[Tensor, " tokens"] | None = None
+    float_loss: Float[Tensor, " tokens"] | None = None
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """Plain tensors for safetensors; what is absent is left out."""
-        parts = {
-            "loss": self.loss,
-            "kl": self.kl,
-            "delta_p": self.delta_p,
-            "agreement": self.agreement,
+        """Plain tensors for safetensors, numbers in float32; what is absent is left out."""
+        parts = {name: getattr(self, name) for name in _PARTS}
+        return {
+            name: (part if part.dtype == torch.bool else part.float()).contiguous()
+            for name, part in parts.items()
+            if part is not None
         }
-        return {name: part.contiguous() for name, part in parts.items() if part is not None}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> TokenScores:
@@ -67,7 +69,7 @@ class TokenScores:
         Raises:
             CorruptEntry: the losses are missing, or the parts differ in length.
         """
-        parts = {name: tensors.get(name) for name in ("loss", "kl", "delta_p", "agreement")}
+        parts = {name: tensors.get(name) for name in _PARTS}
         loss = parts.pop("loss")
         if loss is None or any(p is not None and p.shape != loss.shape for p in parts.values()):
             raise CorruptEntry(
@@ -80,7 +82,11 @@ class TokenScores:
             parts["kl"],
             parts["delta_p"],
             None if agreement is None else agreement.bool(),
+            parts["float_loss"],
         )
+
+
+_PARTS = ("loss", "kl", "delta_p", "agreement", "float_loss")
 
 
 def tokens_of(
@@ -99,11 +105,13 @@ def tokens_of(
     likelihood = logprobs.gather(1, at)[:, 0]
     if float_logprobs is None:
         return TokenScores(-likelihood)
+    float_likelihood = float_logprobs.gather(1, at)[:, 0]
     return TokenScores(
         loss=-likelihood,
         kl=token_divergence(float_logprobs, logprobs),
-        delta_p=likelihood.exp() - float_logprobs.gather(1, at)[:, 0].exp(),
+        delta_p=likelihood.exp() - float_likelihood.exp(),
         agreement=token_agreement(float_logprobs, logprobs),
+        float_loss=-float_likelihood,
     )
 
 
@@ -116,30 +124,20 @@ def joined(chunks: Sequence[TokenScores]) -> TokenScores:
 
     loss = join("loss")
     assert loss is not None
-    return TokenScores(loss, join("kl"), join("delta_p"), join("agreement"))
+    return TokenScores(loss, join("kl"), join("delta_p"), join("agreement"), join("float_loss"))
 
 
-def token_statistics(
-    windows: Sequence[TokenScores], float_windows: Sequence[TokenScores]
-) -> TokenStatistics:
-    """Summarise a run's windows against the float network's on the same text, in float64.
+def token_statistics(windows: Sequence[TokenScores]) -> TokenStatistics:
+    """Summarise a run's windows against the float network beside them, in float64.
 
     Raises:
-        DataError: no windows, windows of other tokens, or windows without divergences.
+        DataError: no windows, or windows that were scored without the float network.
     """
-    if not windows or len(windows) != len(float_windows):
-        raise DataError(
-            f"{len(windows)} windows cannot be paired with {len(float_windows)} of the float model",
-            remedy="measure both on the same windows",
-        )
-    loss, base = _flat(windows, "loss"), _flat(float_windows, "loss")
+    if not windows:
+        raise DataError("there are no windows to sum up", remedy="score at least 1 window")
+    loss, base = _flat(windows, "loss"), _flat(windows, "float_loss")
     kl, change = _flat(windows, "kl"), _flat(windows, "delta_p")
     same = _flat(windows, "agreement")
-    if loss.shape != base.shape:
-        raise DataError(
-            f"{loss.size} tokens cannot be paired with {base.size} of the float model",
-            remedy="measure both on the same windows",
-        )
     square = _mean(change**2)
     rms = math.sqrt(square.value)
     mean, float_mean = _mean(loss), _mean(base)

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qcore.errors import InvalidRecipe
 from qcore.evaluation.confidence import Interval, compare_means, compare_perplexities
+from qcore.recipe import Recipe
 from qcore.report.report import Metric, Report
 from qcore.serialization import to_plain
 
@@ -143,6 +144,52 @@ def why_not(a: Report, b: Report) -> str:
     if one.length != other.length:
         return f"their windows have {one.length} and {other.length} tokens"
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A run that was not scored on the baseline's tokens.
+
+    Attributes:
+        run: its id.
+        reason: why, as the middle of a sentence.
+        missing: recipes to run so that there is a pair; none where no run could make one.
+    """
+
+    run: str
+    reason: str
+    missing: tuple[Recipe, ...]
+
+
+def separate(reports: Sequence[Report]) -> tuple[list[Report], list[Refusal]]:
+    """Part runs into those that can be compared with the first, itself among them, and the rest."""
+    base, *others = reports
+    kept, refused = [base], []
+    for report in others:
+        reason = why_not(base, report)
+        if reason:
+            refused.append(Refusal(report.id, reason, _missing(base, report)))
+        else:
+            kept.append(report)
+    return kept, refused
+
+
+def _missing(base: Report, report: Report) -> tuple[Recipe, ...]:
+    """The run's recipe on the baseline's evaluation, and the baseline's where its text changed."""
+    if base.environment.model_digest != report.environment.model_digest:
+        return ()
+    asked = base.recipe.evaluation
+    alike = replace(report.recipe, evaluation=asked)
+    # One name, two contents: the file was written to between the runs, so both are measured anew.
+    changed = asked.text == report.recipe.evaluation.text and _text(base) != _text(report)
+    return (base.recipe, alike) if changed else (alike,)
+
+
+def lacking_tasks(base: Report, report: Report) -> list[str]:
+    """Tasks that the baseline answered and the run did not."""
+    own = {metric.name for metric in report.metrics}
+    asked = [metric.name for metric in base.metrics if metric.name.startswith("accuracy/")]
+    return [name.split("/")[1] for name in asked if name.count("/") == 1 and name not in own]
 
 
 def _text(report: Report) -> str:

@@ -7,12 +7,8 @@ picture which shows them shows nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-
-from qcore.report.metrics import quality
-from qcore.report.summary import Summary
 
 BROKEN_LOSS = math.log(30)
 """Nats per token over the float model (30 times its perplexity) at which a network is in pieces."""
@@ -31,20 +27,6 @@ def front(size: np.ndarray, score: np.ndarray, *, higher_is_better: bool = False
     sorted_loss = loss[order]
     best_before = np.concatenate(([np.inf], np.minimum.accumulate(sorted_loss)[:-1]))
     return usable[order[sorted_loss < best_before]]
-
-
-def front_of(runs: Sequence[Summary], metric: str) -> list[Summary]:
-    """The runs on the front of a metric over bits per weight, smallest first.
-
-    Args:
-        runs: scored on the same tokens; those without the metric take no part.
-        metric: its name; `quality` knows which way it is better.
-    """
-    scores = [run.score(metric) for run in runs]
-    size = np.array([run.bits for run in runs], dtype=np.float64)
-    score = np.array([item.value if item else math.nan for item in scores], dtype=np.float64)
-    places = front(size, score, higher_is_better=quality(metric).higher_is_better)
-    return [runs[place] for place in places]
 
 
 def reference(metric: str, float_perplexity: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""What of a weight does not fit the types that hold it: counted, so that a Report can say it.
+"""What does not fit the types that hold it: counted, so that a Report can say it.
 
 Three things have an end: a float scale its type's range, a shared exponent E8M0's −127 to 127, and
 a code the format's grid. The first two are held at a number that the type has, and then the error
@@ -12,10 +12,11 @@ too small where half a unit in its last place is more than a hundredth of it.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from kernels.elements.values import element_values
+from kernels.elements.values import FLOAT32_MANTISSA, element_values, midmax_carry
+from kernels.microscaling.values import BLOCK
 from qcore.formats.coding import element_of, grid
 from qcore.formats.format import Format
 from qcore.formats.quantized import SCALE_TYPES, Scales
@@ -57,6 +58,33 @@ def beyond(weight: Float[Tensor, "out in"], scales: Scales, fmt: Format) -> dict
         f"{one} too small for {name}": int((below & some).sum()),
     }
     return {what: count for what, count in counts.items() if count}
+
+
+def held_exponents(
+    x: Float[Tensor, "... width"], fmt: Format, *, rounded: bool = False
+) -> Int[Tensor, ""]:
+    """How many blocks of an MX input asked for a shared exponent that E8M0 lacks; on x's device.
+
+    Blocks of zeros and broken ones do not count. A count and no more: it never waits for a GPU.
+
+    Args:
+        x: what is rounded, of any leading shape.
+        fmt: an `mx` format.
+        rounded: x has been rounded already. Blocks that rounding made zero, or lifted to the end
+            from less than half a step below it, are then not seen.
+    """
+    element = element_of(fmt)
+    largest = x.unflatten(-1, (-1, BLOCK)).abs().amax(-1).float()
+    if fmt.scale_rounding == "floor":  # ⌊log₂ max⌋ − emax < −127; float32 ends before 128
+        low = largest < 2.0 ** (LEAST_EXPONENT + element.max_exponent)
+        return ((largest > 0) & low).count_nonzero()
+    middle = 2 - (midmax_carry(element) + 1) / 2**FLOAT32_MANTISSA
+    low = largest <= middle * 2.0 ** (LEAST_EXPONENT - 1 + element.max_exponent)
+    high = middle * 2.0 ** (MOST_EXPONENT + element.max_exponent)
+    held = (largest > 0) & low
+    if not rounded and high < torch.finfo(torch.float32).max:
+        held |= (largest > high) & largest.isfinite()
+    return held.count_nonzero()
 
 
 def clipped(weight: Float[Tensor, "out in"], scales: Scales, fmt: Format) -> int:

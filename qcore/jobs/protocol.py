@@ -71,12 +71,14 @@ class Sweep:
         created: seconds since the epoch.
         states: how many of its jobs are in each state; none of them is 0.
         reports: ids of the Reports that it has brought, in the order of its jobs.
+        name: what it was called when it was submitted; may be empty.
     """
 
     id: str
     created: float
     states: Mapping[JobState, int]
     reports: tuple[str, ...] = ()
+    name: str = ""
 
     @property
     def size(self) -> int:
@@ -96,7 +98,7 @@ class Sweep:
 class Backend(Protocol):
     """A queue of jobs. Every method may be called from any process at any time."""
 
-    def submit(self, recipes: Sequence[Recipe], *, ensure: str = "") -> list[Job]:
+    def submit(self, recipes: Sequence[Recipe], *, ensure: str = "", name: str = "") -> list[Job]:
         """Queue recipes, in order, as one sweep when there are several.
 
         A recipe that is already queued or running for the same is not queued twice: its job is
@@ -106,6 +108,7 @@ class Backend(Protocol):
             recipes: what to run.
             ensure: name of the one stage of each that is to be in the cache afterwards, such as
                 `capture`; empty for whole runs. It is no part of the recipe.
+            name: what to call the sweep.
 
         Raises:
             InvalidRecipe: a recipe has no such stage; nothing was queued.
@@ -146,6 +149,25 @@ class Backend(Protocol):
             states: only jobs in one of these; all by default.
             first: jobs to skip.
             count: jobs at most.
+        """
+        ...
+
+    def sweep(self, sweep: str) -> Sweep:
+        """One sweep. Raises JobError when there is none of that id."""
+        ...
+
+    def queue(self) -> list[str]:
+        """The ids of the queued jobs, in the order in which they will start."""
+        ...
+
+    def run_next(self, name: str) -> int:
+        """Put a queued job, or all that is queued of a sweep, at the head of the queue.
+
+        Args:
+            name: the id of a job or of a sweep.
+
+        Returns:
+            How many jobs that were; 0 where nothing of that id is queued any more.
         """
         ...
 

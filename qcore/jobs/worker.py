@@ -114,6 +114,7 @@ def _work_on(
     recorder = Recorder(backend.table, job.id, pid, backend.event_file(job.id))
     watch = _Watch(backend, job.id, pid)
     try:
+        _STOPPED.clear()
         signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, _stop)
         recorder(Event("job", message=f"starting on {job.device}", kind="state"))
@@ -148,7 +149,7 @@ def _outcome(
         return JobState.FINISHED, "finished", Library(root).add(report).id if report else ""
     except BaseException as error:
         _ignore_signals()
-        state, message = outcomes.of_error(error)
+        state, message = outcomes.of_error(_cause(error))
         if state is JobState.FAILED:
             _LOG.exception("the job failed")
         return state, message, ""
@@ -211,10 +212,24 @@ class _Watch:
                     os.killpg(self._pid, signal.SIGKILL)
 
 
+_STOPPED = threading.Event()
+"""Set once this worker was told to stop."""
+
+
 def _stop(number: int, frame: object) -> None:
     """Signal handler: unwind once; a second signal must not disturb the unwinding."""
     _ignore_signals()
+    _STOPPED.set()
     raise KeyboardInterrupt
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What ended the run: the signal, where one came, whatever arrives here.
+
+    Native code that calls Python may put an error of its own in the interrupt's place: torch says
+    that it "could not determine the shape of" whatever it was looking at.
+    """
+    return KeyboardInterrupt() if _STOPPED.is_set() else error
 
 
 def _ignore_signals() -> None:

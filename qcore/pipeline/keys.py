@@ -47,7 +47,7 @@ class Keys:
     @property
     def report(self) -> str:
         """The Report's id: 16 digits over the recipe, the contents it names, and the stages."""
-        versions = {row.name: row.version for row in table(self.recipe)}
+        versions = {row.name: row.version for row in table(self.recipe) if not row.aside}
         versions["report"] = REPORT_VERSION
         inputs = [self.inputs.source.digest, self.inputs.data]
         changed = revisions.of_any(self.recipe, self.inputs.source)
@@ -86,8 +86,12 @@ class Keys:
         row, _ = stage_of(self.recipe, stage)
         if row.parts == "whole":
             return [self.key(stage)]
-        count = blocks if row.parts == "block" else self.recipe.evaluation.windows
-        return [self.part(stage, row.parts, index) for index in range(count)]
+        windows = self.recipe.evaluation.windows
+        count = blocks if row.parts == "block" else windows
+        found = [self.part(stage, row.parts, index) for index in range(count)]
+        for other, part in row.beside(self.recipe):
+            found += [self.part(other, part, index) for index in range(windows)]
+        return found
 
     def part(self, stage: str, part: str, index: int) -> str:
         """Key of one part of a stage's outcome."""

@@ -36,6 +36,10 @@ def _constant(recipe: Recipe) -> int:
     return 1
 
 
+def _nothing(recipe: Recipe) -> Sequence[tuple[str, str]]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One row of the table.
@@ -55,6 +59,9 @@ class Stage:
         units: what its time grows with, tokens or questions; 0 where that is not known.
         comparable: what two recipes must agree on for their times in it to be compared.
         disk: bytes that it adds to an empty cache.
+        aside: no part of a run, nor of a Report's id: computed where it is asked for by name.
+        beside: what else makes it complete: (stage, part) of further entries, one per window. The
+            parts' names carry versions of their own, which no Report's id depends on.
     """
 
     name: str
@@ -69,6 +76,8 @@ class Stage:
     units: Callable[[Recipe], int] = _constant
     comparable: Callable[[Recipe], object] = _constant
     disk: Callable[[Recipe, Sizes], int] = storage.nothing
+    beside: Callable[[Recipe], Sequence[tuple[str, str]]] = _nothing
+    aside: bool = False
 
     def names(self, recipe: Recipe) -> list[str]:
         """What it is called in a run of this recipe; several where it has subjects."""

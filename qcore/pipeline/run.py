@@ -27,12 +27,13 @@ from qcore.pipeline.planning.plan import missing_for, planned
 from qcore.pipeline.planning.sizes import Sizes
 from qcore.pipeline.planning.validation import require_fits
 from qcore.pipeline.session import Session
-from qcore.pipeline.stage import stage_names
-from qcore.pipeline.summary import damping_notes, limit_notes, volume
+from qcore.pipeline.stage import require_prompt, stage_names, stage_of
+from qcore.pipeline.summary import damping_notes, input_notes, limit_notes, volume
 from qcore.progress import Emit, Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
 from qcore.report.report import Environment, KernelReport, LayerReport, PrecisionReport, Report
+from qcore.report.tokens import TokenStatistics
 
 if TYPE_CHECKING:
     from qcore.evaluation.harness import TaskScore
@@ -134,16 +135,20 @@ def ensure(
 
 
 def require_stage(recipe: Recipe, stage: str) -> None:
-    """Refuse a stage that a run of the recipe does not go through.
+    """Refuse a stage that a run of the recipe does not go through, and that is no continuation.
 
     Raises:
         InvalidRecipe: names those that it does.
     """
     names = stage_names(recipe)
-    if stage not in names:
-        raise InvalidRecipe(
-            f"this recipe has no stage {stage[:40]!r}", remedy=f"choose {', '.join(names)}"
-        )
+    if stage in names:
+        return
+    if stage.startswith("continuation ") and recipe.suffix is None:
+        require_prompt(stage_of(recipe, stage)[1])
+        return
+    raise InvalidRecipe(
+        f"this recipe has no stage {stage[:40]!a}", remedy=f"choose {', '.join(names)}"
+    )
 
 
 @dataclass(slots=True)
@@ -157,6 +162,7 @@ class _Found:
     layers: tuple[LayerReport, ...] = ()
     added: int = 0
     precision: PrecisionReport | None = None
+    tokens: TokenStatistics | None = None
 
 
 def _tell_kind(
@@ -176,6 +182,7 @@ def _tell(
     """Every stage that is wanted, in order."""
     from qcore.pipeline.stages.assign import FormatAssigner
     from qcore.pipeline.stages.capture import Calibrator
+    from qcore.pipeline.stages.continuation import continue_prompt
     from qcore.pipeline.stages.evaluate import Evaluator
     from qcore.pipeline.stages.quantize import Quantizer
     from qcore.pipeline.stages.reference import Referee
@@ -244,13 +251,23 @@ def _tell(
         found.windows = found.reference
         if "evaluate" in wanted:
             with journal.stage("evaluate") as step:
-                found.windows, step.cached = evaluator.scores(quantizer.network, step)
+                found.windows, step.cached = evaluator.scores(
+                    quantizer.network, step, quantizer.held
+                )
+                found.tokens = evaluator.statistics()
+            for note in input_notes(found.windows):
+                journal.note(note)
 
         for task in recipe.evaluation.tasks:
             if f"task {task}" in wanted:
                 with journal.stage(f"task {task}") as step:
                     score, step.cached = score_task(keys, cache, task, quantizer.network, step)
                     found.tasks += (score,)
+
+        for name in wanted:
+            if name.startswith("continuation "):
+                with journal.stage(name) as step:
+                    step.cached = continue_prompt(keys, cache, name, quantizer.network, step)
     return found
 
 
@@ -281,4 +298,5 @@ def _report(
         notes=tuple(journal.notes),
         precision=found.precision,
         kernels=kernels,
+        tokens=found.tokens,
     )

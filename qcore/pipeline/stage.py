@@ -10,22 +10,35 @@ said nowhere else: it is the stages whose keys it reads.
 
 Changing what a stage computes means raising its version: it and all that reads it are then
 computed anew. What changes for some recipes alone is read by those (`qcore.pipeline.revisions`).
-Adding a stage is adding a row, and telling it in `qcore.pipeline.run`; a smaller
-outcome beside a stage's own, such as a record per token, is another part of its key
-(`Keys.part`). Another kind of network has a table of its own, which `table` picks by recipe.
+Adding a stage is adding a row, and telling it in `qcore.pipeline.run`; a smaller outcome beside a
+stage's own is another part of its key (`Keys.part`), listed in `beside` where the stage is not
+complete without it. Another kind of network has a table of its own, which `table` picks by recipe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cache.digest import digest
 from qcore.errors import InvalidRecipe
 from qcore.pipeline import revisions
 from qcore.pipeline.planning import storage
 from qcore.pipeline.row import Asked, Stage, activation_knobs, scale_knobs
 from qcore.pipeline.suffix.table import SUFFIX_STAGES
 from qcore.recipe import Calibration, Evaluation, Recipe
-from qcore.serialization import to_plain
+from qcore.serialization import require, to_plain
+
+TOKENS = "tokens 1"
+"""Every token's scores in one window, beside the window's own (`qcore.pipeline.stages.tokens`)."""
+
+CONTINUED_TOKENS = 64
+"""Tokens by which a prompt is continued."""
+
+LONGEST_PROMPT = 1000
+"""Characters of a prompt."""
+
+PIECES = "pieces 1"
+"""The text of one window, token by token, beside the float network's score of it."""
 
 
 def table(recipe: Recipe) -> tuple[Stage, ...]:
@@ -200,9 +213,50 @@ def _task(of: Asked) -> Sequence[object]:
     return [*network, *asked, *revisions.of_inputs(of.recipe)]
 
 
+def _continuation(of: Asked) -> Sequence[object]:
+    """What the network says after a prompt; the network is what evaluation measures."""
+    return _continued(of.key("quantize"), of.recipe, of.subject)
+
+
+def _continued(network: str, recipe: Recipe, prompt: str) -> list[object]:
+    changed = revisions.of_inputs(recipe)
+    return [network, activation_knobs(recipe), prompt, CONTINUED_TOKENS, *changed]
+
+
+def continuation_name(prompt: str) -> str:
+    """The stage in which a network continues a prompt."""
+    return f"continuation {prompt}"
+
+
+def continuation_key(network: str, recipe: Recipe, prompt: str) -> str:
+    """The key of that stage, given the key of the stage that made the network."""
+    row, _ = stage_of(recipe, continuation_name(prompt))
+    return digest([row.name, row.version, *_continued(network, recipe, prompt)])
+
+
+def require_prompt(prompt: str) -> None:
+    """Refuse what cannot be kept as a prompt.
+
+    Raises:
+        InvalidRecipe: it is empty, too long, or no text.
+    """
+    require(bool(prompt.strip()), "the prompt is empty", "write a few words")
+    require(
+        len(prompt) <= LONGEST_PROMPT,
+        f"the prompt has {len(prompt):,} characters",
+        f"shorten it to {LONGEST_PROMPT:,}",
+    )
+    whole = not any("\ud800" <= sign <= "\udfff" or sign == "\0" for sign in prompt)
+    require(whole, "the prompt holds half of a character or a NUL", "write the characters alone")
+
+
 def _budget(of: Asked) -> list[str]:
     """What a bit budget adds to a key; nothing without one, so older keys stay."""
     return [of.key("assign")] if _has_budget(of.recipe) else []
+
+
+def _token_records(stage: str) -> Sequence[tuple[str, str]]:
+    return (stage, TOKENS), ("reference", PIECES)
 
 
 def _tokens(part: Calibration | Evaluation | None) -> int:
@@ -219,6 +273,8 @@ STAGES = (
         parts="window",
         units=lambda recipe: _tokens(recipe.evaluation),
         disk=storage.reference_bytes,
+        # Only a run of the float network itself is incomplete without its tokens.
+        beside=lambda recipe: () if _is_changed(recipe) else _token_records("reference"),
     ),
     Stage(
         "capture",
@@ -261,6 +317,8 @@ STAGES = (
         parts="window",
         units=lambda recipe: _tokens(recipe.evaluation),
         comparable=lambda recipe: recipe.activations is None,
+        disk=storage.token_bytes,
+        beside=lambda recipe: _token_records("evaluate"),
     ),
     Stage(
         "task",
@@ -270,5 +328,6 @@ STAGES = (
         each=_tasks,
         units=lambda recipe: recipe.evaluation.limit or 0,
     ),
+    Stage("continuation", 1, _always, _continuation, each=lambda recipe: (), aside=True),
 )
 """The stages of a language model that is quantized, in the order in which they run."""

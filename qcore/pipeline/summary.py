@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qcore.pipeline.planning.sizes import Sizes
 from qcore.recipe import Recipe
 from qcore.report.report import LayerReport, Volume
 from qcore.rounding.damping import DAMPING
+
+if TYPE_CHECKING:
+    from qcore.evaluation.perplexity import WindowScore
 
 FLOAT_BITS = 16
 """What is not quantized is counted as it is published: in 16-bit float."""
@@ -98,6 +103,22 @@ def limit_notes(layers: Sequence[LayerReport], *, captured: bool) -> list[str]:
             "second moments of their inputs are beyond float32"
         )
     return notes
+
+
+def input_notes(windows: Sequence[WindowScore]) -> list[str]:
+    """A sentence on the inputs' shared exponents that E8M0 could not hold in the evaluation."""
+    counts: Counter[str] = Counter()
+    for window in windows:
+        counts.update(window.held or {})
+    if not counts:
+        return []
+    worst, most = counts.most_common(1)[0]
+    affected = sum(bool(window.held) for window in windows)
+    return [
+        f"{counts.total():,} shared exponents of inputs beyond E8M0 were held at the nearest that "
+        f"it has, in {affected} of {len(windows)} evaluation windows and {len(counts)} inputs of "
+        f"layers, {most:,} of them before {worst}"
+    ]
 
 
 def _few_tokens(recipe: Recipe, damping: float) -> list[str]:

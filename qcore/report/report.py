@@ -13,6 +13,7 @@ from cache.digest import canonical_json
 from qcore.errors import CorruptEntry, InvalidRecipe, NumericalError
 from qcore.recipe import Recipe
 from qcore.report.suffix import SuffixReport
+from qcore.report.tokens import TokenStatistics
 from qcore.serialization import from_plain, parse_json, require, to_plain
 
 REPORT_SCHEMA = 1
@@ -216,6 +217,8 @@ class Report:
         notes: sentences that the reader must know (caveats, dampings raised, fallbacks).
         precision: what became of a bit budget; None without one.
         kernels: what served; empty where everything came from the cache.
+        tokens: statistics over all scored tokens against the float network; None for the float
+            network itself, without divergence, and in Reports written before this was kept.
         suffix: of a network that predicts suffixes, whose windows are test cases; else None.
     """
 
@@ -234,6 +237,7 @@ class Report:
     notes: tuple[str, ...] = ()
     precision: PrecisionReport | None = None
     kernels: tuple[KernelReport, ...] = ()
+    tokens: TokenStatistics | None = None
     schema: int = field(default=REPORT_SCHEMA)
     suffix: SuffixReport | None = None
 

@@ -7,6 +7,8 @@ independent; so do these.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 QUANTILES = (0.001, 0.01, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99, 0.999)
@@ -89,6 +91,70 @@ def block(found: TokenStatistics) -> str:
         f"Same top p: {_percent(found.same_top)}",
     ]
     return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One statistic as text: its name, its value and standard error in the same unit, the unit."""
+
+    name: str
+    value: str
+    error: str
+    unit: str
+
+
+def lines(found: TokenStatistics) -> list[Line]:
+    """The statistics that runs are compared by, rounded for people."""
+    nats, kl = "nats/token", found.kl_quantiles
+    correlation = "–" if found.correlation is None else f"{100 * found.correlation:.2f}"
+    return [
+        _line("KL mean", found.kl, nats),
+        Line("KL median", _rounded(kl["0.5"]), "", nats),
+        Line("KL 90 %", _rounded(kl["0.9"]), "", nats),
+        Line("KL 99 %", _rounded(kl["0.99"]), "", nats),
+        Line("KL 99.9 %", _rounded(kl["0.999"]), "", nats),
+        Line("KL maximum", _rounded(found.kl_most), "", nats),
+        _line("Δp mean", found.delta_p, "%", 100),
+        _line("RMS Δp", found.delta_p_rms, "%", 100),
+        _line("Same top token", found.same_top, "%", 100),
+        _line("ln(PPL(Q)/PPL(base))", found.log_ratio, nats),
+        Line("Correlation of losses", correlation, "", "%"),
+    ]
+
+
+def kl_table(
+    runs: Sequence[tuple[str, float, TokenStatistics]],
+) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of the table that quantizations are published with, a row a run.
+
+    Args:
+        runs: what to call it, its bits per weight, its statistics.
+    """
+    headers = ["Run", "Bits per weight", "KL median", "KL 99 %", "Top tokens differ"]
+    rows = [
+        [
+            name,
+            f"{bits:.2f}",
+            f"{found.kl_quantiles['0.5']:.4f}",
+            f"{found.kl_quantiles['0.99']:.4f}",
+            f"{1 - found.same_top.value:.4f}",
+            f"{found.log_ratio.value:.4f}",
+        ]
+        for name, bits, found in runs
+    ]
+    return [*headers, "ln(PPL(Q)/PPL(base))"], rows
+
+
+def _line(name: str, found: Estimate, unit: str, scale: float = 1.0) -> Line:
+    return Line(name, _rounded(scale * found.value), _rounded(scale * found.error, 2), unit)
+
+
+def _rounded(value: float, digits: int = 4) -> str:
+    """That many significant digits, never in powers of ten."""
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(decimals, 8)}f}".replace("-", "−")
 
 
 def _share(quantile: float) -> str:

@@ -5,8 +5,8 @@
 - **layer-interleaved** ("⊙"): a layer's scales just before its own error correction, from the
   moments that the quantized layers before it produce. As decoupled, a scale rule and then `gptq`
   or `qronos`: the order of the passes is the quantize stage's.
-- **group-interleaved** ("⊙"), `group_interleaved`: a group's scale when error correction reaches its
-  first column, on the weights as the errors made so far have moved them. Groups are visited by
+- **group-interleaved** ("⊙"), `group_interleaved`: a group's scale when error correction reaches
+  its first column, on the weights as the errors made so far have moved them. Groups are visited by
   falling Σ diag H; act-order holds inside a group, not across groups, since a group must be
   finished before the next one's scale is known.
 

@@ -18,7 +18,7 @@ of both embeddings stands for activities never seen in training.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -219,11 +219,6 @@ class SuffixNetwork(nn.Module):
 
     def _drop(self, x: Tensor) -> Tensor:
         return nn.functional.dropout(x, self.shape.dropout, self.training)
-
-
-def with_activities(shape: Shape, activities: int) -> Shape:
-    """The same shape for another number of activities."""
-    return replace(shape, activities=activities)
 
 
 def _look_up(name: str, index: Tensor, table: Tensor, tap: Tap | None) -> Tensor:

@@ -101,6 +101,17 @@ def test_the_handlers_of_the_process_are_put_back() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_an_error_that_took_the_signals_place_is_the_signal() -> None:
+    def torn() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Stopped:
+            raise ValueError("could not determine the shape of object") from None
+
+    with pytest.raises(Stopped, match="stopped by SIGTERM"), stopping_on_signals():
+        torn()
+
+
 @pytest.mark.parametrize("arguments", [["report", "ID", "--json"], ["--help"]])
 def test_a_reader_that_left_is_no_error_with_a_trace(shop: Workshop, arguments: list[str]) -> None:
     kept = shop.run(shop.recipe())

@@ -64,7 +64,7 @@ def test_a_windows_score_is_the_mean_of_its_tokens(model, other, windows):
 
 def test_statistics_are_those_of_an_independent_computation(scored):
     changed, base = scored
-    found = token_statistics(changed, base)
+    found = token_statistics(changed)
     kl = sorted(float(x) for window in changed for x in window.kl.double())
     gaps = [
         float(x)
@@ -90,34 +90,33 @@ def test_statistics_are_those_of_an_independent_computation(scored):
 
 
 def test_the_correlation_is_one_where_losses_differ_by_a_constant():
-    base = TokenScores(torch.tensor([1.0, 2.0, 4.0]))
-    run = TokenScores(base.loss + 0.5, torch.ones(3), -torch.ones(3) / 8, torch.ones(3).bool())
-    found = token_statistics([run], [base])
+    base = torch.tensor([1.0, 2.0, 4.0])
+    kl, change, same = torch.ones(3), -torch.ones(3) / 8, torch.ones(3).bool()
+    found = token_statistics([TokenScores(base + 0.5, kl, change, same, base)])
     assert found.correlation == pytest.approx(1.0)
     assert (found.log_ratio.value, found.log_ratio.error) == pytest.approx((0.5, 0.0))
-    constant = TokenScores(torch.ones(3))
-    assert token_statistics([run], [constant]).correlation is None
+    constant = TokenScores(base + 0.5, kl, change, same, torch.ones(3))
+    assert token_statistics([constant]).correlation is None
 
 
 def test_scores_survive_their_tensors(scored):
     for window in (*scored[0], *scored[1]):
         again = TokenScores.from_tensors(window.to_tensors())
-        for name in ("loss", "kl", "delta_p", "agreement"):
+        for name in ("loss", "kl", "delta_p", "agreement", "float_loss"):
             one, two = getattr(window, name), getattr(again, name)
             assert (one is None and two is None) or torch.equal(one, two)
 
 
-def test_windows_without_divergence_or_of_other_tokens_are_refused(scored):
-    changed, base = scored
+def test_the_float_losses_beside_a_run_are_the_float_networks_own(scored):
+    for run, base in zip(*scored, strict=True):
+        assert torch.equal(run.float_loss, base.loss)
+
+
+def test_windows_without_divergence_and_no_windows_are_refused(scored):
     with pytest.raises(DataError, match="without the float network"):
-        token_statistics(base, base)
-    with pytest.raises(DataError, match="cannot be paired"):
-        token_statistics(changed, base[:1])
-    with pytest.raises(DataError, match="cannot be paired"):
-        token_statistics([], [])
-    short = TokenScores(base[0].loss[:3])
-    with pytest.raises(DataError, match="cannot be paired"):
-        token_statistics(changed[:1], [short])
+        token_statistics(scored[1])
+    with pytest.raises(DataError, match="no windows"):
+        token_statistics([])
 
 
 def test_torn_scores_are_refused():

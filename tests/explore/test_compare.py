@@ -14,7 +14,9 @@ from qcore.explore.compare import (
     Difference,
     compare,
     differing_knobs,
+    lacking_tasks,
     layers,
+    separate,
     why_not,
     windows_needed,
 )
@@ -169,3 +171,35 @@ def test_a_difference_knows_which_way_is_better():
     assert up.better is True
     assert replace(up, higher_is_better=False).better is False
     assert math.isclose(up.gap.value, 0.1)
+
+
+def test_runs_are_parted_by_whether_they_read_the_baselines_tokens():
+    a, b = run("rtn", HARD), run("gptq", HARD)
+    short = replace(b, id="c" * 16, recipe=replace(b.recipe, evaluation=Evaluation(length=64)))
+    kept, (refusal,) = separate([a, b, short])
+    assert kept == [a, b]
+    assert "64 tokens" in refusal.reason
+    assert refusal.missing == (replace(short.recipe, evaluation=a.recipe.evaluation),)
+
+
+def test_a_text_that_changed_under_its_name_is_measured_anew_for_both():
+    a, b = run("rtn", HARD), run("gptq", HARD)
+    data = {"evaluation text": "f" * 64}
+    other = replace(b, environment=replace(b.environment, data=data))
+    _, (refusal,) = separate([a, other])
+    assert refusal.missing == (a.recipe, b.recipe)
+
+
+def test_no_run_makes_two_networks_comparable():
+    a, b = run("rtn", HARD), run("gptq", HARD)
+    other = replace(b, environment=replace(b.environment, model_digest="cd" * 32))
+    _, (refusal,) = separate([a, other])
+    assert refusal.missing == ()
+
+
+def test_tasks_that_only_the_baseline_answered_are_named_once():
+    a, b = run("rtn", HARD), run("gptq", HARD)
+    names = ("accuracy/piqa", "accuracy/piqa/norm")
+    scores = tuple(Metric(name, 0.5, "", "share", 10) for name in names)
+    assert lacking_tasks(replace(a, metrics=scores), b) == ["piqa"]
+    assert lacking_tasks(a, b) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -10,10 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qcore.explore.front import BROKEN_LOSS, broken, front, front_of, reference
-from qcore.recipe import Recipe
-from qcore.report.summary import Score
-from tests.report.factories import summary_of
+from qcore.explore.front import BROKEN_LOSS, broken, front, reference
 
 NUMBERS = st.lists(
     st.tuples(st.sampled_from([2.0, 3.0, 4.0, math.nan]), st.sampled_from([1.0, 2.0, 3.0, 4.0])),
@@ -45,18 +41,6 @@ def test_a_run_is_on_the_front_when_no_run_of_its_size_or_below_is_as_good(runs,
             assert all(loss[at] >= loss[place] for at in before)
         else:
             assert any(loss[at] <= loss[place] for at in before)
-
-
-def test_the_front_of_runs_knows_which_way_a_metric_is_better():
-    def run(bits: float, value: float):
-        made = summary_of(Recipe(seed=int(10 * bits + value)))
-        return dataclasses.replace(
-            made, bits=bits, scores=(Score("accuracy/piqa", value, None, None, 9),)
-        )
-
-    runs = [run(8, 70), run(4, 60), run(3, 65), run(2, 50)]
-    assert front_of(runs, "accuracy/piqa") == [runs[3], runs[2], runs[0]]
-    assert front_of(runs, "kl") == []
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from kernels.microscaling.operation import quantize_microscaling, scales_of
+from kernels.microscaling.values import ScaleRule
+from qcore.formats.coding import element_of, fake_quantize
 from qcore.formats.format import FORMATS, named
-from qcore.formats.limits import beyond, clipped
+from qcore.formats.limits import beyond, clipped, held_exponents
 from qcore.formats.quantized import Scales
 from qcore.scales.absmax import absmax
 from qcore.scales.find import find_scales
@@ -84,3 +87,35 @@ def test_scales_of_the_largest_magnitude_clip_next_to_nothing(name: str) -> None
     assert clipped(weight, absmax(weight, fmt), fmt) == 0
     narrow = Scales(absmax(weight, fmt).scale / 8, absmax(weight, fmt).zero)
     assert clipped(weight, narrow, fmt) > 0
+
+
+MX = [name for name in FORMATS if named(name).kind == "mx"]
+
+
+@pytest.mark.parametrize("rule", ["floor", "midmax"])
+@pytest.mark.parametrize("name", MX)
+def test_exponents_of_inputs_that_e8m0_lacks_are_counted_as_arithmetic_without_ends_says(
+    name: str, rule: ScaleRule
+) -> None:
+    fmt = named(name).with_scale_rounding(rule)
+    element = element_of(fmt)
+    exponents = torch.arange(-149, 128)
+    peaks = torch.cat([f * 2.0 ** exponents.double() for f in (1.0, 1.6, 1.76, 1.82, 1.97, 1.9999)])
+    x = torch.randn(len(peaks), 32, generator=torch.Generator().manual_seed(0)).clamp(-1, 1) * 0.1
+    x[:, 5] = -1.0
+    x = (x.double() * peaks[:, None]).float()
+    x[0] = 0.0
+    x = torch.cat((x, torch.tensor([[torch.inf] * 32, [torch.nan] * 32])))
+    # 2³⁰ or 2⁻³⁰ times as much, the exponent has room; there it is right, and tells what was asked.
+    largest = x.abs().amax(-1)
+    away = torch.where(largest < 1, 2.0**60, 2.0**-60)
+    shared = quantize_microscaling(x * away[:, None], element, rule=rule)[1][:, 0]
+    asked = scales_of(shared).double().log2() - away.double().log2()
+    some = (largest > 0) & largest.isfinite()
+    right = ((asked < -127) | (asked > 127)) & some
+    assert right.any()
+    found = torch.stack([held_exponents(row, fmt) for row in x])
+    assert torch.equal(found.bool(), right)
+    assert int(held_exponents(x.view(2, -1, 32), fmt)) == int(right.sum())
+    seen = torch.stack([held_exponents(fake_quantize(row, fmt), fmt, rounded=True) for row in x])
+    assert not (seen.bool() & ~right).any()

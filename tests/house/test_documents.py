@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from qcore.pipeline.stage import STAGES
 from tests.house.tree import ROOT, make, markdown_files
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -111,3 +112,10 @@ def test_commit_hooks_download_nothing():
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     assert re.findall(r"repo: (\S+)", hooks) == ["local"]
     assert set(re.findall(r"language: (\S+)", hooks)) == {"system"}
+
+
+def test_the_documented_stages_are_the_stages_in_their_order():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.split("| Stage | From | To |")[1].split("\n\n")[0]
+    documented = re.findall(r"^\| (\w+) \|", table, re.MULTILINE)
+    assert documented == [stage.name for stage in STAGES]

@@ -22,8 +22,8 @@ from qcore.progress import Event
 from qcore.recipe import Recipe
 from qcore.report.report import Environment, Report, Volume
 
-QUICK, HOLD, DEAF, REFUSED, MEMORY, DEFECT, VANISH, STAGES, FULL_DISK, PARENT = (
-    act * 100 for act in range(10)
+QUICK, HOLD, DEAF, REFUSED, MEMORY, DEFECT, VANISH, STAGES, FULL_DISK, PARENT, SWALLOWED = (
+    act * 100 for act in range(11)
 )
 HOLD_SECONDS = 30.0
 
@@ -67,6 +67,11 @@ def run(recipe, *, cache, emit, device):
     emit(Event("load", 0, 1, kind="stage"))
     if act == HOLD:
         hold()
+    elif act == SWALLOWED:
+        try:
+            hold()
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape of object") from None
     elif act == DEAF:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         note("deaf")

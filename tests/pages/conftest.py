@@ -13,7 +13,10 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from pages._ui import engine
+from qcore.errors import JobError
 from qcore.jobs.protocol import Job, JobState, Sweep
+from qcore.pipeline import stage_names
+from qcore.pipeline.planning.schedule import Expected
 from qcore.progress import Event
 from qcore.recipe import Recipe
 from qcore.report.library import Library
@@ -28,6 +31,7 @@ class Queue:
         self.all: list[Job] = []
         self.submitted: list[Recipe] = []
         self.ensured: list[str] = []
+        self.names: list[str] = []
         self.asked: list[tuple[str, str]] = []
         self.history: dict[str, list[Event]] = {}
 
@@ -36,8 +40,9 @@ class Queue:
         self.all.insert(0, job)
         return job
 
-    def submit(self, recipes, *, ensure=""):
+    def submit(self, recipes, *, ensure="", name=""):
         self.submitted += recipes
+        self.names.append(name)
         self.ensured += [ensure] * len(recipes)
         sweep = "s" if len(recipes) > 1 else ""
         return [self.add(recipe, JobState.QUEUED, sweep=sweep, ensure=ensure) for recipe in recipes]
@@ -62,6 +67,19 @@ class Queue:
         ]
         return found[first : first + count]
 
+    def sweep(self, sweep):
+        found = next((item for item in self._sweeps(()) if item.id == sweep), None)
+        if found is None:
+            raise JobError(f"there is no sweep {sweep}", remedy="see the Jobs page")
+        return found
+
+    def queue(self):
+        return [job.id for job in self.all[::-1] if job.state is JobState.QUEUED]
+
+    def run_next(self, name):
+        self.asked.append(("run next", name))
+        return 1
+
     def cancel_sweep(self, sweep):
         self.asked.append(("cancel sweep", sweep))
         return len(self.sweep_jobs(sweep, count=10**6))
@@ -80,6 +98,7 @@ class Queue:
                 jobs[0].created,
                 Counter(job.state for job in jobs),
                 tuple(job.report for job in jobs if job.report),
+                "Demo sweep" if len(jobs) > 1 else "",
             )
             for name, jobs in groups.items()
             if not states or any(job.state in states for job in jobs)
@@ -146,7 +165,10 @@ def bench(tmp_path, monkeypatch) -> Bench:
     monkeypatch.setenv("QUANTSCOPE_HOME", str(tmp_path))
     queue = Queue()
     monkeypatch.setattr(engine, "backend", lambda: queue)
-    monkeypatch.setattr(engine, "cache", lambda: SimpleNamespace(size=lambda: 12_300_000))
+    holds_nothing = SimpleNamespace(
+        size=lambda: 12_300_000, record=lambda key: None, artifact=lambda key: None
+    )
+    monkeypatch.setattr(engine, "cache", lambda: holds_nothing)
     monkeypatch.setattr(
         engine,
         "preview",
@@ -164,5 +186,12 @@ def bench(tmp_path, monkeypatch) -> Bench:
             timed=61.0,
             untimed=(),
         ),
+    )
+    monkeypatch.setattr(
+        engine,
+        "schedule",
+        lambda recipes: [
+            tuple(Expected(name, 10.0) for name in stage_names(recipe)) for recipe in recipes
+        ],
     )
     return Bench(Library(tmp_path), queue, AppTest.from_file(_APP, default_timeout=60))

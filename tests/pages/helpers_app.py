@@ -15,5 +15,11 @@ def button(app, label: str):
     return next(item for item in app.button if item.label == label)
 
 
-def spec(app) -> dict:
-    return json.loads(app.get("plotly_chart")[0].proto.spec)
+def specs(app) -> list[dict]:
+    """Every figure of the page as it is sent."""
+    found = [json.loads(element.proto.json) for element in app.get("bidi_component")]
+    return [json.loads(each["figure"]) for each in found if "figure" in each]
+
+
+def spec(app, place: int = 0) -> dict:
+    return specs(app)[place]

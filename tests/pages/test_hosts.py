@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -33,7 +34,9 @@ def answer(kind: str, *headers: tuple[str, str], server=LOCAL, hosts=frozenset()
         "server": server,
         "headers": [(name.encode(), value.encode()) for name, value in headers],
     }
-    asyncio.run(KnownHosts(inner, hosts)(scope, receive, send))
+    # In a thread of its own: a browser test before it may have left a loop in this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, KnownHosts(inner, hosts)(scope, receive, send)).result()
     return sent
 
 

@@ -49,8 +49,8 @@ def drawn(value) -> Iterator[str]:
 def assert_harmless(app) -> None:
     assert not app.exception, [item.value for item in app.exception]
     for element in elements(app._tree):
-        if element.type == "plotly_chart":
-            for text in drawn(json.loads(element.proto.spec)):
+        if element.type == "bidi_component":
+            for text in drawn(json.loads(json.loads(element.proto.json)["figure"])):
                 assert "<b>bold" not in text, text
         elif element.type not in PLAIN and getattr(element, "proto", None) is not None:
             sent = re.sub(r'^ *(id|element_id|url|key): ".*"$', "", str(element.proto), flags=re.M)

@@ -74,7 +74,7 @@ def test_the_network_is_restored_bit_for_bit_after_a_failed_run(
         weights=INT3, activations={"format": "int8"}, rounding={**GPTQ, "inputs": inputs}
     )
     calls: list[int] = []
-    module, name = {"quantize": (methods, "gptq"), "evaluate": (evaluate, "score_window")}[where]
+    module, name = {"quantize": (methods, "gptq"), "evaluate": (evaluate, "score_tokens")}[where]
     real = getattr(module, name)
 
     def fail(*given, **named):

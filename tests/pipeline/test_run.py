@@ -83,7 +83,7 @@ def test_more_evaluation_windows_compute_only_the_new_ones(
 ) -> None:
     text = f"file:{shop.text}"
     few = shop.run(shop.recipe())
-    scored = Calls(monkeypatch, evaluate, "score_window")
+    scored = Calls(monkeypatch, evaluate, "score_tokens")
     taken = Calls(monkeypatch, reference, "take_reference")
     many = shop.run(shop.recipe(evaluation={"text": text, "windows": 5, "length": 24}))
     assert (scored.count, taken.count) == (2, 2)

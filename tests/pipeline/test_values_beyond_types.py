@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from qcore.errors import NumericalError
 from qcore.models.families import Linear
 from qcore.pipeline.layers import quantize_together
 from qcore.recipe import Recipe
 from qcore.report.report import Report
+from tests.models.factories import SIZES, tiny_tokenizer
 from tests.pipeline.factories import Workshop
 
 BLOCK = "model.layers.1.mlp"
@@ -57,6 +59,51 @@ def test_scales_beyond_float16_are_noted_with_the_type_that_holds_them(
     assert 'storage "float32" holds them' in notes
     again = shop.run(shop.recipe(weights={"format": "int8"}, scales=half, rounding=RTN, seed=1))
     assert set(again.notes) == set(report.notes)  # from the cache, too
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network whose widths are all divisible by 32."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = LlamaForCausalLM(LlamaConfig(**{**SIZES, "intermediate_size": 64}))
+    folder = tmp_path_factory.mktemp("wide") / "model"
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dwarf(wide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with inputs of 10⁻³⁶ inside one block: float32 has them, E8M0 not their scale."""
+    folder = Path(shutil.copytree(wide, tmp_path_factory.mktemp("dwarf") / "model"))
+    tensors = load_file(folder / "model.safetensors")
+    for name, factor in (("gate_proj", 1e-17), ("up_proj", 1e-18), ("down_proj", 1e35)):
+        tensors[f"{BLOCK}.{name}.weight"] *= factor
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("rotation", [None, {"r1": False, "r2": False, "block": 32}])
+def test_exponents_of_inputs_beyond_e8m0_are_noted_and_kept(
+    shop: Workshop, dwarf: Path, wide: Path, rotation: dict | None
+) -> None:
+    parts = {
+        "weights": {"format": "int8"},
+        "activations": {"format": "mxfp8_e5m2"},
+        "scales": {"method": "absmax", "storage": "float32"},
+        "rounding": RTN,
+        **({"rotation": rotation} if rotation else {}),
+    }
+    shop.model = wide
+    assert not any("E8M0" in note for note in shop.run(shop.recipe(**parts)).notes)
+    shop.model = dwarf
+    report = shop.run(shop.recipe(**parts))
+    (note,) = (note for note in report.notes if "E8M0" in note)
+    assert "of them before 1.mlp.down_proj" in note
+    assert "and 1 inputs of layers" in note
+    again = shop.run(shop.recipe(**parts, seed=1))
+    assert note in again.notes  # from the cache, too
 
 
 @pytest.mark.parametrize("method", ["gptq", "gpfq", "qronos"])

@@ -20,7 +20,7 @@ def test_every_metric_has_a_label_a_direction_and_an_axis(name):
     assert metric_label(name)
     axis = quality(name)
     assert axis.column == name
-    assert axis.higher_is_better == is_share(name)
+    assert axis.higher_is_better == (is_share(name) or name == "similarity")
 
 
 def test_an_unknown_task_is_called_by_its_name():

@@ -62,13 +62,13 @@ def quality(
         figure.add_vline(
             x=budget,
             line={"color": palette.NEUTRAL, "width": 1, "dash": "dash"},
-            annotation={"text": "budget", "font": {"color": palette.NEUTRAL}, "yanchor": "top"},
+            annotation={"text": "budget", "yanchor": "top"},
         )
     if math.isfinite(reference) and not score.logarithmic:
         figure.add_hline(
             y=reference,
             line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"},
-            annotation={"text": "float model", "font": {"color": palette.NEUTRAL}},
+            annotation={"text": "float model"},
         )
     _lay_out(figure, score, bits_label)
     if score.logarithmic:
@@ -80,6 +80,7 @@ def quality(
 
 def _draw_curve(figure: go.Figure, curve: Sequence[Told]) -> None:
     colour = palette.colour(curve[0].method)
+    rough = curve[0].prediction.runs < 2  # what one run says of the next is little
     x = np.array([told.bits for told in curve], dtype=np.float32)
     low = np.array([told.prediction.low for told in curve], dtype=np.float32)
     high = np.array([told.prediction.high for told in curve], dtype=np.float32)
@@ -88,11 +89,11 @@ def _draw_curve(figure: go.Figure, curve: Sequence[Told]) -> None:
             x=np.concatenate([x, x[::-1]]),
             y=np.concatenate([high, low[::-1]]),
             mode="lines",
-            line={"width": 0},
+            line={"width": 1 if rough else 0, "dash": "dash", "color": colour},
             fill="toself",
-            fillcolor=palette.translucent(colour, 0.13),
+            fillcolor=palette.translucent(colour, 0.05 if rough else 0.13),
             hoverinfo="skip",
-            name="95 % band",
+            name="rough 95 % band" if rough else "95 % band",
         )
     )
     figure.add_trace(
@@ -123,8 +124,7 @@ def _draw_hollow(figure: go.Figure, told: Told, score: Axis) -> None:
             hovertemplate=f"<b>{told.method}</b>, predicted<br>{told.bits:.3f} bits<br>"
             f"{messages.plotly_text(score.label)} <b>{wording.significant(found.value, 3)}</b> "
             f"{wording.interval(found.low, found.high, 3)}<extra></extra>",
-            name=f"{told.method}, predicted",
-            showlegend=False,
+            name=f"{told.method}, predicted here",
         )
     )
 
@@ -142,13 +142,12 @@ def _draw_measured(figure: go.Figure, group: pd.DataFrame, method: str, score: A
             text=_hover(group, score),
             hovertemplate="%{text}<extra></extra>",
             marker={"color": colour, "size": 11, "opacity": 0.9},
-            unselected={"marker": {"opacity": 0.35}},
         )
     )
 
 
 def _lay_out(figure: go.Figure, score: Axis, bits_label: str) -> None:
-    lay_out(figure, 440, hovermode="closest", clickmode="event+select", dragmode=False)
+    lay_out(figure, 440, hovermode="closest", dragmode=False)
     figure.update_xaxes(title=bits_label)
     better = "higher is better" if score.higher_is_better else "lower is better"
     scale = ", log scale" if score.logarithmic else ""

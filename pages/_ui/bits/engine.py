@@ -17,8 +17,8 @@ import streamlit as st
 
 from cache.digest import digest
 from pages._ui import engine
-from pages._ui.bits import tables
-from pages._ui.bits.forecast import Forecast, forecast_of, with_predictions
+from pages._ui.bits import forecast, tables
+from pages._ui.bits.forecast import Forecast, Told, forecast_of, with_predictions
 from qcore.errors import QuantscopeError
 from qcore.explore.groups import ComparisonGroup, Groups
 from qcore.formats.format import FORMATS
@@ -81,11 +81,17 @@ def assigner(group: ComparisonGroup, table: SensitivityTable, part: Precision) -
     Raises:
         InvalidRecipe: pins that contradict each other or match nothing.
     """
+    recipe = group.recipe
+    size = recipe.weights.group if recipe.weights else None
+    return _assigner(_rules_key(group, table, part), table, part, size, recipe.seed)
+
+
+def _rules_key(group: ComparisonGroup, table: SensitivityTable, part: Precision) -> str:
+    """What a solver depends on: everything but the budget."""
     rules = to_plain(dataclasses.replace(part, budget=FORMATS[part.narrow_to_wide[0]].bits))
     recipe = group.recipe
     size = recipe.weights.group if recipe.weights else None
-    key = digest([group.key, table.tokens, list(table.formats), rules, size, recipe.seed])
-    return _assigner(key, table, part, size, recipe.seed)
+    return digest([group.key, table.tokens, list(table.formats), rules, size, recipe.seed])
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -174,10 +180,27 @@ def measured(
     group: ComparisonGroup, score: metrics.Axis, table: SensitivityTable, part: Precision
 ) -> tuple[pd.DataFrame, Forecast | None]:
     """The runs as rows, with what the others predict for each; and the forecast they calibrate."""
+    return _measured(_measured_key(group, score, table, part), group, score, table, part)
+
+
+def _measured_key(
+    group: ComparisonGroup, score: metrics.Axis, table: SensitivityTable, part: Precision
+) -> str:
     counted = [part.objective, part.weighting, part.probe.measure, score.column]
     ids = [run.id for run in group.runs]
-    key = digest([group.key, ids, counted, table.tokens, list(table.formats)])
-    return _measured(key, group, score, table, part)
+    return digest([group.key, ids, counted, table.tokens, list(table.formats)])
+
+
+def curve(case: Case) -> list[Told]:
+    """What the case's method predicts over all budgets; the same at every budget."""
+    group, table, part = case.group, case.table, case.part
+    key = _rules_key(group, table, part) + _measured_key(group, case.score, table, part)
+    return _curve(key, case)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _curve(key: str, _case: Case) -> list[Told]:
+    return forecast.curve(_case.solver, _case.part.method, _case.forecast)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

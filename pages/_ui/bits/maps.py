@@ -18,7 +18,7 @@ from plotly.colors import sample_colorscale
 from pages._ui import messages, palette, wording
 from pages._ui.bits.tables import projections
 from pages._ui.bits.words import format_label, short_projection, widths_label
-from pages._ui.charts import TOOLS_WIDTH, lay_out
+from pages._ui.charts import lay_out
 from pages._ui.columns import numbers, words
 from pages._ui.heatmap import Cell, Colours, heatmap, log10, logarithmic
 from qcore.formats.format import FORMATS
@@ -174,7 +174,7 @@ def shares(table: pd.DataFrame, allowed: Sequence[str]) -> go.Figure:
             x=1.0, y=label, text=f"{bits:.2f} bits", xanchor="left", xshift=6, showarrow=False
         )
     lay_out(figure, 90 + 34 * len(labels), barmode="stack", dragmode=False)
-    figure.update_layout(legend_traceorder="normal", margin_r=70 + TOOLS_WIDTH)
+    figure.update_layout(legend_traceorder="normal", margin_r=90)
     figure.update_xaxes(
         title="share of the projection's weights", tickformat=".0%", range=[0, 1], zeroline=False
     )

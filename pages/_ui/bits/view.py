@@ -10,11 +10,12 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import charts, downloads, empty, messages, state, wording
+from pages._ui import downloads, empty, messages, state, wording
 from pages._ui.bits import controls, maps, pins, words
 from pages._ui.bits.charts import trajectory
 from pages._ui.bits.engine import report_of
 from pages._ui.bits.tables import projection_table, trajectory_table, values_of
+from pages._ui.figures.view import draw_figure
 from pages._ui.runs import organise, tables
 from qcore.explore.allocation import measuring_recipe
 from qcore.explore.groups import ComparisonGroup
@@ -49,12 +50,12 @@ def race(figure: go.Figure, score: Axis, runs: int, hollow: str = "") -> None:
         for run in state.clicked(st.session_state["bits.race"]):
             controls.show(run)
 
-    st.plotly_chart(
+    draw_figure(
         figure,
         key="bits.race",
+        name="bits",
+        select="points",
         on_select=follow,
-        selection_mode="points",
-        config=charts.config("bits"),
         alt=f"{wording.count(runs, 'measured run')}, average bits against {score.label}",
     )
     told = f"Hollow: predicted, one per method at this budget. {hollow} " if hollow else ""
@@ -72,14 +73,14 @@ def shares(
 ) -> None:
     """Draw how formats are shared within projections; `allowed` go from narrow to wide."""
     table = projection_table(layers, formats, costs, allowed[0])
-    st.plotly_chart(
+    draw_figure(
         maps.shares(table, allowed),
         key="bits.shares",
-        config=charts.config("projections"),
+        name="projections",
         alt="Formats by projection",
     )
     st.caption(f"{messages.escape(words.kept_wide(table))} In the dMX paper down and v are.")
-    downloads.as_csv(st.container(), table, "bits-projections")
+    downloads.table(st.container(horizontal=True), table, "bits-projections")
 
 
 def draw_maps(
@@ -139,12 +140,12 @@ def draw_maps(
 
 
 def _figure(key: str, chart: go.Figure, alt: str) -> None:
-    st.plotly_chart(
+    draw_figure(
         chart,
         key=key,
+        name=key.replace(".", "-"),
+        select="points",
         on_select=lambda: pins.pick(key),
-        selection_mode="points",
-        config=charts.config(key.replace(".", "-")),
         alt=alt,
     )
 
@@ -170,7 +171,7 @@ def moves(table: pd.DataFrame, sentence: str, measure: str) -> None:
             "saved": number(f"{name} saved ({unit})".replace(" ()", ""), format="%.3g"),
         },
     )
-    downloads.as_csv(st.container(), table, "bits-moves")
+    downloads.table(st.container(horizontal=True), table, "bits-moves")
 
 
 def training(runs: Sequence[Summary], shown: str) -> None:
@@ -193,10 +194,10 @@ def training(runs: Sequence[Summary], shown: str) -> None:
     if report is None or precision is None or precision.trajectory is None or part is None:
         return
     budget = math.nan if part.budget is None else part.budget
-    st.plotly_chart(
+    draw_figure(
         trajectory(precision.trajectory, budget, len(part.formats)),
         key="bits.training",
-        config=charts.config("dmx"),
+        name="dmx",
         alt=f"dMX's training of {len(precision.trajectory.offsets)} offsets",
     )
     st.caption(
@@ -205,7 +206,7 @@ def training(runs: Sequence[Summary], shown: str) -> None:
         "decides the layer's format, the widest above them all; as the gate's temperature rises, "
         "each falls to one side."
     )
-    downloads.as_csv(st.container(), trajectory_table(report), "bits-training")
+    downloads.table(st.container(horizontal=True), trajectory_table(report), "bits-training")
 
 
 def run_table(measured: pd.DataFrame) -> None:
@@ -250,7 +251,7 @@ def run_table(measured: pd.DataFrame) -> None:
     )
     with st.container(horizontal=True):
         organise.compare_button(chosen, "bits.compare")
-        downloads.as_csv(st.container(width="content"), measured, "bits-runs")
+        downloads.table(st.container(horizontal=True, width="content"), measured, "bits-runs")
 
 
 def offer_measuring(group: ComparisonGroup) -> None:

@@ -36,7 +36,7 @@ def forest(table: pd.DataFrame, label: str) -> go.Figure:
         colours = [palette.run_colour(words.LETTERS.index(run)) for run in rows["run"]]
         figure.add_scatter(
             x=value,
-            y=list(rows["run"]),
+            y=list(rows["row"]),
             mode="markers",
             name=name,
             marker={"size": 12, "symbol": symbol, "color": colours, "line": {"width": 2}},
@@ -51,11 +51,11 @@ def forest(table: pd.DataFrame, label: str) -> go.Figure:
             },
             hovertemplate="%{y} − A: %{x:.4g}<extra></extra>",
         )
-    figure.add_vline(x=0, line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"})
     unit = table["unit"].iloc[0]
     side = "right" if table["higher_is_better"].iloc[0] else "left"
     figure.update_layout(
         height=_FRAME + _ROW * len(table),
+        shapes=[_upright(0, 1.5)],
         showlegend=True,
         margin={"l": 30, "r": 20, "t": 40, "b": 50},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
@@ -105,6 +105,84 @@ def layers(rows: Sequence[LayerComparison]) -> go.Figure:
     what = "output error ‖X(W − Ŵ)ᵀ‖² / ‖XWᵀ‖²" if outputs else "weight error ‖W − Ŵ‖² / ‖W‖²"
     figure.update_yaxes(type="log", title_text=what, exponentformat="power")
     return figure
+
+
+def histogram(
+    found: Sequence[tuple[int, np.ndarray]], chosen: int, unit: str, *, logarithmic: bool
+) -> go.Figure:
+    """How many tokens lie where, a line a run, with the chosen run's quantiles.
+
+    Args:
+        found: a run's place among the letters, and a number for each of its tokens.
+        chosen: the place of the run whose quantiles are drawn.
+        unit: of the numbers.
+        logarithmic: whether the numbers' axis is; what is below 1e-6 is then counted there.
+    """
+    values = {place: _placed(numbers, logarithmic) for place, numbers in found}
+    every = np.concatenate(list(values.values()))
+    low, high = np.quantile(every, [0, 1] if logarithmic else [0.0005, 0.9995])
+    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    figure = go.Figure()
+    for place, numbers in values.items():
+        counts, _ = np.histogram(np.clip(numbers, edges[0], edges[-1]), edges)
+        figure.add_scatter(
+            x=(10**middles if logarithmic else middles).astype(np.float32),
+            y=counts.astype(np.float32),
+            mode="lines",
+            name=words.LETTERS[place],
+            line={
+                "shape": "hvh",
+                "width": 2 if place == chosen else 1,
+                "color": palette.run_colour(place),
+                "dash": palette.RUN_DASHES[place],
+            },
+            hovertemplate=f"%{{x:.3g}} {unit}: %{{y:,.0f}} tokens<extra>%{{fullData.name}}</extra>",
+        )
+    shares = (0.5, 0.9, 0.99, 0.999) if logarithmic else (0.01, 0.5, 0.99)
+    wanted = np.quantile(values[chosen], shares)
+    ends = (10**wanted if logarithmic else wanted).tolist()
+    # Lines and words are handed over at once: added one by one they take longer than all the rest.
+    figure.update_layout(
+        height=260,
+        margin={"l": 60, "r": 20, "t": 30, "b": 45},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        shapes=[_upright(x, 1) for x in ends],
+        annotations=[
+            {
+                "x": float(np.log10(x)) if logarithmic else x,
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "top",
+                "yshift": -14 * at,
+                "xanchor": "left",
+                "showarrow": False,
+                "font": {"size": 11},
+                "text": "median" if share == 0.5 else f"{100 * share:g} %",
+            }
+            for at, (x, share) in enumerate(zip(ends, shares, strict=True))
+        ],
+    )
+    figure.update_xaxes(
+        title_text=unit, type="log" if logarithmic else "linear", exponentformat="power"
+    )
+    figure.update_yaxes(title_text="tokens", type="log", exponentformat="power", dtick=1)
+    return figure
+
+
+_BINS = 80
+_LEAST = 1e-6
+
+
+def _placed(numbers: np.ndarray, logarithmic: bool) -> np.ndarray:
+    flat = numbers[np.isfinite(numbers)].astype(np.float64)
+    return np.log10(np.maximum(flat, _LEAST)) if logarithmic else flat
+
+
+def _upright(x: float, width: float) -> dict:
+    """A dotted line from top to bottom, as a shape of a layout."""
+    line = {"color": palette.NEUTRAL, "width": width, "dash": "dot"}
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
 
 
 def _block(row: LayerComparison) -> str:

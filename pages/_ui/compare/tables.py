@@ -33,10 +33,12 @@ def differences(found: Sequence[RunComparison]) -> pd.DataFrame:
 
 
 def forest(found: Sequence[RunComparison], metric: str) -> pd.DataFrame:
-    """One metric's differences as numbers: a row a run that has it."""
+    """One metric's differences as numbers, a row a run that has it; of all tasks with `TASKS`."""
     rows = [
         {
             "run": words.LETTERS[place],
+            "row": words.LETTERS[place]
+            + (f" · {words.metric_name(gap.metric)}" if metric == TASKS else ""),
             "value": words.scaled(gap, gap.gap.value),
             "low": words.scaled(gap, gap.gap.low),
             "high": words.scaled(gap, gap.gap.high),
@@ -46,14 +48,27 @@ def forest(found: Sequence[RunComparison], metric: str) -> pd.DataFrame:
         }
         for place, run in enumerate(found, start=1)
         for gap in run.differences
-        if gap.metric == metric
+        if gap.metric == metric or (metric == TASKS and is_task(gap.metric))
     ]
     return pd.DataFrame(rows)
 
 
+TASKS = "tasks"
+"""All tasks in one forest."""
+
+
+def is_task(metric: str) -> bool:
+    """Whether a metric is a task's accuracy, the one without a second norm."""
+    return metric.startswith("accuracy/") and metric.count("/") == 1
+
+
 def metrics_of(found: Sequence[RunComparison]) -> list[str]:
-    """The metrics that any comparison has, losses first."""
-    return list(dict.fromkeys(gap.metric for run in found for gap in run.differences))
+    """What a forest can show: the metrics that any comparison has, losses first, tasks at once."""
+    names = list(dict.fromkeys(gap.metric for run in found for gap in run.differences))
+    if sum(map(is_task, names)) < 2:
+        return names
+    first = next(at for at, name in enumerate(names) if is_task(name))
+    return [*names[:first], TASKS, *names[first:]]
 
 
 def knobs(reports: Sequence[Report]) -> pd.DataFrame:

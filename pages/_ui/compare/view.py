@@ -3,15 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
-from pages._ui import downloads, messages
-from pages._ui.charts import config
+from pages._ui import downloads, messages, wording
 from pages._ui.compare import charts, tables, words
-from qcore.explore.compare import LayerComparison, RunComparison
+from pages._ui.figures.view import draw_figure
+from pages._ui.form import summary
+from qcore.explore.compare import LayerComparison, Refusal, RunComparison, lacking_tasks
 from qcore.recipe.titles import title_of
 from qcore.report.report import Report
+
+
+def refusals(reports: Sequence[Report], refused: Sequence[Refusal]) -> None:
+    """Say of each run that cannot be compared why not, and offer to measure what is missing."""
+    titles = {report.id: title_of(report.recipe) for report in reports}
+    for refusal in refused:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.warning(
+                f"{messages.escape(titles[refusal.run])} (`{refusal.run[:6]}`) cannot be compared "
+                f"with the baseline: {messages.escape(refusal.reason)}.",
+                icon=":material/info:",
+            )
+            if refusal.missing and st.button(
+                "Measure it like the baseline",
+                icon=":material/play_arrow:",
+                key=f"compare.missing.{refusal.run}",
+                help="Queues the run with the baseline's text, windows and tasks; what it shares "
+                "with the finished one comes from the cache.",
+            ):
+                summary.submit(refusal.missing)
+
+
+def _offer_tasks(reports: Sequence[Report]) -> None:
+    """Offer the baseline's tasks to runs that did not answer them."""
+    base, *others = reports
+    for place, report in enumerate(others, start=1):
+        tasks = lacking_tasks(base, report)
+        if not tasks:
+            continue
+        named = wording.enumeration([messages.escape(task.replace("_", " ")) for task in tasks])
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"{words.LETTERS[place]} did not answer {named}, which A did.")
+            if st.button(
+                "Measure the tasks too",
+                icon=":material/play_arrow:",
+                key=f"compare.tasks.{report.id}",
+                type="tertiary",
+            ):
+                summary.submit([replace(report.recipe, evaluation=base.recipe.evaluation)])
 
 
 def verdicts(reports: Sequence[Report], found: Sequence[RunComparison]) -> None:
@@ -30,8 +71,8 @@ def verdicts(reports: Sequence[Report], found: Sequence[RunComparison]) -> None:
     st.caption(messages.escape(words.windows_sentence(reports)) + ".")
 
 
-def forest(found: Sequence[RunComparison]) -> None:
-    """The differences of one metric as a figure, of all metrics as a table."""
+def forest(reports: Sequence[Report], found: Sequence[RunComparison]) -> None:
+    """The differences of one metric, or of all tasks, as a figure; of all metrics as a table."""
     metrics = tables.metrics_of(found)
     if not metrics:
         return
@@ -45,12 +86,13 @@ def forest(found: Sequence[RunComparison]) -> None:
         bind="query-params",
     )
     rows = tables.forest(found, metric)
-    st.plotly_chart(
+    draw_figure(
         charts.forest(rows, words.metric_name(metric)),
-        config=config(f"forest-{metric.replace('/', '-')}"),
+        key="compare.forest",
+        name=f"forest-{metric.replace('/', '-')}",
         alt=f"Differences of {words.metric_name(metric)} from the baseline",
     )
-    paired = not metric.startswith("accuracy/")
+    paired = metric != tables.TASKS and not metric.startswith("accuracy/")
     st.caption(
         "Bars are 95 % intervals of the difference, "
         + (
@@ -62,7 +104,8 @@ def forest(found: Sequence[RunComparison]) -> None:
     )
     table = tables.differences(found)
     st.dataframe(table, hide_index=True, height="content")
-    downloads.as_csv(st.container(), table, "compare")
+    downloads.table(st.container(horizontal=True), table, "compare")
+    _offer_tasks(reports)
 
 
 def knobs(reports: Sequence[Report]) -> None:
@@ -73,6 +116,7 @@ def knobs(reports: Sequence[Report]) -> None:
         st.info("The recipes ask the same; only model or text contents differ.")
         return
     st.dataframe(table, hide_index=True, height="content")
+    downloads.table(st.container(horizontal=True), table, "compare-knobs")
 
 
 def layers(rows: Sequence[LayerComparison]) -> None:
@@ -80,8 +124,11 @@ def layers(rows: Sequence[LayerComparison]) -> None:
     if not rows:
         return
     st.subheader("Layers side by side", anchor=False)
-    st.plotly_chart(
-        charts.layers(rows), config=config("compare-layers"), alt="Errors of every layer by run"
+    draw_figure(
+        charts.layers(rows),
+        key="compare.layers",
+        name="compare-layers",
+        alt="Errors of every layer by run",
     )
     count = len(rows[0].formats)
     said = [words.layers_sentence(rows, place) for place in range(1, count)]
@@ -95,4 +142,4 @@ def layers(rows: Sequence[LayerComparison]) -> None:
             height=420,
             column_config={name: number for name in table.columns if name.endswith(" error")},
         )
-        downloads.as_csv(st.container(), table, "compare-layers")
+        downloads.table(st.container(horizontal=True), table, "compare-layers")

@@ -13,7 +13,12 @@ from qcore.report.report import Report
 LETTERS = "ABCDEF"
 """A run's name on this page; the baseline is A."""
 
-METRICS = {"loss": "Loss", "perplexity": "Perplexity", "kl": "KL to the float model"}
+METRICS = {
+    "loss": "Loss",
+    "perplexity": "Perplexity",
+    "kl": "KL to the float model",
+    "tasks": "All tasks",
+}
 
 
 def metric_name(metric: str) -> str:

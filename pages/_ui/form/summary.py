@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import engine, messages, wording
+from pages._ui.form.presets import DEMO, PRESETS
 from qcore.errors import QuantscopeError
 from qcore.machine.devices import devices
 from qcore.recipe import Recipe
@@ -45,8 +46,20 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
 def submit(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
     """Queue the recipes, or one stage of each, and go to where they can be watched."""
     with messages.guard():
-        engine.backend().submit(recipes, ensure=ensure)
+        queue(recipes, ensure=ensure)
         st.switch_page("pages/jobs.py")
+
+
+def queue(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
+    """Queue the recipes, or one stage of each, and stay where one is."""
+    engine.backend().submit(recipes, ensure=ensure, name=_name(recipes))
+
+
+def _name(recipes: Sequence[Recipe]) -> str:
+    """The name of the preset whose runs these are; empty where they are none's."""
+    wanted = {recipe.digest for recipe in recipes}
+    named = (p.name for p in (DEMO, *PRESETS) if {r.digest for r in p.recipes()} == wanted)
+    return next(named, "") if len(wanted) > 1 else ""
 
 
 def keep_in_view(key: str) -> None:

@@ -10,7 +10,8 @@ from functools import partial
 import streamlit as st
 
 from pages._ui import messages, palette, wording
-from pages._ui.jobs import engine, timeline, words
+from pages._ui.jobs import engine, forecast, timeline, words
+from pages._ui.jobs.forecast import Foresight
 from pages._ui.jobs.timeline import StageProgress
 from qcore.jobs.protocol import Backend, Job, JobState
 
@@ -24,7 +25,7 @@ _COLOURS = {
 }
 
 
-def draw(job: Job, queue: Backend) -> None:
+def draw(job: Job, queue: Backend, foreseen: Foresight) -> None:
     """One job as a row: state and name, stages and time, buttons; its log under it on demand."""
     now = time.time()
     stages = engine.stages(job, queue, now)
@@ -37,8 +38,8 @@ def draw(job: Job, queue: Backend) -> None:
         with progress:
             st.html(strip(stages, job))
             if job.state is JobState.RUNNING:
-                st.progress(timeline.fraction(job, stages))
-            st.caption(facts(job, stages, now))
+                st.progress(forecast.fraction(job, stages, foreseen.expected.get(job.id, {})))
+            st.caption(facts(job, stages, now, foreseen))
         with buttons.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
             _buttons(job, queue)
         if job.state is JobState.FAILED and job.message:
@@ -50,7 +51,8 @@ def draw(job: Job, queue: Backend) -> None:
 def strip(stages: Sequence[StageProgress], job: Job) -> str:
     """The stages as a line of chips, readable without colour: mark, name, counts."""
     if job.state is JobState.FINISHED and all(step.state == "waiting" for step in stages):
-        what = f"{job.ensure} was there" if job.ensure else "exact repeat of a finished run"
+        was = f"{words.stage_title(job.ensure)} was there"
+        what = was if job.ensure else "exact repeat of a finished run"
         stages = [StageProgress(what, "cached")]
     chips = []
     for step in stages:
@@ -58,29 +60,39 @@ def strip(stages: Sequence[StageProgress], job: Job) -> str:
         tail = " · cached" if step.state == "cached" else count
         weight = 600 if step.state == "running" else 400
         opacity = 0.55 if step.state == "waiting" else 1
-        colour = _COLOURS[step.state]
+        colour, name = _COLOURS[step.state], html.escape(words.stage_title(step.name))
         chips.append(
-            f'<span role="listitem" aria-label="{html.escape(step.name)}: {step.state}{count}"'
+            f'<span role="listitem" aria-label="{name}: {step.state}{count}"'
             f' style="border:1px solid {colour};border-radius:1rem;padding:.05rem .55rem;'
             f"margin:0 .3rem .25rem 0;display:inline-block;font-weight:{weight};"
             f'opacity:{opacity};font-size:.8rem;white-space:nowrap">'
             f'<span style="color:{colour}">{_MARKS[step.state]}</span> '
-            f"{html.escape(step.name)}{html.escape(tail)}</span>"
+            f"{name}{html.escape(tail)}</span>"
         )
     return f'<div role="list" aria-label="Stages of job {job.id}">{"".join(chips)}</div>'
 
 
-def facts(job: Job, stages: Sequence[StageProgress], now: float) -> str:
+def facts(job: Job, stages: Sequence[StageProgress], now: float, foreseen: Foresight) -> str:
     """Device, time and what is going on, in one line."""
     if job.state is JobState.QUEUED:
-        return f"waiting for a free device · submitted {wording.ago(job.created, now)}"
+        place, takes = foreseen.place(job.id), foreseen.waiting_seconds(job.id)
+        return " · ".join(
+            [
+                "waiting for a free device" if place is None else f"{_ordinal(place)} in the queue",
+                *([f"takes about {wording.duration(max(takes, 1))}"] if takes is not None else []),
+                f"submitted {wording.ago(job.created, now)}",
+            ]
+        )
     parts = [messages.escape(job.device) or "no device"]
     spent = timeline.elapsed(job, now)
     if spent is not None:
         parts.append(f"{'ran' if job.state.ended else 'for'} {wording.duration(spent)}")
-    rest = timeline.left(job, stages)
+    rest = forecast.left(job, stages, foreseen.expected.get(job.id, {}))
+    in_stage = timeline.left(job, stages)
     if rest is not None:
-        parts.append(f"**{wording.duration(rest)} left** in this stage")
+        parts.append(f"**about {wording.duration(max(rest, 1))} left**")
+    elif in_stage is not None:
+        parts.append(f"**{wording.duration(in_stage)} left** in this stage")
     if job.attempt > 1:
         parts.append(f"attempt {job.attempt}")
     if job.state.ended and job.ended:
@@ -90,8 +102,18 @@ def facts(job: Job, stages: Sequence[StageProgress], now: float) -> str:
     return " · ".join(parts)
 
 
+def _ordinal(place: int) -> str:
+    """`next`, `2nd`, `3rd`, `4th`, …, `11th`, `21st`."""
+    if place == 1:
+        return "next"
+    teens = 10 < place % 100 < 14
+    return f"{place}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(place % 10, 'th')}"
+
+
 def _buttons(job: Job, queue: Backend) -> None:
     if not job.state.ended:
+        if job.state is JobState.QUEUED:
+            _action(job, "Run next", ":material/vertical_align_top:", queue.run_next)
         _action(job, "Cancel", ":material/stop_circle:", queue.cancel)
     elif job.state is JobState.FAILED:
         _action(job, "Retry", ":material/replay:", queue.resume)
@@ -99,7 +121,8 @@ def _buttons(job: Job, queue: Backend) -> None:
         _action(job, "Resume", ":material/play_arrow:", queue.resume)
     elif job.report:
         _link("pages/pareto.py", "Result", ":material/scatter_plot:", {"runs": job.report})
-        _link("pages/new_run.py", "Clone", ":material/content_copy:", {"clone": job.report})
+        page = "pages/suffix.py" if job.recipe.suffix is not None else "pages/new_run.py"
+        _link(page, "Clone", ":material/content_copy:", {"clone": job.report})
     elif job.ensure in words.LOOK_AT:
         page, label = words.LOOK_AT[job.ensure]
         st.page_link(page, label=label, icon=":material/visibility:")
@@ -114,7 +137,7 @@ def _buttons(job: Job, queue: Backend) -> None:
         )
 
 
-def _action(job: Job, label: str, icon: str, act: Callable[[str], Job]) -> None:
+def _action(job: Job, label: str, icon: str, act: Callable[[str], object]) -> None:
     """A button that acts on the job; stages that are finished stay in the cache."""
     if st.button(label, icon=icon, key=f"{label}-{job.id}", help=_HELP[label]):
         with messages.guard():
@@ -123,6 +146,7 @@ def _action(job: Job, label: str, icon: str, act: Callable[[str], Job]) -> None:
 
 
 _HELP = {
+    "Run next": "Puts it at the head of the queue; what runs goes on.",
     "Cancel": "Stops within seconds; finished stages stay in the cache.",
     "Retry": "Queues it again; it goes on from its last cached stage.",
     "Resume": "Queues it again; it goes on from its last cached stage.",

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection
 import streamlit as st
 
 from pages._ui import messages, wording
-from pages._ui.jobs import rows, words
+from pages._ui.jobs import engine, rows, words
+from pages._ui.jobs.forecast import Foresight
 from qcore.explore.compare import MOST_RUNS
 from qcore.jobs.protocol import Backend, JobState, Sweep
 
@@ -17,20 +18,26 @@ SWEEPS, ROWS = 12, 24
 
 def draw(queue: Backend, states: Collection[JobState]) -> None:
     """A page of sweeps: what runs first, then what waits, then the newest."""
+    foreseen = engine.foresight(queue)
     first = _first("jobs.page", queue.count_sweeps(states), SWEEPS)
     for sweep in queue.sweeps(states, first=first, count=SWEEPS):
         if sweep.size == 1:
             for job in queue.sweep_jobs(sweep.id, states):
-                rows.draw(job, queue)
+                rows.draw(job, queue, foreseen)
         else:
-            _draw_sweep(sweep, queue, states)
+            _draw_sweep(sweep, queue, states, foreseen)
 
 
-def _draw_sweep(sweep: Sweep, queue: Backend, states: Collection[JobState]) -> None:
+def _draw_sweep(
+    sweep: Sweep, queue: Backend, states: Collection[JobState], foreseen: Foresight
+) -> None:
     """A sweep under its heading: what has finished is folded away."""
     heading, buttons = st.columns([8, 4], vertical_alignment="center")
     ended = sweep.size - sweep.live
-    heading.progress(ended / sweep.size, text=f"**Sweep** – {words.sweep_line(sweep)}")
+    heading.progress(
+        ended / sweep.size,
+        text=f"**{messages.escape(sweep.name) or 'Sweep'}** – {words.sweep_line(sweep)}",
+    )
     with buttons.container(horizontal=True, horizontal_alignment="right"):
         _buttons(sweep, queue)
     over = sweep.count(JobState.FINISHED) == sweep.size  # a failure stays in sight
@@ -46,7 +53,7 @@ def _draw_sweep(sweep: Sweep, queue: Backend, states: Collection[JobState]) -> N
             count = sweep.count(*states) if states else sweep.size
             first = _first(f"sweep.page.{sweep.id}", count, ROWS)
             for job in queue.sweep_jobs(sweep.id, states, first=first, count=ROWS):
-                rows.draw(job, queue)
+                rows.draw(job, queue, foreseen)
 
 
 def _buttons(sweep: Sweep, queue: Backend) -> None:

@@ -121,20 +121,6 @@ def left(job: Job, stages: Sequence[StageProgress]) -> float | None:
     return running[-1].left if job.state is JobState.RUNNING and running else None
 
 
-def fraction(job: Job, stages: Sequence[StageProgress]) -> float:
-    """How much of a job is done, 0 to 1, every stage counted alike."""
-    if job.state is JobState.FINISHED:
-        return 1.0
-    if not stages:
-        return 0.0
-    parts = [
-        1.0 if step.state in ("done", "cached") else min(step.done / step.total, 1.0)
-        for step in stages
-        if step.total or step.state in ("done", "cached")
-    ]
-    return sum(parts) / len(stages)
-
-
 def elapsed(job: Job, now: float) -> float | None:
     """Seconds since the job's newest start; None before it."""
     if job.started is None:

@@ -13,14 +13,31 @@ _BY_NEWS = (
     JobState.RUNNING,
     JobState.QUEUED,
 )
-LOOK_AT = {"capture": ("pages/outliers.py", "Outliers"), "sensitivity": ("pages/bits.py", "Bits")}
+LOOK_AT = {
+    "capture": ("pages/outliers.py", "Outliers"),
+    "sensitivity": ("pages/bits.py", "Bits"),
+    "evaluate": ("pages/compare.py", "Compare"),
+}
 """Stage → the page that draws it, and what it is called."""
 
 
 def job_title(job: Job) -> str:
     """`W INT4 · GPTQ`, or `capture of W INT4 · GPTQ` where one stage is wanted."""
     title = title_of(job.recipe)
-    return f"{job.ensure} of {title}" if job.ensure else title
+    return f"{stage_title(job.ensure)} of {title}" if job.ensure else title
+
+
+def stage_title(stage: str) -> str:
+    """A stage's name; of a continuation, which has a whole prompt in it, the first words."""
+    word, _, prompt = stage.partition(" ")
+    if word != "continuation":
+        return stage
+    words = " ".join(prompt.split())
+    return f"{word} “{words if len(words) <= _PROMPT else words[:_PROMPT] + '…'}”"
+
+
+_PROMPT = 24
+"""Characters of a prompt in a title."""
 
 
 def sweep_line(sweep: Sweep) -> str:

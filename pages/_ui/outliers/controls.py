@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._ui import downloads, state
 from pages._ui.captures import controls
-from pages._ui.charts import config
+from pages._ui.figures.view import draw_figure
 from pages._ui.outliers import charts, tables, words
 
 if TYPE_CHECKING:
@@ -45,19 +45,21 @@ def choose_place(places: list[Place], measure: str) -> Place:
             chosen_layer, st.session_state[site_key] = place.split("/")
             st.session_state[layer_key] = int(chosen_layer)
 
-    st.plotly_chart(
+    draw_figure(
         charts.site_map(places, measure, (st.session_state[layer_key], st.session_state[site_key])),
         key="outliers.map",
+        name="outlier-map",
+        select="points",
         on_select=pick,
-        selection_mode="points",
-        config=config("outlier-map"),
         alt=f"{words.MEASURES[measure].label} of {len(places)} layer inputs",
     )
     left, middle, right = st.columns([1, 2, 1], vertical_alignment="bottom")
     layer = left.selectbox("Layer", layers, key=layer_key)
     labels = words.site_labels()
     site = middle.selectbox("Site", sites, key=site_key, format_func=lambda name: labels[name])
-    downloads.as_csv(right, tables.place_table(places), "outlier-map", "Map as CSV")
+    downloads.table(
+        right.container(horizontal=True), tables.place_table(places), "outlier-map", "Map as CSV"
+    )
     return by_place[layer, site]
 
 

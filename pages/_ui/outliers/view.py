@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages._ui import charts, downloads, messages
+from pages._ui import downloads, messages
+from pages._ui.figures.view import draw_figure
 from pages._ui.outliers import tables, words
 from pages._ui.outliers.charts import bounds, distributions, masses, pictures
 
@@ -82,7 +83,7 @@ def figure(heading: str, chart: go.Figure, caption: str) -> None:
     """Draw a figure under the question it answers, and what to notice in it."""
     st.subheader(heading, anchor=False)
     name = "outliers-" + "-".join(heading.lower().rstrip("?").split()[-2:])
-    st.plotly_chart(chart, key=name, config=charts.config(name), alt=heading)
+    draw_figure(chart, key=name, name=name, alt=heading)
     st.caption(caption)
 
 
@@ -107,4 +108,4 @@ def blocks(view: View) -> None:
             "flagged": st.column_config.CheckboxColumn("Made worse"),
         },
     )
-    downloads.as_csv(st.container(), table, "outlier-blocks", "Table as CSV")
+    downloads.table(st.container(horizontal=True), table, "outlier-blocks", "Table as CSV")

@@ -82,8 +82,6 @@ def pareto(
                     "opacity": 0.55 if many else 0.9,
                 },
                 hovertemplate=_TEMPLATE if full else _PLAIN_TEMPLATE,
-                selected={"marker": {"opacity": 1, "size": 20}},
-                unselected={"marker": {"opacity": 0.35}},
             )
         )
     ringed = np.isin(ids, list(selected)) if selected else np.zeros(len(ids), dtype=bool)
@@ -122,7 +120,6 @@ def _draw_front(
             textposition=places or None,
             textfont={"size": 11},
             marker={"size": 16, "opacity": 0},  # keeps the text off the line and the point
-            unselected={"textfont": {"color": palette.NEUTRAL}} if labelled else None,
             line={"color": palette.NEUTRAL, "width": 2, "shape": "hv"},
             name="front",
             hoverinfo="skip",
@@ -168,7 +165,7 @@ def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> No
         yanchor="bottom",
         showarrow=False,
         text=f"float model {wording.significant(value)}",
-        font={"color": palette.NEUTRAL, "size": 12},
+        font={"size": 12},
     )
 
 

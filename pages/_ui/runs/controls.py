@@ -42,8 +42,8 @@ def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
     return tables.comparable(table, place[0], models)
 
 
-def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool, str, str]:
-    """Choose size, quality, a log axis, runs that broke, the saved format, and the colours."""
+def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool, str]:
+    """Choose size, quality, a log axis, whether runs that broke are drawn, and the colours."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     with left:
         size = st.segmented_control(
@@ -56,9 +56,11 @@ def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, 
             bind="query-params",
         )
     with middle:
+        scores = tables.metrics(table)
         score = st.selectbox(
             "Quality",
-            tables.metrics(table),
+            scores,
+            index=scores.index(tables.telling(scores)),
             format_func=metrics.metric_label,
             key="y",
             bind="query-params",
@@ -72,7 +74,4 @@ def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, 
             "they would flatten all others.",
         )
         colour = filters.choose_colour(table)
-        image = st.segmented_control(
-            "Saved figure (camera button)", ["svg", "png"], default="svg", required=True
-        )
-    return metrics.SIZES[size], axis, log, pieces, image, colour
+    return metrics.SIZES[size], axis, log, pieces, colour

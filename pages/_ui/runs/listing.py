@@ -45,7 +45,7 @@ def draw(table: pd.DataFrame) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         whole = _with_fields(table, values, offered)
-        downloads.as_csv(st.container(width="content"), whole, "runs")
+        downloads.table(st.container(horizontal=True, width="content"), whole, "runs")
         st.caption("The address above reopens this page with the same runs selected.")
 
 

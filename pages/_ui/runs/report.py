@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
+import pandas as pd
 import streamlit as st
 
-from pages._ui import messages, wording
+from pages._ui import downloads, messages, wording
 from pages._ui.runs import tables, words
+from pages._ui.tokens import view
 from qcore.recipe.titles import title_of
 from qcore.report import metrics
 from qcore.report.report import Report
@@ -38,11 +41,14 @@ def draw(report: Report) -> None:
             "Intervals resample the windows (perplexity, KL) or the questions (tasks): they say "
             "how far another text of the same kind could move the number."
         )
+        _take_away(tables.metric_table, report, "metrics")
+        view.draw(report)
     with layers:
         _layers(report)
     with stages:
         st.dataframe(tables.stage_table(report), hide_index=True, height="content")
         st.caption("A stage from the cache shows the time that reading it took.")
+        _take_away(tables.stage_table, report, "stages")
         if report.kernels:
             st.dataframe(tables.kernel_table(report), hide_index=True, height="content")
             st.caption(
@@ -51,6 +57,7 @@ def draw(report: Report) -> None:
             )
     with environment:
         st.dataframe(tables.environment_table(report), hide_index=True, height="content")
+        _take_away(tables.environment_table, report, "environment")
 
 
 def _headline(report: Report) -> None:
@@ -92,12 +99,15 @@ def _headline(report: Report) -> None:
 
 def _links(report: Report) -> None:
     with st.container(horizontal=True):
+        page, name = "pages/new_run.py", "New run"
+        if report.recipe.suffix is not None:
+            page, name = "pages/suffix.py", "Suffixes"
         st.page_link(
-            "pages/new_run.py",
+            page,
             label="Clone",
             icon=":material/content_copy:",
             query_params={"clone": report.id},
-            help="Open New run with this recipe's knobs.",
+            help=f"Open {name} with this recipe's knobs.",
         )
         if report.recipe.precision is not None:
             st.page_link(
@@ -153,3 +163,9 @@ def _layers(report: Report) -> None:
         },
     )
     st.caption("What to notice: sort by output error; the layers on top are worth more bits.")
+    _take_away(tables.layer_table, report, "all-layers")
+
+
+def _take_away(make: Callable[[Report], pd.DataFrame], report: Report, name: str) -> None:
+    place = st.container(horizontal=True)
+    downloads.table(place, lambda: make(report), f"{name}-{report.id}")

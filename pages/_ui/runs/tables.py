@@ -111,6 +111,15 @@ def metrics(table: pd.DataFrame) -> list[str]:
     return known(name for name in held if np.isfinite(numbers(table, name)).any())
 
 
+def telling(names: Sequence[str]) -> str:
+    """The metric that a figure opens with: paired against the float model where there is one.
+
+    A difference on the same windows has a far narrower interval than a perplexity: what a text has
+    of hard places, both networks find hard.
+    """
+    return next((name for name in ("loss_increase", "kl") if name in names), names[0])
+
+
 def reference(table: pd.DataFrame, axis: Axis) -> float:
     """The float model's score on an axis; NaN where it is not known or the runs disagree."""
     return front.reference(axis.column, numbers(table, "float_perplexity"))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from pages._ui import columns, engine, messages, state, wording
-from pages._ui.charts import ERROR_BARS_UP_TO, config
-from pages._ui.runs import charts, filters, report, tables
+from pages._ui.charts import ERROR_BARS_UP_TO
+from pages._ui.figures.view import draw_figure, encoded
+from pages._ui.runs import charts, filters, report, tables, words
 from pages._ui.runs.controls import choose_axes
-from pages._ui.runs.selection import next_drawn
 from qcore.errors import QuantscopeError
 from qcore.recipe.titles import title_of
 from qcore.report import metrics
@@ -20,7 +19,7 @@ _SHOWN_AT_ONCE = 4
 
 def draw_chart(table: pd.DataFrame) -> None:
     """Draw the figure and its caption; a click on a point selects its run."""
-    size, score, log, pieces, image, by = choose_axes(table)
+    size, score, log, pieces, by = choose_axes(table)
     broke = tables.broken(table, score)
     hidden = 0 if pieces else int(broke.sum())
     if hidden:
@@ -28,30 +27,23 @@ def draw_chart(table: pd.DataFrame) -> None:
     drawn = (table["measured"].iloc[0], *sorted(set(columns.words(table, "model"))))
     table = filters.coloured(table, by)
     version = (engine.run_table().stamp, hash(tuple(columns.words(table, "id"))))
-    view = (version, drawn, size, score, log, pieces, by)
-    clicked = frozenset(state.clicked(st.session_state.get("front")))
-    now = next_drawn(
-        st.session_state.get("front.drawn"), view, clicked, frozenset(state.selected())
-    )
-    st.session_state["front.drawn"] = now
+    rings = frozenset(state.selected())
     column = "method" if by == "method" else "group"
-    figure = _figure(
-        (version, drawn, pieces, by), table, size, score, log, now.rings, now.generation, column
-    )
-    st.plotly_chart(
+    figure = _figure((version, drawn, pieces, by), table, size, score, log, rings, column)
+    draw_figure(
         figure,
         key="front",
-        on_select=lambda: state.select(state.clicked(st.session_state["front"])),
-        selection_mode=("points", "box", "lasso"),
-        config=config("pareto", image),
+        name="pareto",
+        select="area",
+        on_select=lambda: state.follow("front"),
         alt=f"{len(table)} runs, {size.label} against {score.label}",
     )
-    bars = "Bars are 95 % intervals. " if len(table) <= ERROR_BARS_UP_TO else ""
+    bars = words.bars(score) + " " if len(table) <= ERROR_BARS_UP_TO else ""
     gone = f"Not drawn: {wording.count(hidden, 'run')} that broke (see Display). " if hidden else ""
     st.caption(
         f"{gone}{messages.escape(', '.join(table['model'].unique()))} on "
         f"{messages.escape(table['measured'].iloc[0])}. {bars}Click a "
-        "point (shift adds more), or use the box or lasso above the plot, to open reports below."
+        "point (shift adds or removes one), or use Box or Lasso above it, to open reports below."
     )
 
 
@@ -63,10 +55,9 @@ def _figure(
     score: metrics.Axis,
     log: bool,
     rings: frozenset[str],
-    generation: int,
     by: str,
-) -> go.Figure:
-    """Make the figure, or return the one kept for the same `key`; it must not be changed."""
+) -> str:
+    """Make the figure as JSON, or return the one kept for the same `key`."""
     reference = tables.reference(_table, score)
     figure = charts.pareto(
         _table,
@@ -77,7 +68,7 @@ def _figure(
         selected=rings,
         by=by,
     )
-    return figure.update_layout(meta=generation)
+    return encoded(figure)
 
 
 def draw_reports() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages._ui import wording
-from qcore.report.metrics import is_share
+from qcore.report.metrics import Axis, is_share
 from qcore.report.report import Metric
 
 
@@ -19,3 +19,16 @@ def metric_interval(metric: Metric) -> str:
     if is_share(metric.name) and metric.low is not None and metric.high is not None:
         return f"[{100 * metric.low:.1f}, {100 * metric.high:.1f}] %"
     return wording.interval(metric.low, metric.high)
+
+
+_PAIRED = ("loss_increase", "kl", "top1_agreement")
+
+
+def bars(score: Axis) -> str:
+    """What the error bars of a score mean, in a sentence."""
+    if score.column in _PAIRED:
+        return (
+            "Bars are 95 % intervals of the difference from the float model on the same windows: "
+            "what both find hard cancels."
+        )
+    return "Bars are 95 % intervals over the evaluation's text: they do not pair the runs."

@@ -148,7 +148,6 @@ def survey(found: Survey, over: str, chosen: int) -> go.Figure:
             customdata=found.channel.astype(np.int32),
             text=[f"{gain:.3g}×" for gain in found.gain(over)],
             marker={"color": palette.SCALE_COLOURS["piso"], "size": 6, "opacity": 0.6},
-            unselected={"marker": {"opacity": 0.6}},
             hovertemplate="channel %{customdata}<br>"
             + f"{METHODS[over]} "
             + "%{x:.3g} · PiSO %{y:.3g}<br>%{text} less error<extra></extra>",
@@ -171,7 +170,7 @@ def survey(found: Survey, over: str, chosen: int) -> go.Figure:
                 },
             )
         )
-    lay_out(figure, _HEIGHT, clickmode="event+select", uirevision=over)
+    lay_out(figure, _HEIGHT, uirevision=over)
     ticks = _ticks(low, high)
     axis = {
         "type": "log",
@@ -295,7 +294,7 @@ def _landings(figure: go.Figure, channel: Channel, low: float, high: float) -> N
                 name=METHODS[method],
                 text=[f"\u00a0\u00a0\u00a0{METHODS[method]} {percent(error)}\u00a0\u00a0\u00a0"],
                 textposition=_beside(channel, method),
-                textfont={"color": palette.SCALE_COLOURS[method], "size": 13},
+                textfont={"size": 13},
                 cliponaxis=False,
                 showlegend=False,
                 marker={

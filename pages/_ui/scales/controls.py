@@ -85,5 +85,10 @@ def choose_channel(survey: Survey, over: str) -> int:
     left, middle, right = st.columns([1, 1, 2], vertical_alignment="bottom")
     number = left.number_input("Channel", 0, survey.of - 1, key=key, help="An output channel.")
     middle.button("Largest gain", on_click=most, icon=":material/trending_up:", width="stretch")
-    downloads.as_csv(right, tables.survey_table(survey), "scale-survey", "Channels as CSV")
+    downloads.table(
+        right.container(horizontal=True),
+        tables.survey_table(survey),
+        "scale-survey",
+        "Channels as CSV",
+    )
     return number

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages._ui import downloads, state
-from pages._ui.charts import config
+from pages._ui.figures.view import draw_figure
 from pages._ui.scales import charts, tables, words
 from pages._ui.scales.controls import PAGE
 
@@ -30,10 +30,10 @@ def draw_objective(layer: Layer, channel: Channel, number: int, fmt: str) -> str
         or names[0]
     )
     low, high = words.limits(channel, words.SPANS[name])
-    st.plotly_chart(
+    draw_figure(
         charts.objective(channel, low, high, f"{layer.name}/{number}/{fmt}/{name}"),
         key="scales.curve",
-        config=config(f"scales-{layer.name}-{number}"),
+        name=f"scales-{layer.name}-{number}",
         alt=f"The output error of channel {number} of {layer.name} over its scale",
     )
     st.caption(
@@ -53,12 +53,12 @@ def draw_survey(survey: Survey, over: str, number: int) -> None:
         for channel in state.clicked(st.session_state["scales.map"]):
             st.session_state["scales.channel"] = int(channel)
 
-    st.plotly_chart(
+    draw_figure(
         charts.survey(survey, over, number),
         key="scales.map",
+        name="scales-survey",
+        select="points",
         on_select=pick,
-        selection_mode="points",
-        config=config("scales-survey"),
         alt=f"PiSO's error against that of {words.METHODS[over]} in {len(survey.channel)} channels",
     )
     st.caption(f"Click a point to look at its channel. {words.coverage(survey, over)}")
@@ -77,10 +77,10 @@ def draw_rounded(channel: Channel) -> str:
         )
         or names[-1]
     )
-    st.plotly_chart(
+    draw_figure(
         charts.rounded(channel, method),
         key="scales.histogram",
-        config=config("scales-rounded"),
+        name="scales-rounded",
         alt=f"Weights over the {words.METHODS[method]} scale, against the grid",
     )
     st.caption(
@@ -112,5 +112,10 @@ def draw_table(channel: Channel) -> None:
         },
     )
     left, right = st.columns(2)
-    downloads.as_csv(left, table, "scales", "Table as CSV")
-    downloads.as_csv(right, lambda: tables.piece_table(channel), "scale-pieces", "Pieces as CSV")
+    downloads.table(left.container(horizontal=True), table, "scales", "Table as CSV")
+    downloads.table(
+        right.container(horizontal=True),
+        lambda: tables.piece_table(channel),
+        "scale-pieces",
+        "Pieces as CSV",
+    )

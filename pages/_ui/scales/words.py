@@ -97,6 +97,16 @@ def coverage(survey: Survey, over: str) -> str:
     )
 
 
+def which(survey: Survey, over: str, number: int) -> str:
+    """Which channel is looked at, and whether it was chosen for being extreme."""
+    if number == survey.most(over):
+        return (
+            f"Channel {number} is the most extreme of the {len(survey.channel)} surveyed: PiSO "
+            f"gains most over {METHODS[over]} here."
+        )
+    return f"Channel {number} of {survey.of}."
+
+
 def reason(channel: Channel) -> str:
     """Why the worse of the other two scales is worse, in a sentence with its numbers."""
     best = channel.rounded["piso"]

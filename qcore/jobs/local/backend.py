@@ -73,7 +73,7 @@ class LocalBackend:
         """The leases; looked up when the first job waits, for asking about GPUs takes seconds."""
         return self._given or leases.leases()
 
-    def submit(self, recipes: Sequence[Recipe], *, ensure: str = "") -> list[Job]:
+    def submit(self, recipes: Sequence[Recipe], *, ensure: str = "", name: str = "") -> list[Job]:
         """Queue recipes, in order, and start what can start.
 
         A recipe that is already queued or running for the same is not queued twice: its job is
@@ -83,6 +83,7 @@ class LocalBackend:
             recipes: what to run.
             ensure: name of the one stage of each that is to be in the cache afterwards; empty for
                 whole runs.
+            name: what to call the sweep.
 
         Raises:
             InvalidRecipe: a recipe has no such stage; nothing was queued.
@@ -93,7 +94,7 @@ class LocalBackend:
 
             for recipe in recipes:
                 require_stage(recipe, ensure)
-        ids = self.table.add(recipes, ensure)
+        ids = self.table.add(recipes, ensure, name)
         self.tick()
         return [self.table.job(job) for job in ids]
 
@@ -120,6 +121,26 @@ class LocalBackend:
     ) -> list[Job]:
         """Jobs of a sweep: what runs first, then what went wrong, then the rest in order."""
         return sweeps.jobs(self.table, sweep, states, first, count)
+
+    def sweep(self, sweep: str) -> Sweep:
+        """One sweep. Raises JobError when there is none of that id."""
+        found = sweeps.one(self.table, sweep)
+        if found is None:
+            raise JobError(f"there is no sweep {sweep[:40]!r}", remedy="see the Jobs page")
+        return found
+
+    def queue(self) -> list[str]:
+        """The ids of the queued jobs, in the order in which they will start."""
+        return self.table.queue()
+
+    def run_next(self, name: str) -> int:
+        """Put a queued job, or all that is queued of a sweep, at the head of the queue.
+
+        Returns:
+            How many jobs that were; 0 where nothing of that id is queued any more.
+        """
+        by_id = self.table.put_first("id = ?", name)
+        return by_id or self.table.put_first(sweeps.MEMBER, name)
 
     def status(self, job: str) -> Job:
         """One job. Raises JobError when there is none of that id."""

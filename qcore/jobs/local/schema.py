@@ -1,6 +1,7 @@
 """The queue's file: its schema, the versions it has had, and what can be wrong with it.
 
-Version 1 knew whole runs only; version 2 has jobs that make sure of one stage. A queue of an older
+Version 1 knew whole runs only; version 2 has jobs that make sure of one stage; version 3 has names
+of sweeps. A queue of an older
 version is brought up to this one when it is opened, in one transaction; one of a newer version, or
 one whose columns are not ours, is refused with a sentence and left as it is.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from qcore.errors import DiskFull, JobError
 
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 15.0
 _START_ANEW = "move the file away to start an empty queue; finished reports are safe"
 
@@ -43,7 +44,8 @@ CREATE TABLE IF NOT EXISTS job (
     place TEXT,                        -- where pid means something
     heartbeat REAL,
     cancel REAL,                       -- when somebody asked it to stop
-    ensure TEXT NOT NULL DEFAULT ''    -- the one stage that is wanted; empty for a whole run
+    ensure TEXT NOT NULL DEFAULT '',   -- the one stage that is wanted; empty for a whole run
+    name TEXT NOT NULL DEFAULT ''      -- of the sweep
 )
 """
 _INDEXES = (
@@ -54,13 +56,16 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS queue ON job(state, queued)",
     "CREATE INDEX IF NOT EXISTS sweep ON job(sweep)",
 )
+_NAMES = "ALTER TABLE job ADD COLUMN name TEXT NOT NULL DEFAULT ''"
 _FROM = {
     0: (_TABLE, *_INDEXES),
     1: (
         "ALTER TABLE job ADD COLUMN ensure TEXT NOT NULL DEFAULT ''",
+        _NAMES,
         "DROP INDEX IF EXISTS one_live_job_per_recipe",
         *_INDEXES,
     ),
+    2: (_NAMES, *_INDEXES),
 }
 """Version → the statements that make this one of it."""
 

@@ -7,7 +7,7 @@ numbers are those of all its jobs, and what runs stands first wherever it is in 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from qcore.jobs.local.table import Table
 from qcore.jobs.protocol import Job, JobState, Sweep
@@ -30,19 +30,34 @@ def tally(table: Table) -> dict[JobState, int]:
 
 def listed(table: Table, states: Collection[JobState], first: int, count: int) -> list[Sweep]:
     """Sweeps, those that run first, then those that wait, then the newest."""
-    rows = table.read(
-        f"SELECT {_ID} AS name, CAST(MIN(created) AS REAL) AS created, {_COUNTS} FROM job"
-        f" GROUP BY name HAVING {_having(states)}"
+    return _read(
+        table,
+        f"FROM job GROUP BY sweep_id HAVING {_having(states)}"
         " ORDER BY running_jobs > 0 DESC, queued_jobs > 0 DESC, MAX(created) DESC, MAX(seq) DESC"
         " LIMIT ? OFFSET ?",
         (*states, count, first),
     )
+
+
+def one(table: Table, sweep: str) -> Sweep | None:
+    """The sweep of that id, if there is one."""
+    found = _read(table, f"FROM job WHERE {MEMBER} GROUP BY sweep_id", (sweep,))
+    return found[0] if found else None
+
+
+def _read(table: Table, clauses: str, values: Sequence[object]) -> list[Sweep]:
+    rows = table.read(
+        f"SELECT {_ID} AS sweep_id, CAST(MIN(created) AS REAL) AS created,"
+        f" MAX(name) AS title, {_COUNTS} {clauses}",
+        values,
+    )
     return [
         Sweep(
-            row["name"],
+            row["sweep_id"],
             row["created"],
             {state: row[f"{state}_jobs"] for state in JobState if row[f"{state}_jobs"]},
-            _reports(table, row["name"]) if row["finished_jobs"] else (),
+            _reports(table, row["sweep_id"]) if row["finished_jobs"] else (),
+            row["title"],
         )
         for row in rows
     ]
@@ -51,7 +66,7 @@ def listed(table: Table, states: Collection[JobState], first: int, count: int) -
 def counted(table: Table, states: Collection[JobState]) -> int:
     """How many sweeps there are for `listed` to list."""
     (row,) = table.read(
-        f"SELECT count(*) AS sweeps FROM (SELECT {_ID} AS name FROM job GROUP BY name"
+        f"SELECT count(*) AS sweeps FROM (SELECT {_ID} AS sweep_id FROM job GROUP BY sweep_id"
         f" HAVING {_having(states)})",
         tuple(states),
     )

@@ -56,7 +56,7 @@ class Table:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
 
-    def add(self, recipes: Sequence[Recipe], ensure: str = "") -> list[str]:
+    def add(self, recipes: Sequence[Recipe], ensure: str = "", name: str = "") -> list[str]:
         """Queue recipes; the ids of their jobs, old ones for requests that are live already."""
         now = time.time()
         sweep = secrets.token_hex(6) if len({recipe.digest for recipe in recipes}) > 1 else ""
@@ -68,8 +68,8 @@ class Table:
                     job = secrets.token_hex(6)
                     sql.execute(
                         "INSERT INTO job (id, digest, recipe, state, created, queued, sweep,"
-                        " ensure) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
-                        (job, recipe.digest, recipe.to_json(), now, now, sweep, ensure),
+                        " ensure, name) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+                        (job, recipe.digest, recipe.to_json(), now, now, sweep, ensure, name),
                     )
                 ids.append(job)
         return ids
@@ -134,6 +134,31 @@ class Table:
             with contextlib.suppress(QuantscopeError, ValueError, TypeError):
                 return _job(row)
         return None
+
+    def queue(self) -> list[str]:
+        """The ids of the queued jobs, in the order in which they will start."""
+        rows = self.read("SELECT id FROM job WHERE state = 'queued' ORDER BY queued, seq")
+        return [row["id"] for row in rows]
+
+    def put_first(self, where: str, value: str) -> int:
+        """Queued jobs → the head of the queue, in the order that they have; returns how many.
+
+        Args:
+            where: SQL condition with one `?`, which says which jobs.
+            value: for it.
+        """
+        with self.transaction() as sql:
+            (first,) = sql.execute("SELECT MIN(queued) FROM job WHERE state = 'queued'").fetchone()
+            ids = sql.execute(
+                f"SELECT id FROM job WHERE {where} AND state = 'queued' ORDER BY queued, seq",
+                (value,),
+            ).fetchall()
+            for place, row in enumerate(ids):
+                sql.execute(
+                    "UPDATE job SET queued = ? WHERE id = ?",
+                    (first - 1 + place / len(ids), row["id"]),
+                )
+        return len(ids)
 
     def start(self, job: str, device: str, worker: Worker, place: str) -> None:
         """Queued → running. Call it inside the transaction that chose job and device."""

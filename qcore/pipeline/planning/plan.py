@@ -67,4 +67,6 @@ def missing_for(keys: Keys, cache: Cache, stage: str) -> list[str]:
             again = stage_of(keys.recipe, name)[0].remade_from
             needs = [need for need in needs if need in again]
         ahead += needs
-    return [name for name in stage_names(keys.recipe) if name in wanted]
+    names = stage_names(keys.recipe)
+    found = [name for name in names if name in wanted]
+    return found if stage in names else [*found, stage]  # what is no part of a run comes last

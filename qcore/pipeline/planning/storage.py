@@ -24,6 +24,11 @@ def reference_bytes(recipe: Recipe, sizes: Sizes) -> int:
     return recipe.evaluation.windows * recipe.evaluation.length * sizes.size.hidden * item
 
 
+def token_bytes(recipe: Recipe, sizes: Sizes) -> int:
+    """Every evaluated token's scores: four numbers in float32 and one byte."""
+    return recipe.evaluation.windows * recipe.evaluation.length * 17
+
+
 def capture_bytes(recipe: Recipe, sizes: Sizes) -> int:
     """Second moments, channel statistics, sampled tokens and histograms of every site."""
     rest = sum(4 * w * (4 + _SAMPLED_TOKENS) + _HISTOGRAM_BYTES for w in site_widths(sizes))

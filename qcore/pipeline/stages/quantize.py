@@ -20,11 +20,11 @@ from qcore.calibration.statistics import SiteStatistics
 from qcore.errors import CorruptEntry
 from qcore.formats.coding import dequantize
 from qcore.formats.format import Format
-from qcore.formats.quantized import Scales
+from qcore.formats.quantized import Quantized, Scales
 from qcore.models.families import Linear, Site, block_sites
 from qcore.models.loading import Network
 from qcore.models.surgery import Surgery
-from qcore.pipeline.activations import quantize_inputs
+from qcore.pipeline.activations import HeldExponents, quantize_inputs
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.layer_formats import LayerFormats
 from qcore.pipeline.layers import Layer, pack, quantize_together, rows, unpack
@@ -57,6 +57,7 @@ class Quantizer:
         self._calibrator = calibrator
         self._transformer = transformer
         self._formats = LayerFormats(keys.recipe, {})
+        self.held = HeldExponents()
         self._surgery: Surgery | None = None
         self._held: dict[int, Artifact] = {}
 
@@ -98,8 +99,17 @@ class Quantizer:
             self._surgery = Surgery(network.model)
             for block, artifact in self._held.items():
                 self._install(self._surgery, artifact, block)
-            quantize_inputs(self._surgery, self._formats.inputs)
+            quantize_inputs(self._surgery, self._formats.inputs, self.held)
         return network
+
+    def codes(self, block: int) -> dict[str, Quantized]:
+        """Codes and scales of a block's linears by module path; call `quantize` before."""
+        model = self._transformer.network().model
+        paths = {
+            item.name: item.path for site in block_sites(model, block) for item in site.linears
+        }
+        kept = unpack(self._block(block), self._formats.weight)
+        return {paths[name]: quantized for name, quantized in kept.items()}
 
     @property
     def _blocks(self) -> int:

@@ -9,9 +9,16 @@ import dataclasses
 
 from cache.store import Cache
 from qcore.evaluation.divergence import Head, Reference
-from qcore.evaluation.perplexity import WindowScore, score_reference, take_reference
+from qcore.evaluation.perplexity import (
+    WindowScore,
+    score_reference_tokens,
+    take_reference,
+    window_score,
+)
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.session import Session
+from qcore.pipeline.stage import stage_of
+from qcore.pipeline.stages.tokens import TokenKeeper
 from qcore.pipeline.stages.windows import EvaluationText, complete_scores, kept_scores
 from qcore.progress import Progress, silent
 
@@ -24,13 +31,20 @@ class Referee:
         self._cache = cache
         self._session = session
         self._text = text
+        self._keeper = TokenKeeper(keys, cache, "reference", text)
 
     def scores(self, progress: Progress) -> tuple[list[WindowScore], bool]:
         """The float network's scores, and whether the cache had them all."""
         kept = kept_scores(self._keys, self._cache, "reference")
+        lacking, row = set(), stage_of(self._keys.recipe, "reference")[0]
+        alone = bool(row.beside(self._keys.recipe))  # the run is the float network's own
+        if alone:
+            lacking = {index for index in range(len(kept)) if self._keeper.kept(index) is None}
         scores, cached = complete_scores(
-            self._keys, self._cache, "reference", kept, self._score, progress
+            self._keys, self._cache, "reference", kept, self._score, progress, lacking
         )
+        if alone:
+            cached = self._keeper.keep_pieces() and cached
         if not self._keys.recipe.evaluation.divergence:  # the kept ones have it, unasked
             scores = [dataclasses.replace(score, kl=None, agreement=None) for score in scores]
         return scores, cached
@@ -52,5 +66,6 @@ class Referee:
         return Reference.from_tensors(kept.tensors, Head(head.weight.detach(), bias))
 
     def _score(self, index: int) -> WindowScore:
-        (score,) = score_reference(self.hidden(index), self._text.window(index)[None])
-        return score
+        tokens = score_reference_tokens(self.hidden(index), self._text.window(index))
+        self._keeper.keep(index, tokens)
+        return dataclasses.replace(window_score(tokens), kl=0.0, agreement=1.0)

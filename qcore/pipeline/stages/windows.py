@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from jaxtyping import Int
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from cache.store import Cache
 from qcore.calibration.text import windows
 from qcore.evaluation.perplexity import WindowScore
+from qcore.evaluation.pieces import token_pieces
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.session import Session
 from qcore.progress import Progress, silent
@@ -33,6 +34,11 @@ class EvaluationText:
             self._tokens = windows(network.tokenizer, *asked, network.words)
         return self._tokens[index]
 
+    def pieces(self, index: int) -> list[str]:
+        """One window's text, token by token."""
+        tokenizer = self._session.network(self._keys, silent).tokenizer
+        return token_pieces(tokenizer, self.window(index).tolist())
+
 
 def kept_scores(keys: Keys, cache: Cache, stage: str) -> list[WindowScore | None]:
     """Every window's score in a stage, None where it is missing; the cache is asked once."""
@@ -48,8 +54,11 @@ def complete_scores(
     kept: Sequence[WindowScore | None],
     score: Callable[[int], WindowScore],
     progress: Progress,
+    lacking: Collection[int] = (),
 ) -> tuple[list[WindowScore], bool]:
     """All scores of a stage, and whether none was missing; each is kept as soon as it is made.
+
+    A score that is known stays what it is, even where its window is scored again.
 
     Args:
         keys: of the recipe.
@@ -58,12 +67,15 @@ def complete_scores(
         kept: those that are known.
         score: makes a missing one.
         progress: told of each.
+        lacking: windows to score again for what is kept beside their scores.
     """
     found = []
     for index, known in enumerate(kept):
-        if known is None:
+        if known is None or index in lacking:
             progress(index, len(kept), f"window {index + 1} of {len(kept)}")
-            known = score(index)
-            cache.put_record(keys.window(stage, index), to_plain(known))
+            made = score(index)
+            if known is None:
+                cache.put_record(keys.window(stage, index), to_plain(made))
+                known = made
         found.append(known)
-    return found, None not in kept
+    return found, None not in kept and not lacking

@@ -37,13 +37,14 @@ class Trainer:
         self._material = material
         self._folder = training_folder(root, keys.key("train"))
         self._network: SuffixNetwork | None = None
+        self._encoder: Encoder | None = None
         self.history: tuple[EpochReport, ...] = ()
 
     def complete(self, progress: Progress) -> bool:
         """Make sure that the network is kept; returns whether it was."""
         kept = kept_network(self._keys.key("train"), self._cache)
         if kept is not None:
-            self._network, _, self.history = kept
+            self._network, self._encoder, self.history = kept
             return True
         recipe, material = self._keys.recipe, self._material
         plan, shape = plan_of(recipe), shape_of(recipe, len(material.encoder.vocabulary))
@@ -78,6 +79,11 @@ class Trainer:
             self.complete(silent)
         assert self._network is not None
         return self._network
+
+    @property
+    def encoder(self) -> Encoder:
+        """What the network reads cases with; kept beside it, so the log need not be read."""
+        return self._encoder or self._material.encoder
 
     def _resumed(self, plan: TrainingPlan) -> Training | None:
         try:

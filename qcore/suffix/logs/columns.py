@@ -35,6 +35,8 @@ BYTES_PER_EVENT = 320
 events with 3 columns: 350 bytes an event with its 39 of text."""
 EVENTS_PER_SECOND = 500_000
 """The same log took 1.85 CPU seconds."""
+LARGE = 200_000
+"""Events from which on people are told what reading takes before it begins."""
 
 NAMES = {
     "case": ("case:concept:name", "case", "case_id", "caseid", "case id", "trace", "trace_id"),

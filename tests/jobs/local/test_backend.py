@@ -18,7 +18,17 @@ from qcore.jobs.protocol import JobState
 from qcore.recipe import Recipe
 from qcore.report.library import Library
 from tests.jobs.helpers_home import COMMAND, Home, exit_code, wait
-from tests.jobs.helpers_worker import DEAF, DEFECT, HOLD, MEMORY, PARENT, QUICK, REFUSED, VANISH
+from tests.jobs.helpers_worker import (
+    DEAF,
+    DEFECT,
+    HOLD,
+    MEMORY,
+    PARENT,
+    QUICK,
+    REFUSED,
+    SWALLOWED,
+    VANISH,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -95,6 +105,14 @@ def test_a_cancelled_worker_frees_its_device_for_the_next_job(home: Home) -> Non
     assert home.backend.cancel(job.id).state is JobState.CANCELLED, (
         "a second cancel changes nothing"
     )
+
+
+def test_a_cancel_whose_interrupt_native_code_replaced_by_an_error_is_a_cancel(home: Home) -> None:
+    (job,) = home.backend.submit([Recipe(seed=SWALLOWED)])
+    home.begun()
+    home.backend.cancel(job.id)
+    assert home.ended(job).state is JobState.CANCELLED
+    assert "internal error" not in home.backend.status(job.id).message
 
 
 def test_a_queued_job_is_cancelled_at_once_and_never_runs(home: Home) -> None:

@@ -123,7 +123,7 @@ def test_a_queue_of_a_newer_version_is_left_as_it_is_with_a_remedy(
     edit(path, "PRAGMA user_version = 9; ALTER TABLE job RENAME COLUMN queued TO hologram;")
     before = content(path)
     for use in (lambda: table.jobs(9), table.running, lambda: table.add([Recipe(seed=1)])):
-        with pytest.raises(JobError, match=r"version 9, and this one reads 2; update Quantscope"):
+        with pytest.raises(JobError, match=f"and this one reads {schema.VERSION}; update"):
             use()
     table.close()
     assert (version(path), content(path)) == (9, before)
@@ -157,3 +157,16 @@ def test_a_poisoned_row_is_left_out(path: Path, table: Table, column: str) -> No
     assert [job.id for job in table.jobs(9)] == [good]
     with pytest.raises(JobError, match="another version"):
         table.job(bad)
+
+
+def test_a_queue_of_version_2_gets_names_and_keeps_its_jobs(old: Path, table: Table) -> None:
+    edit(
+        old,
+        "ALTER TABLE job ADD COLUMN ensure TEXT NOT NULL DEFAULT '';"
+        "DROP INDEX IF EXISTS one_live_job_per_recipe; PRAGMA user_version = 2;",
+    )
+    before = [row[:3] for row in content(old)]
+    assert len(table.jobs(10)) == 3
+    assert version(old) == schema.VERSION
+    assert [row[:3] for row in content(old)] == before
+    table.add([Recipe(seed=901), Recipe(seed=902)], name="Named")

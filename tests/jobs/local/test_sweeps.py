@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qcore.errors import JobError
 from qcore.jobs.local.backend import LocalBackend
 from qcore.jobs.protocol import JobState
 from qcore.recipe import Recipe
@@ -116,3 +117,31 @@ def test_a_finished_sweep_names_its_reports_in_order(home: Home) -> None:
     (sweep,) = home.backend.sweeps()
     assert sweep.reports == tuple(job.report for job in ended)
     assert sweep.live == 0
+
+
+def test_a_sweep_keeps_its_name_and_one_submitted_alone_has_none(home: Home) -> None:
+    jobs = home.backend.submit([Recipe(seed=HOLD), Recipe(seed=HOLD + 1)], name="Two holds")
+    assert home.backend.sweep(jobs[0].sweep).name == "Two holds"
+    assert [sweep.name for sweep in home.backend.sweeps()] == ["Two holds"]
+    (alone,) = home.backend.submit([Recipe(seed=HOLD + 2)])
+    assert home.backend.sweep(alone.id).name == ""
+    with pytest.raises(JobError, match="there is no sweep"):
+        home.backend.sweep("nothing")
+    home.backend.cancel_sweep(jobs[0].sweep)
+    home.backend.cancel(alone.id)
+
+
+def test_a_job_put_first_runs_next_and_a_sweep_keeps_its_order(home: Home) -> None:
+    running, *waiting = home.backend.submit([Recipe(seed=HOLD + index) for index in range(4)])
+    later = home.backend.submit([Recipe(seed=HOLD + 10 + index) for index in range(2)])
+    assert home.backend.queue() == [job.id for job in (*waiting, *later)]
+    assert home.backend.run_next(waiting[2].id) == 1
+    order = [waiting[2].id, waiting[0].id, waiting[1].id]
+    assert home.backend.queue() == [*order, *(job.id for job in later)]
+    assert home.backend.run_next(later[0].sweep) == 2
+    assert home.backend.queue() == [*(job.id for job in later), *order]
+    assert home.backend.run_next(running.id) == 0
+    home.go()
+    home.ended(waiting[1])
+    seeds = [int(line[1]) for line in home.diary("begin")]
+    assert seeds == [HOLD, HOLD + 10, HOLD + 11, HOLD + 3, HOLD + 1, HOLD + 2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import pytest
 
@@ -11,6 +10,7 @@ from pages._ui.bits import engine
 from qcore.precision.counting import average_bits
 from qcore.recipe import Recipe
 from tests.explore.factories import mixed_report, recipe_of, sensitivities
+from tests.pages.helpers_app import specs
 from tests.report.factories import report_of
 
 TABLE = sensitivities()
@@ -40,10 +40,6 @@ def healthy(app):
 
 def box(app, name: str):
     return app.get_by_key(f"bits.{name}")
-
-
-def specs(app) -> list[dict]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def numbers(app) -> dict[str, str]:
@@ -94,7 +90,7 @@ def test_predictions_are_hollow_and_measured_runs_filled(filled):
     hollow = [trace for trace in race if trace.get("marker", {}).get("symbol") == "circle-open"]
     solid = [trace for trace in race if "customdata" in trace]
     assert {trace["name"] for trace in hollow} == {
-        f"{method}, predicted" for method in ("knapsack", "KL greedy", "uniform", "random")
+        f"{method}, predicted here" for method in ("knapsack", "KL greedy", "uniform", "random")
     }
     assert sorted(run for trace in solid for run in trace["customdata"]) == sorted(
         report.id for report in filled.made.values()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from qcore.recipe import Evaluation, Recipe, Rounding, ScalesPart, Weights
 from qcore.report.report import Report
+from tests.pages.helpers_app import spec
 from tests.report.factories import report_of
 
 HARD = np.array([3.0, 2.2, 4.1, 2.9, 3.6, 2.4, 3.3, 3.9])
@@ -30,10 +29,6 @@ def pair(bench) -> tuple[Report, Report]:
 def texts(app) -> str:
     parts = [*app.markdown, *app.caption, *app.subheader, *app.error, *app.info, *app.warning]
     return "\n".join(str(part.value) for part in parts).replace("\\", "")
-
-
-def spec(app, at: int = 0) -> dict:
-    return json.loads(app.get("plotly_chart")[at].proto.spec)
 
 
 def test_an_empty_library_offers_the_demo_sweep(bench):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +21,7 @@ from qcore.report.library import Library
 from qcore.report.summary import Summary
 from qcore.transforms.permutation import METHODS
 from tests.analysis.factories import KEY, fill, home_with, report_of, statistics_of, tokens_of
+from tests.pages.helpers_app import spec, specs
 
 _APP = Path(__file__).resolve().parents[3] / "dashboard.py"
 
@@ -33,12 +33,15 @@ class Queue:
         self.submitted: list[Recipe] = []
         self.ensured: list[str] = []
 
-    def submit(self, recipes, *, ensure=""):
+    def submit(self, recipes, *, ensure="", name=""):
         self.submitted += recipes
         self.ensured += [ensure] * len(recipes)
         return []
 
     def jobs(self, limit=200):
+        return []
+
+    def queue(self):
         return []
 
     def tally(self):
@@ -79,10 +82,6 @@ def healthy(app: AppTest) -> AppTest:
 
 def box(app: AppTest, name: str):
     return app.get_by_key(f"outliers.{name}")
-
-
-def spec(app: AppTest, place: int) -> dict:
-    return json.loads(app.get("plotly_chart")[place].proto.spec)
 
 
 def address(app: AppTest) -> dict[str, str]:
@@ -191,13 +190,13 @@ def test_a_full_rotation_takes_no_permutation(filled):
 def test_without_a_rotation_there_are_numbers_and_a_picture_of_the_input_alone(filled):
     app = opened(rotation="none")
     assert [metric.label for metric in app.metric] == ["Kurtosis", "Peak / RMS", "Peak ‖x‖∞"]
-    assert len(app.get("plotly_chart")) == 3
+    assert len(specs(app)) == 3
 
 
 def test_a_click_on_the_map_carries_its_layer_and_site(filled):
-    points = spec(opened(), 0)["data"][1]["customdata"]
-    assert len(points) == 8
-    event = {"selection": {"points": [{"customdata": points[6]}]}}
+    points = [each for row in spec(opened(), 0)["data"][0]["customdata"] for each in row]
+    assert len(set(points)) == len(points) == 8
+    event = {"selection": {"points": [{"customdata": points[5]}]}}
     assert state.clicked(event) == ["1/mlp_input"]
 
 

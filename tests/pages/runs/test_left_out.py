@@ -9,6 +9,7 @@ import pytest
 from qcore.recipe import Recipe
 from qcore.report import index as index_module
 from qcore.report.library import Library
+from tests.pages.helpers_app import specs
 from tests.report.factories import report_of
 from tests.report.helpers_hostile import HOSTILE, hostile
 
@@ -20,7 +21,7 @@ def test_one_bad_file_is_a_line_and_never_takes_the_page_down(bench, page):
         hostile(bench.library.root / "reports" / f"{number:016x}.json", kind)
     app = bench.open(page)
     assert not app.error, [item.value for item in app.error]
-    assert len(app.get("plotly_chart")) == 1
+    assert len(specs(app)) == 1
     (line,) = app.expander
     assert line.label == f"{len(HOSTILE)} files in reports/ left out"
     said = [item.value for item in line.markdown]

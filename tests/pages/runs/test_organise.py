@@ -7,6 +7,7 @@ import pytest
 from pages._ui import engine
 from qcore.recipe import Recipe, Rounding, Weights
 from qcore.report.labels import Labels
+from tests.pages.helpers_app import spec
 from tests.report.factories import report_of
 
 HOSTILE = "<script>alert(1)</script> **bold** :material/home: [x](http://a.b) שלום"
@@ -148,11 +149,9 @@ def test_chosen_columns_are_remembered_by_another_session(bench, runs, tmp_path)
 
 
 def test_points_are_coloured_by_any_field(bench, runs):
-    import json
-
     app = bench.open("pareto")
     app.get_by_key("colour").set_value("weights.format").run()
-    traces = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
+    traces = spec(app)["data"]
     assert {"int3", "int4"} <= {trace.get("name") for trace in traces}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from qcore.formats.format import named
 from qcore.report.index import Index
 from qcore.report.library import Library
 from qcore.report.summary import Summary
+from tests.pages.helpers_app import specs
 from tests.pages.helpers_colours import luminance
 from tests.pages.outliers.test_outliers_page import Queue
 from tests.pipeline.factories import Workshop, write_checkpoint, write_text
@@ -84,7 +84,7 @@ def test_the_page_opens_on_the_channel_in_which_piso_gains_most(shop, page):
     app = page()
     survey = channels.survey(layer_of(shop, "q_proj", 0), named("int4"), "unquantized")
     assert box(app, "channel").value == survey.most("mse")
-    assert len(app.get("plotly_chart")) == 3
+    assert len(specs(app)) == 3
 
 
 def test_the_address_reopens_the_page_as_it_stands(page):
@@ -101,8 +101,8 @@ def test_the_address_reopens_the_page_as_it_stands(page):
     app = page(**asked)
     left = address(app)
     assert asked.items() <= left.items()
-    charts = [chart.proto.spec for chart in page(**left).get("plotly_chart")]
-    assert charts == [chart.proto.spec for chart in app.get("plotly_chart")]
+    charts = specs(page(**left))
+    assert charts == specs(app)
 
 
 def test_another_layer_shows_its_own_most_telling_channel(shop, page):
@@ -120,7 +120,7 @@ def test_another_format_keeps_the_channel(page):
 
 
 def test_a_click_on_the_map_carries_its_channel(page):
-    spec = json.loads(page().get("plotly_chart")[1].proto.spec)
+    spec = specs(page())[1]
     points = next(trace for trace in spec["data"] if trace["name"] == "a channel")["customdata"]
     held = points if isinstance(points, list) else range(32)
     assert state.clicked({"selection": {"points": [{"customdata": [held[5]]}]}}) == [str(held[5])]

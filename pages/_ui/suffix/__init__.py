@@ -1,0 +1,1 @@
+"""The Suffixes page's parts."""
