@@ -81,7 +81,7 @@ def draw_front(table: pd.DataFrame) -> None:
         figure,
         key="home.front",
         on_select=lambda: state.select(state.clicked(st.session_state["home.front"])),
-        select="points",
+        select="area",
         name="front",
         alt=f"{len(alike)} runs, bits per weight against {score.label}",
     )
