@@ -48,8 +48,9 @@ def lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, sm
     figure.update_xaxes(title=size.label, type="log")
     better = "higher is better" if score.higher_is_better else "lower is better"
     scale = ", log scale" if logarithmic else ""
+    between = "<br>" if small else " – "  # a small figure is not as high as the words are long
     figure.update_yaxes(
-        title=f"{messages.plotly_text(score.label)} – {better}{scale}",
+        title=f"{messages.plotly_text(score.label)}{between}{better}{scale}",
         type="log" if logarithmic else "linear",
         tickformat=".0%" if metrics.is_share(score.column) else None,
     )
