@@ -4,7 +4,7 @@ Run by itself, in a process and an environment where `compressed-tensors` is ins
 
     python gate.py FOLDER
 
-It imports nothing of Quantscope, reads the folder alone, and prints one JSON object:
+It imports nothing of Quantscope, reads the folder alone, and writes one line of JSON:
 
 - `tensors`: how many were dequantized by compressed-tensors' own code, and the names of those
   whose SHA-256 is not the one in `quantscope.json`; `missing` and `unexpected` names.
@@ -113,4 +113,4 @@ def _route(folder: Path, how: str | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(judge(Path(sys.argv[1]))))
+    sys.stdout.write(json.dumps(judge(Path(sys.argv[1]))) + "\n")
