@@ -15,8 +15,8 @@ from pages._ui import columns
 from pages._ui.compare.words import knob_value
 from qcore.recipe.relevance import field, paths
 
-TAGS, MODEL, DEVICE, METHOD = "tags", "model", "device", "method"
-OWN = {METHOD: "Method", TAGS: "Tags", MODEL: "Model", DEVICE: "Device"}
+TAGS, MODEL, DEVICE, METHOD, SOURCE = "tags", "model", "device", "method", "source"
+OWN = {METHOD: "Method", TAGS: "Tags", MODEL: "Model", DEVICE: "Device", SOURCE: "Source"}
 """Fields of a run that are no fields of its recipe, with what they are called."""
 
 _SHARED = ("evaluation.text", "evaluation.windows", "evaluation.length")
