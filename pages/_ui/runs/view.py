@@ -17,8 +17,13 @@ from qcore.report import metrics
 _SHOWN_AT_ONCE = 4
 
 
-def draw_chart(table: pd.DataFrame) -> None:
-    """Draw the figure and its caption; a click on a point selects its run."""
+def draw_chart(table: pd.DataFrame, otherwise: str) -> None:
+    """Draw the figure and its caption; a click on a point selects its run.
+
+    Args:
+        table: runs that compare; at least one.
+        otherwise: how many runs there are that do not, in words; empty for none.
+    """
     size, score, log, pieces, by = choose_axes(table)
     broke = tables.broken(table, score)
     hidden = 0 if pieces else int(broke.sum())
@@ -39,10 +44,11 @@ def draw_chart(table: pd.DataFrame) -> None:
         alt=f"{len(table)} runs, {size.label} against {score.label}",
     )
     bars = words.bars(score) + " " if len(table) <= ERROR_BARS_UP_TO else ""
+    more = f" **{otherwise}**: see Evaluated on." if otherwise else ""
     gone = f"Not drawn: {wording.count(hidden, 'run')} that broke (see Display). " if hidden else ""
     st.caption(
         f"{gone}{messages.escape(', '.join(table['model'].unique()))} on "
-        f"{messages.escape(table['measured'].iloc[0])}. {bars}Click a "
+        f"{messages.escape(table['measured'].iloc[0])}.{more} {bars}Click a "
         "point (shift adds or removes one), or use Box or Lasso above it, to open reports below."
     )
 
