@@ -8,7 +8,7 @@ import streamlit as st
 from pages._ui import columns, empty, engine, entry, live, messages, palette, state, wording
 from pages._ui.figures.view import draw_figure
 from pages._ui.form.presets import DEMO
-from pages._ui.jobs.words import job_title
+from pages._ui.jobs.words import job_titles, short_id
 from pages._ui.runs import charts, evaluations, library, organise, tables, words
 from qcore.machine.devices import devices
 from qcore.report import metrics
@@ -106,11 +106,11 @@ def draw_newest() -> None:
         queue = engine.backend()
         queue.tick()
         jobs = queue.jobs(_NEWEST)
-        for job in jobs:
+        for job, told in zip(jobs, job_titles(jobs), strict=True):
             colour, icon = palette.STATE_BADGES[job.state]
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
                 st.badge(job.state, color=colour, icon=icon)
-                title = messages.escape(job_title(job))
+                title = f"{messages.escape(told)} `{short_id(job)}`"
                 if job.report:
                     query = {"runs": job.report}
                     st.page_link("pages/pareto.py", label=title, query_params=query)

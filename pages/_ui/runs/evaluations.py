@@ -25,7 +25,7 @@ _HELP = "Only runs that were scored on the same tokens can be compared."
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Scored:
     """Tokens that were scored, and the network that read them."""
 
     measured: str
@@ -43,10 +43,10 @@ class Evaluation:
         return f"{self.model} – {self.measured} ({self.runs:,})"
 
 
-def found_in(table: pd.DataFrame) -> list[Evaluation]:
+def found_in(table: pd.DataFrame) -> list[Scored]:
     """The evaluations of a table's runs, that with the most runs first; of equals the newest."""
     counts = Counter(_places(table))
-    return [Evaluation(*place, runs) for place, runs in counts.most_common()]
+    return [Scored(*place, runs) for place, runs in counts.most_common()]
 
 
 def choose(table: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +69,7 @@ def choose(table: pd.DataFrame) -> pd.DataFrame:
     return tables.comparable(table, chosen.measured, models)
 
 
-def current(table: pd.DataFrame) -> Evaluation:
+def current(table: pd.DataFrame) -> Scored:
     """The evaluation that is shown, where its choice stands elsewhere on the page."""
     return _kept(_settle(table))
 
@@ -91,7 +91,7 @@ def otherwise(count: int) -> str:
     )
 
 
-def _settle(table: pd.DataFrame) -> list[Evaluation]:
+def _settle(table: pd.DataFrame) -> list[Scored]:
     """Settle which evaluation is shown: an address that was not written here counts first."""
     found = found_in(table)
     keys = [each.key for each in found]
@@ -106,10 +106,10 @@ def _of_linked_run(table: pd.DataFrame) -> str:
     """The evaluation of the runs that an address names alone; empty where there are none."""
     wanted = set(state.selected() if "runs" in st.query_params else [])
     runs = zip(columns.words(table, "id"), _places(table), strict=True)
-    return next((Evaluation(*at, 0).key for run, at in runs if run in wanted), "")
+    return next((Scored(*at, 0).key for run, at in runs if run in wanted), "")
 
 
-def _select(found: Sequence[Evaluation]) -> Evaluation:
+def _select(found: Sequence[Scored]) -> Scored:
     by_key = {each.key: each for each in found}
     st.selectbox(
         "Evaluated on",
@@ -121,7 +121,7 @@ def _select(found: Sequence[Evaluation]) -> Evaluation:
     return _kept(found)
 
 
-def _kept(found: Sequence[Evaluation]) -> Evaluation:
+def _kept(found: Sequence[Scored]) -> Scored:
     """The settled evaluation, remembered across pages and in the address."""
     key = st.session_state[_KEY]
     state.keep(_PAGE, **{_NAME: key})
