@@ -71,9 +71,9 @@ class RunTable:
         if asked not in self._titles:
             values, nothing = self.fields(ids), {}
             told = fields.apart(
-                columns.words(table, column),
+                list(columns.words(table, column)),
                 [values.get(run, nothing) for run in ids],
-                columns.words(table, "model"),
+                list(columns.words(table, "model")),
             )
             while len(self._titles) >= _TITLES_KEPT:
                 self._titles.pop(next(iter(self._titles)), None)

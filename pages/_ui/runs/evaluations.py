@@ -16,7 +16,7 @@ import pandas as pd
 import streamlit as st
 
 from cache.digest import digest
-from pages._ui import columns, messages, state, wording
+from pages._ui import columns, state, wording
 from pages._ui.runs import tables
 
 _PAGE, _NAME = "evaluation", "evaluated"
@@ -115,7 +115,7 @@ def _select(found: Sequence[Scored]) -> Scored:
         "Evaluated on",
         list(by_key),
         key=_KEY,
-        format_func=lambda key: messages.escape(by_key[key].label),
+        format_func=lambda key: by_key[key].label,
         help=_HELP,
     )
     return _kept(found)

@@ -111,7 +111,9 @@ def draw_reports() -> None:
             [found.id for found in reports],
             default=shown,
             required=True,
-            format_func=lambda run: f"{messages.escape(titles.get(run, run))} · {run[:6]}",
+            format_func=lambda run: (
+                f"{messages.escape(titles.get(str(run), str(run)))} · {str(run)[:6]}"
+            ),
             label_visibility="collapsed",
         )
     report.draw(next(found for found in reports if found.id == shown))
