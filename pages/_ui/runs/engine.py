@@ -8,12 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from pages._ui.runs import tables
+from pages._ui import columns
+from pages._ui.runs import fields, tables
 from qcore.errors import QuantscopeError
 from qcore.recipe.axes import flatten
 from qcore.report.index import Index
 from qcore.report.labels import NOTHING, Label, Labels
 from qcore.report.summary import Summary
+
+_TITLES_KEPT = 16
 
 
 class RunTable:
@@ -28,6 +31,7 @@ class RunTable:
         self._fields: dict[str, tuple[Summary, Mapping[str, Any]]] = {}
         self._all = self._shown = tables.runs([])
         self._trouble = ""
+        self._titles: dict[tuple[object, ...], list[str]] = {}
 
     def table(self, *, archived: bool = False) -> pd.DataFrame:
         """One row per run, newest first (`tables.row`); to be read, not written.
@@ -54,6 +58,27 @@ class RunTable:
                 kept = self._fields[run] = (summary, flatten(summary.recipe))
             found[run] = kept[1]
         return found
+
+    def titles(self, table: pd.DataFrame, column: str = "title") -> list[str]:
+        """Titles of a table's runs that tell them apart (`fields.apart`), kept while they last.
+
+        Args:
+            table: some rows of this table.
+            column: `title`, or `short` for short ones.
+        """
+        ids = columns.words(table, "id")
+        asked = (self.stamp, column, tuple(ids))
+        if asked not in self._titles:
+            values, nothing = self.fields(ids), {}
+            told = fields.apart(
+                list(columns.words(table, column)),
+                [values.get(run, nothing) for run in ids],
+                list(columns.words(table, "model")),
+            )
+            while len(self._titles) >= _TITLES_KEPT:
+                self._titles.pop(next(iter(self._titles)), None)
+            self._titles[asked] = told
+        return self._titles[asked]
 
     def baselines(self, runs: Sequence[str]) -> list[str]:
         """Those of these runs that are pinned as baselines, the newest such pin first."""

@@ -25,7 +25,7 @@ def draw(table: pd.DataFrame) -> None:
     values = engine.run_table().fields(columns.words(table, "id"))
     offered = _offered(table, values)
     chosen = _choose(offered, _usual(table))
-    shown = _with_fields(table, values, chosen)
+    shown = _with_fields(table, values, chosen).assign(title=engine.run_table().titles(table))
     shown = shown.sort_values("pinned", ascending=False, kind="stable", ignore_index=True)
     ids = shown["id"].tolist()
     st.session_state[_ORDER] = ids
@@ -44,7 +44,7 @@ def draw(table: pd.DataFrame) -> None:
         placeholder="–",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        whole = _with_fields(table, values, offered)
+        whole = _with_fields(table, values, offered).assign(title=engine.run_table().titles(table))
         downloads.table(st.container(horizontal=True, width="content"), whole, "runs")
         st.caption("The address above reopens this page with the same runs selected.")
 
