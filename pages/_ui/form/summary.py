@@ -10,9 +10,11 @@ import streamlit as st
 
 from pages._ui import engine, messages, wording
 from pages._ui.form.presets import DEMO, PRESETS
+from pages._ui.runs import fields
 from qcore.errors import QuantscopeError
 from qcore.machine.devices import devices
 from qcore.recipe import Recipe
+from qcore.recipe.axes import flatten
 from qcore.recipe.titles import title_of
 
 
@@ -37,10 +39,16 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
     if len(recipes) > 1:
         with st.expander("Which runs", type="compact"):
             st.dataframe(
-                pd.DataFrame({"Run": [title_of(recipe) for recipe in recipes]}),
+                pd.DataFrame({"Run": _titles(recipes)}),
                 hide_index=True,
                 height=min(38 + 35 * len(recipes), 420),
             )
+
+
+def _titles(recipes: Sequence[Recipe]) -> list[str]:
+    titles = [title_of(recipe) for recipe in recipes]
+    models = [recipe.model.name or recipe.model.source for recipe in recipes]
+    return fields.apart(titles, [flatten(recipe) for recipe in recipes], models)
 
 
 def submit(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
