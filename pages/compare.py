@@ -7,8 +7,8 @@ import streamlit as st
 
 from pages._ui import columns, empty, engine, entry, live, messages, state
 from pages._ui.compare import hurt, kept, texts, view, words
-from pages._ui.waterfall.view import draw_waterfall
 from pages._ui.runs import evaluations
+from pages._ui.waterfall.view import draw_waterfall
 from qcore.errors import QuantscopeError
 from qcore.explore import compare
 from qcore.report.report import Report
