@@ -197,10 +197,11 @@ class Figure {
   }
 
   selected(event) {
-    if (this.data.select !== "area" || !event?.points) return;
+    if (this.data.select !== "area" || !event?.points || this.clearing) return;
     this.choose(ids(event.points), false);
     this.turn("");
-    this.plotly.relayout(this.plot, {selections: []});
+    this.clearing = true;  // taking the box away tells of a selection of nothing
+    this.plotly.relayout(this.plot, {selections: []}).finally(() => { this.clearing = false; });
   }
 
   choose(found, more) {
