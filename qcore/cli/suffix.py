@@ -100,7 +100,11 @@ def predict(options: argparse.Namespace) -> int:
     now = time.time()
     seconds = [now + 3600 * options.hours * at for at in range(len(names))]
     told = forecast(
-        found.network, *running_case(found.encoder, names, seconds), found.longest, tap=found.tap
+        found.network,
+        *running_case(found.encoder, names, seconds),
+        found.longest,
+        found.reach,
+        tap=found.tap,
     )
     say_of = found.encoder.names
     rows = [{"answer": "argmax", "probability": "", "suffix": " | ".join(say_of(told.likeliest))}]

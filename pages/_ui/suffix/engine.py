@@ -212,6 +212,7 @@ def forecast(
         found.network,
         *running_case(found.encoder, activities, seconds),
         found.longest,
+        found.reach,
         tap=found.tap,
     )
 
