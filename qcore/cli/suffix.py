@@ -187,11 +187,11 @@ def _run(options: argparse.Namespace) -> Report:
 
 
 def _tell_cost(log: str) -> None:
-    """Say what reading a large CSV takes before it is read."""
-    from qcore.suffix.logs.columns import LARGE, reading_cost
+    """Say what reading a large log takes before it is read."""
+    from qcore.suffix.logs.cost import LARGE, reading_cost
 
     path = Path(log)
-    if not log or not path.is_file() or ".xes" in path.name.lower():
+    if not log or not path.is_file():
         return
     cost = reading_cost(path)
     if cost.events >= LARGE:
