@@ -40,6 +40,8 @@ METHOD_SYMBOLS = {
 """Beside their colours, for eyes and printers that see no hue; `-open` is its hollow one."""
 
 NEUTRAL = "#7B8494"
+BETTER, WORSE = "#0A8F6C", "#D55E00"
+"""Of a difference that is told apart from none."""
 CHOSEN = "#E0A100"
 """The ring or frame around what is selected."""
 

@@ -58,9 +58,15 @@ def submit(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
         st.switch_page("pages/jobs.py")
 
 
-def queue(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
-    """Queue the recipes, or one stage of each, and stay where one is."""
-    engine.backend().submit(recipes, ensure=ensure, name=_name(recipes))
+def queue(recipes: Sequence[Recipe], *, ensure: str = "", name: str = "") -> None:
+    """Queue the recipes, or one stage of each, and stay where one is.
+
+    Args:
+        recipes: what to run.
+        ensure: the one stage of each; empty for whole runs.
+        name: of the sweep; that of the preset whose runs these are where nothing is said.
+    """
+    engine.backend().submit(recipes, ensure=ensure, name=name or _name(recipes))
 
 
 def _name(recipes: Sequence[Recipe]) -> str:

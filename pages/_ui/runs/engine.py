@@ -27,7 +27,7 @@ class RunTable:
         self._labels = labels
         self._lock = threading.Lock()
         self._stamp: tuple[object, ...] | None = None
-        self._rows: dict[str, tuple[Summary, Label, dict[str, Any]]] = {}
+        self._rows: dict[str, tuple[Summary, Label, str, dict[str, Any]]] = {}
         self._fields: dict[str, tuple[Summary, Mapping[str, Any]]] = {}
         self._all = self._shown = tables.runs([])
         self._trouble = ""
@@ -87,6 +87,12 @@ class RunTable:
         except QuantscopeError:  # `trouble` says it
             return []
 
+    def source(self, run: str) -> str:
+        """The bundle that brought a run, or that it was measured here."""
+        library = self._index.library
+        origin = library.imports.origin(run)
+        return tables.HERE if origin is None or library.owns(run) else origin.name
+
     @property
     def stamp(self) -> tuple[object, ...]:
         """Another value whenever the table has changed; cheap."""
@@ -105,12 +111,12 @@ class RunTable:
             labels, self._trouble = {}, str(error)
         runs = self._index.summaries()
         self._rows = {run.id: self._row(run, labels.get(run.id, NOTHING)) for run in runs}
-        self._all = tables.runs([row for _, _, row in self._rows.values()])
-        hidden = any(label.archived for _, label, _ in self._rows.values())
+        self._all = tables.runs([row for *_, row in self._rows.values()])
+        hidden = any(label.archived for _, label, *_ in self._rows.values())
         self._shown = self._all.loc[~self._all["archived"]] if hidden else self._all
 
-    def _row(self, run: Summary, label: Label) -> tuple[Summary, Label, dict[str, Any]]:
-        known = self._rows.get(run.id)
-        if known and known[0] is run and known[1] == label:
+    def _row(self, run: Summary, label: Label) -> tuple[Summary, Label, str, dict[str, Any]]:
+        source, known = self.source(run.id), self._rows.get(run.id)
+        if known and known[0] is run and known[1:3] == (label, source):
             return known
-        return (run, label, tables.row(run, label))
+        return (run, label, source, tables.row(run, label, source))

@@ -15,8 +15,8 @@ from pages._ui import columns
 from qcore.recipe.relevance import field, paths
 from qcore.recipe.titles import text_label
 
-TAGS, MODEL, DEVICE, METHOD = "tags", "model", "device", "method"
-OWN = {METHOD: "Method", TAGS: "Tags", MODEL: "Model", DEVICE: "Device"}
+TAGS, MODEL, DEVICE, METHOD, SOURCE = "tags", "model", "device", "method", "source"
+OWN = {METHOD: "Method", TAGS: "Tags", MODEL: "Model", DEVICE: "Device", SOURCE: "Source"}
 """Fields of a run that are no fields of its recipe, with what they are called."""
 
 _SHARED = ("evaluation.text", "evaluation.windows", "evaluation.length")
