@@ -8,6 +8,7 @@ import streamlit as st
 from pages._ui import columns, empty, engine, entry, live, messages, state
 from pages._ui.compare import hurt, kept, texts, view, words
 from pages._ui.runs import evaluations
+from pages._ui.waterfall.view import draw_waterfall
 from qcore.errors import QuantscopeError
 from qcore.explore import compare
 from qcore.report.report import Report
@@ -87,6 +88,7 @@ def draw(reports: list[Report]) -> None:
     texts.draw(alike)
     view.knobs(alike)
     view.layers(compare.layers(alike))
+    draw_waterfall(alike)
 
 
 entry.through_app()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages._ui import engine, messages, wording
+from pages._ui import engine, messages, servers, wording
 from pages._ui.form.presets import DEMO, PRESETS
 from pages._ui.runs import fields
 from qcore.errors import QuantscopeError
@@ -36,6 +36,8 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
         st.error(refusal, icon=":material/block:")
     if pressed:
         submit(recipes)
+    if not refusal:
+        servers.forecast(recipes)
     if len(recipes) > 1:
         with st.expander("Which runs", type="compact"):
             st.dataframe(
@@ -58,9 +60,15 @@ def submit(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
         st.switch_page("pages/jobs.py")
 
 
-def queue(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
-    """Queue the recipes, or one stage of each, and stay where one is."""
-    engine.backend().submit(recipes, ensure=ensure, name=_name(recipes))
+def queue(recipes: Sequence[Recipe], *, ensure: str = "", name: str = "") -> None:
+    """Queue the recipes, or one stage of each, and stay where one is.
+
+    Args:
+        recipes: what to run.
+        ensure: the one stage of each; empty for whole runs.
+        name: of the sweep; that of the preset whose runs these are where nothing is said.
+    """
+    engine.backend().submit(recipes, ensure=ensure, name=name or _name(recipes))
 
 
 def _name(recipes: Sequence[Recipe]) -> str:
