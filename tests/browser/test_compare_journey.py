@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def test_two_points_are_compared_token_by_token_and_their_waterfall_is_filled(ta
     front.locator(".scatterlayer path.point").first.wait_for()
     tab.wait_for_timeout(1500)  # plotly answers the mouse only after its last layout
     sweep_over(tab, front)
-    tab.wait_for_url("**runs=*,*")
+    tab.wait_for_url(re.compile("runs=[0-9a-f]{16}%2C[0-9a-f]{16}"))
     tab.get_by_role("button", name="Compare 2").first.click()
     tab.get_by_role("heading", name="Why is B better than A").wait_for()
     tab.locator(".tokens span").first.wait_for()
@@ -98,5 +99,5 @@ def test_brushed_lines_are_compared_with_the_baseline(tab, tmp_path):
         sweep_over(tab, lines)
         tab.get_by_text("4 runs brushed").wait_for()
         tab.get_by_role("button", name="Compare 3 of them with A").click()
-        tab.wait_for_url(f"**runs={runs[0]},*,*,*")
+        tab.wait_for_url(re.compile(f"runs={runs[0]}(%2C[0-9a-f]{{16}}){{3}}"))
         assert tab.locator("[data-testid=stException]").count() == 0

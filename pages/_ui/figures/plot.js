@@ -216,9 +216,9 @@ class Figure {
 
   selected(event) {
     if (this.data.select !== "area" || !event?.points || this.clearing) return;
+    this.clearing = true;  // taking the box away tells of a selection of nothing
     this.choose(ids(event.points), false);
     this.turn("");
-    this.clearing = true;  // taking the box away tells of a selection of nothing
     this.plotly.relayout(this.plot, {selections: []}).finally(() => { this.clearing = false; });
   }
 
