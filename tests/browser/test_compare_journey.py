@@ -14,9 +14,9 @@ from tests.browser.conftest import dashboard
 from tests.pipeline.factories import Workshop, write_checkpoint, write_text
 from tests.report.factories import report_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
-_PATIENCE_MS = 120_000
+_PATIENCE_MS = 240_000
 _JOBS_MS = 400_000
 """Two jobs of a tiny network, in processes that import torch first, on a machine under load."""
 

@@ -215,11 +215,12 @@ class Figure {
   }
 
   selected(event) {
-    if (this.data.select !== "area" || !event?.points || this.clearing) return;
-    this.clearing = true;  // taking the box away tells of a selection of nothing
-    this.choose(ids(event.points), false);
+    const found = ids(event?.points ?? []);
+    // Taking the box away, and drawing anew, tell of a selection of nothing: it is none of ours.
+    if (this.data.select !== "area" || !found.length) return;
+    this.choose(found, false);
     this.turn("");
-    this.plotly.relayout(this.plot, {selections: []}).finally(() => { this.clearing = false; });
+    this.plotly.relayout(this.plot, {selections: []});
   }
 
   choose(found, more) {

@@ -164,3 +164,9 @@ def test_steps_of_changed_contents_bring_the_run_itself_into_the_queue(bench, pa
     assert "read other contents" in texts(app)
     button(app, "Run 4 missing steps").click().run()
     assert bench.queue.submitted[0] == pair[1].recipe
+
+
+def test_a_single_run_has_its_waterfall_too(bench, pair):
+    app = bench.open("compare", runs=pair[1].id)
+    assert "Choose two runs or more" in texts(app)
+    assert "4 steps missing" in texts(app)
