@@ -52,7 +52,7 @@ OF_SUFFIXES = {
 }
 
 
-def run(folder: Path) -> Outcome:
+def run(folder: Path, long: bool) -> Outcome:
     """One recipe after the other, each in a home of its own."""
     outcome = Outcome("cancels")
     shop = Workshop(folder)

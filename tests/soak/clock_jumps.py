@@ -27,6 +27,7 @@ HOUR, DAY = 3600, 86_400
 JUMPS = (HOUR, -HOUR, 2 * DAY, -2 * DAY, 3600 * DAY, -3600 * DAY, 0)
 """Seconds between the injected clock and the true one, one after the other."""
 JOBS = 3
+"""For once through the jumps; a long soak goes through them three times."""
 DISPATCH = """
 import json, sys, time
 from pathlib import Path
@@ -34,7 +35,7 @@ from qcore.jobs.local.backend import LocalBackend
 root, clock, jumps = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3].split(",")
 queue = LocalBackend(root, devices=["cpu"])
 begun = time.monotonic()
-while time.monotonic() < begun + 240:
+while time.monotonic() < begun + 600:
     queue.tick()
     jobs = queue.jobs()
     if all(job.state.ended for job in jobs):
@@ -80,11 +81,15 @@ time.time_ns = lambda: int(_shifted() * 1e9)
 """
 
 
-def run(folder: Path) -> Outcome:
-    """Three jobs under seven jumps, and a cancel after one."""
+def run(folder: Path, long: bool) -> Outcome:
+    """Jobs under one jump after the other, and a cancel after one."""
     outcome = Outcome("jumps")
     shop = Workshop(folder)
-    recipes = [shop.recipe(seed=seed, weights={"format": f"int{4 - seed}"}) for seed in range(JOBS)]
+    jumps = JUMPS * (3 if long else 1)
+    recipes = [
+        shop.recipe(seed=seed, weights={"format": f"int{2 + seed % 7}"})
+        for seed in range(JOBS * (3 if long else 1))
+    ]
     whole = shop.unbroken(recipes[0])
     queue = LocalBackend(shop.home("home"), devices=["cpu"])
     clock = folder / "clock"
@@ -105,16 +110,16 @@ def run(folder: Path) -> Outcome:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         outcome.expect(done.returncode == 0, f"the dispatcher ended: {done.stderr[-300:]}")
         return done.stdout.splitlines()[-1] if done.stdout else ""
 
     ids = queue.table.add(recipes)
-    told = under_the_clock(DISPATCH, ",".join(map(str, JUMPS)))
-    left, took = json.loads(told) if told else (len(JUMPS), 0.0)
-    outcome.count = len(JUMPS) - left
+    told = under_the_clock(DISPATCH, ",".join(map(str, jumps)))
+    left, took = json.loads(told) if told else (len(jumps), 0.0)
+    outcome.count = len(jumps) - left
     outcome.expect(not left, f"{left} jumps came too late for the jobs")
     outcome.numbers["jobs ended after"] = f"{took:.0f} s"
     for job in map(queue.status, ids):

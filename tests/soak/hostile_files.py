@@ -28,6 +28,7 @@ from qcore.progress import Event
 from qcore.recipe import Recipe
 from qcore.recipe.sweep import expand
 from qcore.report.index import Index
+from qcore.report.labels import Labels
 from qcore.report.library import Library
 from qcore.report.summary import read_summary
 from qcore.serialization import parse_json
@@ -35,8 +36,8 @@ from tests.models.folders import ref, write_folder
 from tests.report.factories import report_of
 from tests.soak.outcome import Outcome
 
-ROUNDS = 400
-MODEL_ROUNDS = 120
+ROUNDS = 300
+MODEL_ROUNDS = 60
 SLOW_SECONDS = 20.0
 LONGEST = 3000
 """Characters of a message."""
@@ -59,13 +60,14 @@ PIECES = (
 )
 
 
-def run(folder: Path) -> Outcome:
+def run(folder: Path, long: bool) -> Outcome:
     """Every kind of file, one after the other."""
     outcome = Outcome("spoilt files")
     for name, (healthy, read) in kinds(folder).items():
         chance = random.Random(name)
         path, data = healthy
-        refused, rounds = 0, MODEL_ROUNDS if name.startswith("model") else ROUNDS
+        refused = 0
+        rounds = (MODEL_ROUNDS if name.startswith("model") else ROUNDS) * (10 if long else 1)
         for index in range(rounds):
             path.write_bytes(spoilt(data, chance))
             start = time.monotonic()
@@ -91,8 +93,8 @@ def spoilt(data: bytes, chance: random.Random) -> bytes:
     for _ in range(chance.randint(1, 4)):
         end = len(data) if chance.random() < 0.5 else min(len(data), 400)
         at = chance.randrange(max(end, 1))
-        length = chance.choice((0, 1, 1, 4, 30))
         put = chance.choice((b"", bytes([chance.randrange(256)]), *PIECES, data[at : at + 40]))
+        length = chance.choice((0, 1, 1, 4, 30, len(put), len(put)))
         data = data[:at] + put + data[at + length :]
         if chance.random() < 0.05:
             data = data[:at]
@@ -130,14 +132,16 @@ def kinds(folder: Path) -> dict[str, Kind]:
     table = Table(queue)
     table.add([Recipe(seed=seed) for seed in range(3)])
     table.close()
-    connection = sqlite3.connect(queue)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    add("queue", queue, partial(_queue, queue))
+    add("queue", whole(queue), partial(_queue, queue))
+    Labels(home).change([report.id for report in kept], name="é", add_tags=["talk"])
+    add("labels", whole(home / "labels.sqlite"), partial(_labels, home))
     store = Cache(folder / "cache")
-    key = digest("array")
+    key = digest("kept")
     store.put_artifact(key, {"x": torch.arange(40.0)}, {"a": "b"})
+    store.put_record(key, ["é", 1.5])
+    store.close()
     add("array of the cache", store.root / "arrays" / f"{key}.safetensors", partial(_array, store))
+    add("records of the cache", whole(store.root / "records/cache.db"), partial(_record, store))
     model = write_folder(folder / "model")
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
         add(f"model: {name}", model / name, partial(_model, model, folder / "models"))
@@ -164,9 +168,22 @@ def _index(library: Library) -> None:
     assert {summary.id: summary for summary in index.summaries()} == right, "a wrong summary"
 
 
-def _queue(path: Path) -> None:
-    for leftover in path.parent.glob(f"{path.name}-*"):
+def whole(database: Path) -> Path:
+    """The SQLite file, with all that was written to it in the one file."""
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return database
+
+
+def alone(database: Path) -> None:
+    """Remove what belonged to the database as it was before."""
+    for leftover in database.parent.glob(f"{database.name}[-.]*"):
         leftover.unlink()
+
+
+def _queue(path: Path) -> None:
+    alone(path)
     table = Table(path)
     try:
         table.jobs(10)
@@ -177,9 +194,29 @@ def _queue(path: Path) -> None:
         table.close()
 
 
+def _labels(home: Path) -> None:
+    alone(home / "labels.sqlite")
+    said = Labels(home)
+    for run in list(said.all())[:1]:
+        said.change([run], note="another")
+
+
+def _record(store: Cache) -> None:
+    alone(store.root / "records/cache.db")
+    again = Cache(store.root)
+    try:
+        kept = again.record(digest("kept"))
+        again.put_record(digest("other"), 1)
+    finally:
+        again.close()
+    assert kept in (None, ["é", 1.5]), "a wrong record"
+    if kept is None:
+        raise CorruptEntry("a miss", remedy="none is needed")
+
+
 def _array(store: Cache) -> None:
     again = Cache(store.root)
-    kept = again.artifact(digest("array"))
+    kept = again.artifact(digest("kept"))
     again.close()
     assert kept is None or kept.tensors["x"].equal(torch.arange(40.0)), "a wrong array"
     if kept is None:

@@ -15,11 +15,11 @@ from tests.soak.outcome import Outcome
 from tests.soak.server import chromium, dashboard, faults
 from tests.soak.workshop import Workshop, ended, report, wait
 
-ROUNDS = 10
+ROUNDS = 6
 
 
-def run(folder: Path) -> Outcome:
-    """One server, killed ten times; each life starts one job."""
+def run(folder: Path, long: bool) -> Outcome:
+    """One server, killed again and again; each life starts one job."""
     outcome = Outcome("kills of the server")
     shop = Workshop(folder)
     root = shop.home("home")
@@ -30,7 +30,7 @@ def run(folder: Path) -> Outcome:
         if browser is None:
             outcome.left_out = "no Chromium"
             return outcome
-        for index in range(ROUNDS):
+        for index in range(ROUNDS * (4 if long else 1)):
             page = browser.new_page()
             outcome.failed += faults(page, f"{server.address}/jobs")
             recipe = shop.recipe(seed=index, evaluation={"windows": 24 - index})

@@ -1,8 +1,9 @@
 """Memory runs out under a job: the kernel kills the worker, the queue says so, and the job resumes.
 
-The dispatcher and what it starts live in a cgroup with a limit; each round has more room than the
-one before, so the kill comes at another place. Where no cgroup can be made, the limit is one of
-address space (`RLIMIT_AS`): allocations then fail in place of a kill, which is said in the tally.
+The dispatcher and what it starts live in a cgroup below ours, with a limit; each round has more
+room than the one before, so the kill comes at another place. Where no cgroup can be made, the limit
+is one of address space (`RLIMIT_AS`): allocations then fail in place of a kill. The tally says
+which it was.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,11 +24,11 @@ from qcore.jobs.protocol import JobState
 from tests.pipeline.factories import numbers
 from tests.soak.outcome import Outcome
 from tests.soak.server import CHECKOUT
-from tests.soak.workshop import Workshop, ended, report
+from tests.soak.workshop import Workshop, ended, report, wait
 
 MEGABYTE = 1 << 20
-LIMITS = (120, 260, 380, 460, 500, 540, 580, 620, 660, 700, 760)
-"""MB of memory; a worker has some 500 MB when it computes."""
+LIMITS = (120, 260, 320, 360, 400, 420, 440, 460, 480, 520, 600, 760, 1000)
+"""MB of memory; a worker has some 450 MB when it computes."""
 ADDRESSES = 4
 """Times as much address space, where memory itself cannot be limited."""
 DISPATCH = """
@@ -45,8 +47,8 @@ print(json.dumps([job.state.value, job.message]))
 """
 
 
-def run(folder: Path) -> Outcome:
-    """One job, started under each limit and at last under none."""
+def run(folder: Path, long: bool) -> Outcome:
+    """One job, started under one limit after the other and at last under none."""
     outcome = Outcome("jobs without memory")
     shop = Workshop(folder)
     recipe = shop.recipe()
@@ -54,7 +56,7 @@ def run(folder: Path) -> Outcome:
     queue = LocalBackend(shop.home("home"), devices=["cpu"])
     (id_,) = queue.table.add([recipe])
     kinds = set()
-    for limit in LIMITS:
+    for limit in range(120, 1000, 10) if long else LIMITS:
         with limited(limit) as (kind, enter):
             done = subprocess.run(
                 [sys.executable, "-c", DISPATCH, str(queue.root), id_],
@@ -73,10 +75,7 @@ def run(folder: Path) -> Outcome:
         outcome.numbers[f"{limit} MB"] = f"{state}: {message[:70]}"
         if state == JobState.FAILED.value:
             outcome.expect("memory" in message, f"{limit} MB: {message}")
-            queue.resume(id_)  # starts it, without a limit
-            queue.cancel(id_)
-            ended(queue, id_, 60)
-            queue.table.requeue(id_)
+            queue.table.requeue(id_)  # for the next dispatcher: we start nothing
         else:
             outcome.expect(state == JobState.FINISHED.value, f"{limit} MB: {state}, {message}")
             break
@@ -91,38 +90,38 @@ def run(folder: Path) -> Outcome:
 @contextmanager
 def limited(megabytes: int) -> Iterator[tuple[str, Callable[[], None]]]:
     """What limits, and a function for the new process that puts it under the limit."""
-    for made in (_version_one, _version_two):
-        group = made(megabytes * MEGABYTE)
-        if group is not None:
-            try:
-                yield "cgroup", partial(_enter, group)
-            finally:
-                group.rmdir()
-            return
-    most = ADDRESSES * megabytes * MEGABYTE
-    yield "RLIMIT_AS", partial(resource.setrlimit, resource.RLIMIT_AS, (most, most))
-
-
-def _enter(group: Path) -> None:
-    (group / "cgroup.procs").write_text(str(os.getpid()))
-
-
-def _version_one(limit: int) -> Path | None:
-    return _group(Path("/sys/fs/cgroup/memory"), {"memory.limit_in_bytes": limit})
-
-
-def _version_two(limit: int) -> Path | None:
-    return _group(Path("/sys/fs/cgroup"), {"memory.max": limit, "memory.swap.max": 0})
-
-
-def _group(parent: Path, limits: dict[str, int]) -> Path | None:
-    group = parent / f"quantscope-soak-{os.getpid()}"
+    group = _group(megabytes * MEGABYTE)
+    if group is None:
+        most = ADDRESSES * megabytes * MEGABYTE
+        yield "address space", partial(resource.setrlimit, resource.RLIMIT_AS, (most, most))
+        return
+    members = group / "cgroup.procs"
     try:
+        yield "cgroup", lambda: members.write_text(str(os.getpid()))
+    finally:
+        for pid in members.read_text().split():  # workers that outlived their dispatcher
+            os.kill(int(pid), signal.SIGKILL)
+        wait(lambda: not members.read_text(), 10)
+        group.rmdir()
+
+
+def _group(limit: int) -> Path | None:
+    """A cgroup below our own with so many bytes; None where the system lets us have none."""
+    top = Path("/sys/fs/cgroup")
+    group = None
+    try:
+        rows = Path("/proc/self/cgroup").read_text().splitlines()
+        own = {names: path.strip("/") for _, names, path in (row.split(":", 2) for row in rows)}
+        if "memory" in own:  # version one
+            parent, limits = top / "memory" / own["memory"], {"memory.limit_in_bytes": limit}
+        else:
+            parent, limits = top / own[""], {"memory.max": limit, "memory.swap.max": 0}
+        group = parent / f"quantscope-soak-{os.getpid()}"
         group.mkdir()
-        for name, limit in limits.items():
-            (group / name).write_text(str(limit))
-    except OSError:
-        if group.exists():
+        for name, value in limits.items():
+            (group / name).write_text(str(value))
+    except (OSError, KeyError):
+        if group is not None and group.exists():
             group.rmdir()
         return None
     return group

@@ -23,8 +23,8 @@ JOBS = 6
 LARGEST_MB = 2000
 
 
-def run(folder: Path) -> Outcome:
-    """Every session opens three pages; sessions stay open."""
+def run(folder: Path, long: bool) -> Outcome:
+    """Every session opens page after page; sessions stay open."""
     outcome = Outcome("pages opened")
     shop = Workshop(folder)
     root = shop.home("home")
@@ -38,7 +38,7 @@ def run(folder: Path) -> Outcome:
         process = psutil.Process(server.process.pid)
         sessions = [browser.new_context() for _ in range(SESSIONS)]
         tabs = [session.new_page() for session in sessions]
-        for turn in range(3):
+        for turn in range(9 if long else 3):
             for index, tab in enumerate(tabs):
                 start = time.monotonic()
                 page = PAGES[(index + 3 * turn) % len(PAGES)]

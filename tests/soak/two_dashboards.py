@@ -19,14 +19,14 @@ from tests.soak.workshop import Workshop, wait
 RECIPES = 12
 
 
-def run(folder: Path) -> Outcome:
-    """Two servers, two submitters, twelve recipes that each of them submits."""
+def run(folder: Path, long: bool) -> Outcome:
+    """Two servers, two submitters, recipes that each of them submits."""
     outcome = Outcome("recipes submitted twice")
     shop = Workshop(folder, wide=False)
     root = shop.home("home")
     other = root.with_name("other")
     other.symlink_to(root)
-    recipes = [shop.recipe(seed=seed) for seed in range(RECIPES)]
+    recipes = [shop.recipe(seed=seed) for seed in range(RECIPES * (4 if long else 1))]
     with chromium() as browser, dashboard(root) as first, dashboard(other) as second:
         if browser is None:
             outcome.left_out = "no Chromium"
@@ -43,7 +43,7 @@ def run(folder: Path) -> Outcome:
 
         with ThreadPoolExecutor(2) as both:
             one, two = both.map(submit, (1, -1))
-        outcome.count = RECIPES
+        outcome.count = len(recipes)
         queue = LocalBackend(root, devices=["cpu"])
         over = wait(lambda: not any(not s.ended for s in queue.tally()), 300, 0.5)
         outcome.expect(over, f"after 300 s the queue has {queue.tally()}")
@@ -57,12 +57,12 @@ def run(folder: Path) -> Outcome:
     digests = [job.recipe.digest for job in jobs]
     live_twice = len(digests) - len(set(digests))
     same = sum(a == b for a, b in zip(one, two, strict=True))
-    outcome.numbers["one job for both"] = f"{same} of {RECIPES}"
+    outcome.numbers["one job for both"] = f"{same} of {len(recipes)}"
     outcome.numbers["answered later by a second job"] = str(live_twice)
-    outcome.expect(same + live_twice == RECIPES, "a recipe was lost or ran in a third job")
+    outcome.expect(same + live_twice == len(recipes), "a recipe was lost or ran in a third job")
     spans = sorted((job.started or 0.0, job.ended or 0.0) for job in jobs)
     overlaps = sum(b[0] < a[1] for a, b in pairwise(spans))
     outcome.expect(not overlaps, f"{overlaps} jobs ran beside another on one device")
     count = len(Library(root).reports())
-    outcome.expect(count == RECIPES, f"{count} Reports for {RECIPES} recipes")
+    outcome.expect(count == len(recipes), f"{count} Reports for {len(recipes)} recipes")
     return outcome
