@@ -27,7 +27,7 @@ def heavy_tailed(*shape, seed=0):
     return x * torch.exp(1.5 * torch.randn(shape[-1], generator=generator, dtype=torch.float64))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from([1, 2, 8, 16, 64]), st.sampled_from([64, 128]))
 def test_rotated_peak_never_exceeds_the_bound(seed, block, order):
     x = heavy_tailed(20, 64, seed=seed)
@@ -47,7 +47,7 @@ def test_bound_is_attained_by_a_row_of_the_matrix(block):
     torch.testing.assert_close(rotated.abs().amax(), peak_bound(x, block))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from([1, 4, 16, 96]))
 def test_no_order_of_features_gets_below_the_ideal(seed, block):
     x = heavy_tailed(96, seed=seed)

@@ -24,7 +24,7 @@ def test_the_front_has_the_runs_that_no_smaller_run_beats():
     assert front(size, score, higher_is_better=True).tolist() == [4]
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200)
 @given(NUMBERS, st.booleans())
 def test_a_run_is_on_the_front_when_no_run_of_its_size_or_below_is_as_good(runs, higher):
     size = np.array([run[0] for run in runs], dtype=np.float64)

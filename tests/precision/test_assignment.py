@@ -43,7 +43,7 @@ def parts(draw):
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(parts(), st.floats(0, 1), st.integers(0, 3))
 def test_the_budget_is_met_from_below_and_constraints_hold(part, position, seed):
     prepared = assigner(part, seed=seed)
@@ -68,7 +68,7 @@ def test_the_budget_is_met_from_below_and_constraints_hold(part, position, seed)
             assert len(given_formats) == 1 or not part.fused
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.floats(0, 1), st.booleans())
 def test_no_method_has_a_smaller_sum_than_the_knapsack(seed, position, fused):
     part = Precision(formats=MX, fused=fused)

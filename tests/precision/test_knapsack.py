@@ -36,7 +36,7 @@ def totals(weights, costs, choice):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(instances(), st.sampled_from((knapsack.CELLS, 1, 2, 5, 12)))
 def test_every_capacity_has_the_cost_of_brute_force_whatever_the_grid(instance, cells):
     weights, costs = instance
@@ -50,7 +50,6 @@ def test_every_capacity_has_the_cost_of_brute_force_whatever_the_grid(instance, 
         assert cost == min(cost for weight, cost in known if weight <= capacity)
 
 
-@settings(deadline=None)
 @given(instances(), st.integers(1, 12))
 def test_without_room_for_a_search_the_choice_fits_and_the_bound_holds(instance, cells):
     weights, costs = instance

@@ -52,7 +52,7 @@ def test_a_report_that_may_not_be_read_is_refused_with_a_sentence(library, tmp_p
         library.get(path.stem)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_whatever_stands_in_a_file_the_answer_is_a_report_or_a_sentence(tmp_path_factory, data):
     whole = report_of(Recipe()).to_json()

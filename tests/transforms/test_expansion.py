@@ -5,7 +5,7 @@ import math
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from qcore.errors import InvalidRecipe
 from qcore.transforms.expansion import (
@@ -43,7 +43,6 @@ def test_steps_on_llama_1b_are_the_papers():
     assert ladder(2048, 7)[-1] == 3072
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40000))
 def test_steps_are_all_the_sizes_above_a_width_and_no_others(width):
     steps = ladder(width, 12)
@@ -104,7 +103,6 @@ def test_the_knob_gives_the_closest_sizes_and_their_true_percentage(sites, asked
     assert made.added == sum(s.growth(sizes[s.name]) for s in sites)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 100), st.sampled_from([1, 32]))
 def test_no_single_sites_size_is_closer_to_the_target(percent, block):
     made = solve([DOWN], LLAMA_1B, percent, block=block)
@@ -114,7 +112,6 @@ def test_no_single_sites_size_is_closer_to_the_target(percent, block):
     assert abs(made.added - LLAMA_1B * percent / 100) == min(distances)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 100))
 def test_sites_grow_together(percent):
     made = solve([SMOL_DOWN, SMOL_OUT], SMOL, percent)

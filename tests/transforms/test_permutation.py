@@ -57,7 +57,7 @@ def test_massdiff_on_means_is_the_per_token_greedy(d, block, seed):
 means = st.lists(st.integers(0, 50), min_size=1, max_size=40)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(means, st.integers(1, 8), st.integers(0, 12), st.sampled_from(METHODS))
 def test_every_method_returns_a_permutation_and_its_true_masses(values, block, spare, method):
     mean = torch.tensor(values, dtype=torch.float64)
@@ -74,7 +74,7 @@ def test_every_method_returns_a_permutation_and_its_true_masses(values, block, s
     assert made.mass.tolist() == [float(part.sum()) for part in parts]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.integers(1, 30), min_size=4, max_size=24), st.sampled_from([2, 3, 4]))
 def test_massdiff_always_takes_the_lightest_block_with_room(values, block):
     values = values[: len(values) // block * block]

@@ -9,7 +9,6 @@ a process killed in the middle of it has changed nothing.
 from __future__ import annotations
 
 import contextlib
-import functools
 import secrets
 import sqlite3
 import threading
@@ -21,14 +20,9 @@ from pathlib import Path
 from qcore.errors import JobError, QuantscopeError
 from qcore.jobs.local import schema
 from qcore.jobs.local.process import Worker
+from qcore.jobs.local.rows import COLUMNS, job_of
 from qcore.jobs.protocol import Job, JobState
 from qcore.recipe import Recipe
-
-_COLUMNS = (
-    "id, recipe, state, created, started, ended, sweep, device, message, report, attempt, stage,"
-    " done, total, ensure"
-)
-"""What a Job is read from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +79,18 @@ class Table:
     def select(self, clauses: str, values: Sequence[object] = ()) -> list[Job]:
         """The readable jobs that these SQL clauses choose, in their order."""
         jobs = []
-        for row in self.read(f"SELECT {_COLUMNS} FROM job {clauses}", values):
+        for row in self.read(f"SELECT {COLUMNS} FROM job {clauses}", values):
             with contextlib.suppress(QuantscopeError, ValueError, TypeError):
-                jobs.append(_job(row))
+                jobs.append(job_of(row))
         return jobs
 
     def job(self, job: str) -> Job:
         """One job. Raises JobError when there is none, or none that this version reads."""
-        rows = self.read(f"SELECT {_COLUMNS} FROM job WHERE id = ?", (job,))
+        rows = self.read(f"SELECT {COLUMNS} FROM job WHERE id = ?", (job,))
         if not rows:
             raise JobError(f"there is no job {job[:40]!r}", remedy="see the Jobs page for ids")
         try:
-            return _job(rows[0])
+            return job_of(rows[0])
         except (QuantscopeError, ValueError, TypeError) as error:
             raise JobError(
                 f"job {job} was written by another version of Quantscope: {error}",
@@ -127,12 +121,10 @@ class Table:
 
     def next_queued(self) -> Job | None:
         """The first readable job in the queue. Call it inside a transaction."""
-        queued = self.read(
-            f"SELECT {_COLUMNS} FROM job WHERE state = 'queued' ORDER BY queued, seq"
-        )
+        queued = self.read(f"SELECT {COLUMNS} FROM job WHERE state = 'queued' ORDER BY queued, seq")
         for row in queued:
             with contextlib.suppress(QuantscopeError, ValueError, TypeError):
-                return _job(row)
+                return job_of(row)
         return None
 
     def queue(self) -> list[str]:
@@ -337,32 +329,3 @@ def _live(sql: sqlite3.Connection, digest: str, ensure: str) -> str | None:
         (digest, ensure),
     ).fetchone()
     return None if found is None else found["id"]
-
-
-@functools.lru_cache(maxsize=2048)
-def _recipe(text: str) -> Recipe:
-    return Recipe.from_json(text)
-
-
-def _job(row: sqlite3.Row) -> Job:
-    return Job(
-        id=row["id"],
-        recipe=_recipe(row["recipe"]),
-        state=JobState(row["state"]),
-        created=float(row["created"]),
-        started=_time(row["started"]),
-        ended=_time(row["ended"]),
-        sweep=row["sweep"],
-        device=row["device"],
-        message=row["message"],
-        report=row["report"],
-        attempt=int(row["attempt"]),
-        stage=row["stage"],
-        done=int(row["done"]),
-        total=int(row["total"]),
-        ensure=row["ensure"],
-    )
-
-
-def _time(value: object) -> float | None:
-    return None if value is None else float(str(value))

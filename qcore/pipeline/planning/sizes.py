@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cache.store import Cache
+from cache.store import Cache, Outcomes
 from qcore.models.families import Family, family_of_config
 from qcore.models.folder import read_config
 from qcore.models.regions import Dimensions
@@ -50,7 +50,7 @@ DEMO = Sizes(
 """Of SmolLM2-135M."""
 
 
-def kept_sizes(load_key: str, cache: Cache) -> Sizes | None:
+def kept_sizes(load_key: str, cache: Outcomes) -> Sizes | None:
     """The sizes that the load stage of that key left in the cache; None before it ran."""
     kept = cache.record(load_key)
     return None if kept is None else from_plain(Sizes, kept, "sizes")

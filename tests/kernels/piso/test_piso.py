@@ -65,7 +65,7 @@ def brute_force(w, grid, hessian, target):
     return min(0.0, float((s * (s * beta - 2 * alpha)).min()))
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120)
 @given(
     seed=st.integers(0, 10**6),
     width=st.integers(1, 32),
@@ -85,7 +85,7 @@ def test_no_piece_is_better_than_the_one_found(seed, width, name, spread, same, 
     torch.testing.assert_close(afresh, found.error, rtol=1e-9, atol=1e-12 * float(h.trace()))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     width=st.integers(1, 24),
