@@ -15,7 +15,7 @@ from tests.soak.outcome import Outcome
 from tests.soak.server import chromium, dashboard, faults
 from tests.soak.workshop import Workshop, ended, report, wait
 
-ROUNDS = 6
+ROUNDS = 4
 
 
 def run(folder: Path, long: bool) -> Outcome:

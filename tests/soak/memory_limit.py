@@ -27,7 +27,7 @@ from tests.soak.server import CHECKOUT
 from tests.soak.workshop import Workshop, ended, report, wait
 
 MEGABYTE = 1 << 20
-LIMITS = (120, 260, 320, 360, 400, 420, 440, 460, 480, 520, 600, 760, 1000)
+LIMITS = (120, 300, 380, 420, 450, 480, 520, 600, 760, 1000)
 """MB of memory; a worker has some 450 MB when it computes."""
 ADDRESSES = 4
 """Times as much address space, where memory itself cannot be limited."""
@@ -56,6 +56,7 @@ def run(folder: Path, long: bool) -> Outcome:
     queue = LocalBackend(shop.home("home"), devices=["cpu"])
     (id_,) = queue.table.add([recipe])
     kinds = set()
+    ends: dict[str, list[str]] = {}
     for limit in range(120, 1000, 10) if long else LIMITS:
         with limited(limit) as (kind, enter):
             done = subprocess.run(
@@ -72,7 +73,7 @@ def run(folder: Path, long: bool) -> Outcome:
             outcome.failed.append(f"{limit} MB: the dispatcher ended: {done.stderr[-200:]}")
             continue
         state, message = json.loads(done.stdout.splitlines()[-1])
-        outcome.numbers[f"{limit} MB"] = f"{state}: {message[:70]}"
+        ends.setdefault(message.partition(",")[0], []).append(f"{limit} MB")
         if state == JobState.FAILED.value:
             outcome.expect("memory" in message, f"{limit} MB: {message}")
             queue.table.requeue(id_)  # for the next dispatcher: we start nothing
@@ -83,6 +84,7 @@ def run(folder: Path, long: bool) -> Outcome:
     outcome.expect(done.state is JobState.FINISHED, f"at last: {done.state}, {done.message}")
     same = done.state is JobState.FINISHED and numbers(report(queue, id_)) == whole
     outcome.expect(same, "the numbers are not those of an unbroken run")
+    outcome.numbers |= {words: ", ".join(limits) for words, limits in ends.items()}
     outcome.numbers["limited by"] = ", ".join(sorted(kinds))
     return outcome
 

@@ -4,9 +4,10 @@
 
 Every scenario is a module of this folder with a `run(folder, long)` that returns an Outcome. Each
 has a process and a folder of its own, one after the other. A line is printed for each when it has
-ended, and below it a line for every time that something was not as promised. The whole tally goes
-to OUT/soak.json and, as a table, to OUT/soak.md. `--long` tries everything more often, for about
-an hour. The exit status is 1 when anything was not as promised.
+ended, and below it a line for every time that something was not as promised. The tally goes to
+OUT/soak.json and, as a table, to OUT/soak.md; rows of scenarios that are not run this time stay.
+`--long` tries everything more often, for about an hour. The exit status is 1 when anything was not
+as promised.
 """
 
 from __future__ import annotations
@@ -44,18 +45,20 @@ def main(out: Path, names: tuple[str, ...], long: bool) -> int:
     """Run the scenarios and write the tally; the exit status."""
     out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    rows = []
+    kept = out / "soak.json"
+    before = json.loads(kept.read_text())["scenarios"] if kept.exists() else []
+    rows = {row["scenario"]: row for row in before if row["scenario"] in SCENARIOS}
     for name in names:
-        print(f"{name.replace('_', ' ')} …", end="\r", flush=True)
-        rows.append(run_apart(out, name, long))
-        print(line(rows[-1]), flush=True)
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
-    found = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "long": long, "scenarios": rows}
-    (out / "soak.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    (out / "soak.md").write_text(table(found))
-    failures = sum(len(row["failed"]) for row in rows)
-    tries = sum(row["count"] for row in rows)
-    print(f"{tries} tries in {len(rows)} scenarios, {failures} not as promised: {out / 'soak.md'}")
+        rows[name] = run_apart(out, name, long)
+        print(line(rows[name]), flush=True)
+        ordered = sorted(rows.values(), key=lambda row: SCENARIOS.index(row["scenario"]))
+        machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
+        found = {"machine": machine, "scenarios": ordered}
+        kept.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        (out / "soak.md").write_text(table(found))
+    failures = sum(len(rows[name]["failed"]) for name in names)
+    tries = sum(rows[name]["count"] for name in names)
+    print(f"{tries} tries in {len(names)} scenarios, {failures} not as promised: {out / 'soak.md'}")
     return bool(failures)
 
 
@@ -77,7 +80,8 @@ def run_apart(out: Path, name: str, long: bool) -> dict[str, Any]:
             row = json.loads((folder / "outcome.json").read_text())
         except (OSError, subprocess.TimeoutExpired) as error:
             row = dataclasses.asdict(Outcome("tries", failed=[f"it did not end: {error}"]))
-    return {"scenario": name, **row, "seconds": round(time.monotonic() - start)}
+    when = {"date": time.strftime("%Y-%m-%d"), "long": long}
+    return {"scenario": name, **row, **when, "seconds": round(time.monotonic() - start)}
 
 
 def run_here(folder: Path, name: str, long: bool) -> None:
@@ -92,23 +96,25 @@ def run_here(folder: Path, name: str, long: bool) -> None:
 def line(row: dict[str, Any]) -> str:
     """A scenario's row in one line, and its failures below."""
     what = f"{row['count']} {row['tried']}, {len(row['failed'])} not as promised"
+    what = f"left out: {row['left_out']}" if row["left_out"] else what
     first = f"{row['scenario'].replace('_', ' '):17} {what} ({row['seconds']} s)"
     return "\n".join([first, *(f"  - {failure}" for failure in row["failed"])])
 
 
 def table(found: dict[str, Any]) -> str:
     """The tally in Markdown."""
-    command = "make soak LONG=1" if found["long"] else "make soak"
     lines = [
-        f"`{command}`, {found['date']}; {found['machine']}.",
+        f"`make soak`; {found['machine']}.",
         "",
-        "| Scenario | Tried | Not as promised | Found |",
-        "|---|---|---|---|",
+        "| Scenario | Day | Tried | Not as promised | Found |",
+        "|---|---|---|---|---|",
     ]
     for row in found["scenarios"]:
         what = "; ".join(f"{name}: {value}" for name, value in row["numbers"].items())
-        words = row["scenario"].replace("_", " ")
-        lines.append(f"| {words} | {row['count']} {row['tried']} | {len(row['failed'])} | {what} |")
+        what = f"left out: {row['left_out']}" if row["left_out"] else what
+        words, day = row["scenario"].replace("_", " "), row["date"] + ", long" * row["long"]
+        tried = f"{row['count']} {row['tried']}"
+        lines.append(f"| {words} | {day} | {tried} | {len(row['failed'])} | {what} |")
     failures = [
         f"- {row['scenario']}: {failure}" for row in found["scenarios"] for failure in row["failed"]
     ]

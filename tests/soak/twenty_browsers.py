@@ -13,12 +13,12 @@ import psutil
 
 from qcore.jobs.local.backend import LocalBackend
 from qcore.jobs.protocol import JobState
+from tests.house.tree import page_addresses
 from tests.soak.outcome import Outcome
 from tests.soak.server import chromium, dashboard, faults
 from tests.soak.workshop import Workshop, wait
 
 SESSIONS = 20
-PAGES = ("", "new_run", "jobs", "pareto", "compare", "bits", "outliers", "scales")
 JOBS = 6
 LARGEST_MB = 2000
 
@@ -29,7 +29,7 @@ def run(folder: Path, long: bool) -> Outcome:
     shop = Workshop(folder)
     root = shop.home("home")
     queue = LocalBackend(root, devices=["cpu"])
-    slowest, peak = 0.0, 0
+    pages, slowest, peak = page_addresses(), 0.0, 0
     with chromium() as browser, dashboard(root) as server:
         if browser is None:
             outcome.left_out = "no Chromium"
@@ -41,7 +41,7 @@ def run(folder: Path, long: bool) -> Outcome:
         for turn in range(9 if long else 3):
             for index, tab in enumerate(tabs):
                 start = time.monotonic()
-                page = PAGES[(index + 3 * turn) % len(PAGES)]
+                page = pages[(index + 3 * turn) % len(pages)]
                 outcome.failed += faults(tab, f"{server.address}/{page}")
                 slowest = max(slowest, time.monotonic() - start)
                 peak = max(peak, process.memory_info().rss)
