@@ -84,7 +84,7 @@ class Exports:
         return sorted((one for one in found if one is not None), key=lambda one: -one.time)
 
     @contextmanager
-    def recording(self, report: str, layout: str, path: Path) -> Iterator[Recorder]:
+    def recording(self, report: str, layout: str, path: Path) -> Iterator[ExportLog]:
         """Lend out what an export tells its progress to; how it ends is kept, too.
 
         Raises:
@@ -99,7 +99,7 @@ class Exports:
                     f"run {report} is being exported to {layout} already",
                     remedy="wait until it is done",
                 ) from error
-            recorder = Recorder(self._file(report, layout), Export(report, layout, str(path)))
+            recorder = ExportLog(self._file(report, layout), Export(report, layout, str(path)))
             try:
                 yield recorder
             except QuantscopeError as error:
@@ -137,7 +137,7 @@ class Exports:
         return False
 
 
-class Recorder:
+class ExportLog:
     """Keeps how far one export is."""
 
     def __init__(self, path: Path, export: Export):

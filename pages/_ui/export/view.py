@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import streamlit as st
 
 from pages._ui import messages, servers, wording
@@ -13,7 +15,9 @@ from qcore.export.rules import TARGETS, obstacles, servability
 from qcore.formats.format import named
 from qcore.report.report import Report
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
+STARTING_SECONDS = 120.0
+"""Until an export should have said its first word."""
 _READ_BY = {"compressed-tensors": TARGETS[:2], "gguf": TARGETS[2:]}
 
 
@@ -48,15 +52,17 @@ def size_of(report: Report, layout: str) -> int:
 
 
 def follow(report: str) -> None:
-    """Show a run's exports, drawn anew while one is moving."""
-    moving = any(one.state == "running" for one in engine.exports_of(report))
-    st.fragment(_draw, run_every=POLL_SECONDS if moving else None)(report, moving)
+    """Show a run's exports, drawn anew every few seconds: they may be started elsewhere, too."""
+    st.fragment(_draw, run_every=POLL_SECONDS)(report)
 
 
-def _draw(report: str, moving: bool) -> None:
+def _draw(report: str) -> None:
     found = engine.exports_of(report)
-    if moving and not any(one.state == "running" for one in found):
-        st.rerun()
+    begun = st.session_state.get(f"export.begun.{report}", 0.0)
+    if begun > max((one.time for one in found), default=0.0):
+        patience = time.time() - begun < STARTING_SECONDS
+        said = "Starting: loading the program" if patience else "It has not started: see exports/"
+        st.caption(f":material/progress_activity: {said}")
     for one in found:
         with st.container(border=True):
             _one(one)
@@ -129,4 +135,4 @@ def begin(report: Report, layout: str, name: str) -> None:
     except QuantscopeError as error:
         st.session_state["export.problem"] = messages.sentence(error)
     else:
-        st.toast("The export has started", icon=":material/upload:")
+        st.session_state[f"export.begun.{report.id}"] = time.time()
