@@ -188,6 +188,7 @@ def bench(tmp_path, monkeypatch) -> Bench:
             notes=(),
             timed=61.0,
             untimed=(),
+            probes=0,
         ),
     )
     monkeypatch.setattr(
