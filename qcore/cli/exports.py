@@ -21,7 +21,10 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `export`."""
     parser.add_argument("id", help="the report's id, or the first digits of it")
     parser.add_argument(
-        "--to", choices=["compressed-tensors"], default="compressed-tensors", help="the layout"
+        "--to",
+        choices=["compressed-tensors", "gguf"],
+        default="compressed-tensors",
+        help="the layout: for transformers and vLLM, or for llama.cpp",
     )
     parser.add_argument("--out", required=True, type=Path, help="a folder that does not exist yet")
     parser.set_defaults(command=export)
@@ -40,7 +43,7 @@ def export(options: argparse.Namespace) -> int:
 
     report = Library(home()).get(options.id)
     with contextlib.closing(Cache(home() / "cache", cache_limit())) as cache:
-        verdicts = export_run(report, options.out, cache=cache, emit=_tell)
+        verdicts = export_run(report, options.out, cache=cache, to=options.to, emit=_tell)
     _print(verdicts)
     return 0
 

@@ -100,7 +100,11 @@ def predict(options: argparse.Namespace) -> int:
     now = time.time()
     seconds = [now + 3600 * options.hours * at for at in range(len(names))]
     told = forecast(
-        found.network, *running_case(found.encoder, names, seconds), found.longest, tap=found.tap
+        found.network,
+        *running_case(found.encoder, names, seconds),
+        found.longest,
+        found.reach,
+        tap=found.tap,
     )
     say_of = found.encoder.names
     rows = [{"answer": "argmax", "probability": "", "suffix": " | ".join(say_of(told.likeliest))}]
@@ -183,11 +187,11 @@ def _run(options: argparse.Namespace) -> Report:
 
 
 def _tell_cost(log: str) -> None:
-    """Say what reading a large CSV takes before it is read."""
-    from qcore.suffix.logs.columns import LARGE, reading_cost
+    """Say what reading a large log takes before it is read."""
+    from qcore.suffix.logs.cost import LARGE, reading_cost
 
     path = Path(log)
-    if not log or not path.is_file() or ".xes" in path.name.lower():
+    if not log or not path.is_file():
         return
     cost = reading_cost(path)
     if cost.events >= LARGE:

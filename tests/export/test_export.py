@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from qcore.errors import DiskFull, ExportError, InvalidRecipe
 from qcore.export import folder as folders
+from qcore.export.layouts import layout_of
 from qcore.export.packing import exponent_codes, pack_bits, pack_nibbles
 from qcore.export.proof import PROOF
-from qcore.export.schemes import exact_scale, layout_of
+from qcore.export.schemes import exact_scale
 from qcore.export.tensors import LazyTensor, write_checkpoint
 from qcore.export.verify import _reader, ask, verify
 from qcore.export.writing import export_run

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages._ui import engine, messages, wording
+from pages._ui import engine, messages, servers, wording
 from pages._ui.form.presets import DEMO, PRESETS
 from pages._ui.runs import fields
 from qcore.errors import QuantscopeError
@@ -36,6 +36,8 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
         st.error(refusal, icon=":material/block:")
     if pressed:
         submit(recipes)
+    if not refusal:
+        servers.forecast(recipes)
     if len(recipes) > 1:
         with st.expander("Which runs", type="compact"):
             st.dataframe(

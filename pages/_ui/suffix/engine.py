@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qcore.pipeline.suffix.material import Material
     from qcore.pipeline.suffix.opened import OpenNetwork
     from qcore.suffix.facts import LogFacts
-    from qcore.suffix.logs.columns import Cost
+    from qcore.suffix.logs.cost import Cost
     from qcore.suffix.prefix import Continuations
 
 KINDS = (".csv", ".csv.gz", ".xes", ".xes.gz")
@@ -93,11 +93,9 @@ def guessed(names: list[str]) -> tuple[str, ...]:
 
 
 def cost(path: str) -> Cost | None:
-    """What reading a large CSV log takes; None for small ones and for XES."""
-    from qcore.suffix.logs.columns import LARGE, reading_cost
+    """What reading a large log takes; None for small ones."""
+    from qcore.suffix.logs.cost import LARGE, reading_cost
 
-    if ".csv" not in path.lower():
-        return None
     found = reading_cost(Path(path))
     return found if found.events >= LARGE else None
 
@@ -212,6 +210,7 @@ def forecast(
         found.network,
         *running_case(found.encoder, activities, seconds),
         found.longest,
+        found.reach,
         tap=found.tap,
     )
 

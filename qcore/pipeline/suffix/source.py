@@ -82,9 +82,9 @@ def read_path(path: Path, names: tuple[str, ...] = ()) -> EventLog:
         DataError: as `read_csv` and `read_xes`.
     """
     from qcore.suffix.logs.columns import Columns, read_csv
-    from qcore.suffix.logs.xes import read_xes
+    from qcore.suffix.logs.xes import is_xes, read_xes
 
-    if path.name.lower().removesuffix(".gz").endswith((".xes", ".xml")):
+    if is_xes(path):
         return read_xes(path)
     return read_csv(path, Columns(*names) if names else None)
 
