@@ -79,6 +79,11 @@ def staged(target: Path, needed: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def bytes_of(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
 def _publish(folder: Path, target: Path) -> None:
     for path in folder.iterdir():
         with path.open("rb") as file:
