@@ -48,7 +48,9 @@ def control(app, key: str):
 
 
 def figures(app, word: str) -> list[dict]:
-    return [one for one in specs(app) if word in one["layout"]["xaxis"]["title"].get("text", "")]
+    return [
+        one for one in specs(app) if word in one["layout"]["xaxis"].get("title", {}).get("text", "")
+    ]
 
 
 def tables(app, column: str):
