@@ -33,7 +33,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qcore.errors import DataError, NumericalError, UnsupportedModel
-from qcore.evaluation.logits import PASS_TOKENS, final_hidden, head_of, require_words
+from qcore.evaluation.logits import PASS_TOKENS, final_hidden, require_words
+from qcore.models.head import head_of
 from qcore.numerics.distributions import log_probabilities, row_chunks
 from qcore.progress import Progress, silent
 

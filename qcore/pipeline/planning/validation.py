@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from qcore.errors import InvalidRecipe
-from qcore.models.families import BLOCK_SITES
+from qcore.models.family import BLOCK_SITES
 from qcore.models.regions import Dimensions
 from qcore.pipeline.planning.sizes import Sizes
 from qcore.precision.budget import require_solvable
