@@ -73,6 +73,7 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in _FRACTIONS:
         if type(found.get(key)) is int:
             found[key] = float(found[key])
+    found["pad_token_id"] = None  # an architecture's own may lie beyond a small vocabulary
     for key in ("tokenizer_class", "transformers_version"):
         if not isinstance(found.get(key), str):
             found.pop(key, None)

@@ -232,6 +232,21 @@ def family_of_config(config: Mapping[str, Any]) -> Family:
     return family
 
 
+def require_rotatable(family: Family) -> None:
+    """Refuse families whose residual stream cannot be carried in another basis.
+
+    Raises:
+        UnsupportedModel: norms stand between branches and the residual stream.
+    """
+    if not family.rotates_residual:
+        raise UnsupportedModel(
+            f"{family.name} has norms behind o_proj and down_proj "
+            f"({', '.join(family.closing_norms)}), which no rotation of the residual stream (R1) "
+            "can pass",
+            remedy="set the rotation's r1 to false; R2, R4 and o_proj's rotation are exact there",
+        )
+
+
 def family_of(model: nn.Module) -> Family:
     """The family of a loaded model. Raises UnsupportedModel as `family_of_config`."""
     model_type = getattr(getattr(model, "config", None), "model_type", None)

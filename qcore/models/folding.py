@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from qcore.errors import UnsupportedModel
-from qcore.models.families import family_of, sites
-from qcore.models.family import Family
+from qcore.models.families import family_of, require_rotatable, sites
 
 
 def norms(model: nn.Module) -> dict[str, str]:
@@ -55,21 +54,6 @@ def without_gain(model: nn.Module, norm: str) -> Tensor:
     """The weights with which the norm at a path only divides by a length, [hidden]."""
     weight = model.get_submodule(norm).get_parameter("weight").data
     return torch.zeros_like(weight) if family_of(model).unit_gain else torch.ones_like(weight)
-
-
-def require_rotatable(family: Family) -> None:
-    """Refuse families whose residual stream cannot be carried in another basis.
-
-    Raises:
-        UnsupportedModel: norms stand between branches and the residual stream.
-    """
-    if not family.rotates_residual:
-        raise UnsupportedModel(
-            f"{family.name} has norms behind o_proj and down_proj "
-            f"({', '.join(family.closing_norms)}), which no rotation of the residual stream (R1) "
-            "can pass",
-            remedy="set the rotation's r1 to false; R2, R4 and o_proj's rotation are exact there",
-        )
 
 
 def untie(model: nn.Module) -> nn.Parameter | None:
