@@ -20,7 +20,7 @@ import stat
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cache.artifacts import Artifact, Artifacts
 from cache.records import Records
@@ -35,6 +35,23 @@ RECORDS_SHARE = 8
 """Records may take one part in so many of the limit."""
 _KEY = re.compile(r"[0-9a-f]{64}")
 _LOG = logging.getLogger(__name__)
+
+
+class Outcomes(Protocol):
+    """What a stage's outcomes are looked up in: a cache, or a cache and what was imported."""
+
+    def record(self, key: str) -> Any:
+        """The JSON value under `key`, or None."""
+
+    def put_record(self, key: str, value: Any) -> None:
+        """Keep a JSON value."""
+
+    def artifact(self, key: str) -> Artifact | None:
+        """The named tensors under `key`, or None."""
+
+    def has(self, key: str) -> bool:
+        """Whether a record or an artifact lies under `key`."""
+        ...
 
 
 class Cache:

@@ -39,7 +39,7 @@ def choose_case(
     return None
 
 
-def draw_race(case: Case, shown: str) -> None:
+def draw_race(case: Case, shown: str, more: str) -> None:
     """Draw quality against average bits, measured and predicted."""
     runs, found = case.measured, case.forecast
     figure = charts.quality(
@@ -53,7 +53,7 @@ def draw_race(case: Case, shown: str) -> None:
         selected=shown,
     )
     hollow = rests_on(found) if found else ""
-    view.race(figure, case.score, len(runs), hollow)
+    view.race(figure, case.score, len(runs), more, hollow)
 
 
 def draw_maps(case: Case, shown: str) -> None:
@@ -107,6 +107,7 @@ with messages.guard():
         empty.budgets(engine.demo_recipe)
     else:
         group, score = controls.choose_group(found)
+        more = controls.elsewhere(found, group)
         shown = controls.shown_run(group)
         table, case = read_table(group), None
         if table is not None:
@@ -114,7 +115,7 @@ with messages.guard():
         if case is not None:
             view.headline(words.headlines(case))
             controls.submit_buttons(case)
-            draw_race(case, shown)
+            draw_race(case, shown, more)
             draw_maps(case, shown)
             rows = case.measured
         else:
@@ -122,7 +123,7 @@ with messages.guard():
                 view.offer_measuring(group)
             rows = measured(group.runs, {}, (), group.part, None)
             figure = charts.quality(rows, score, "bits, as each run counts", selected=shown)
-            view.race(figure, score, len(rows))
+            view.race(figure, score, len(rows), more)
         st.subheader("What was measured?", anchor=False)
         view.run_table(rows)
         view.training(group.budgeted, shown)

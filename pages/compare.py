@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from pages._ui import columns, empty, engine, entry, live, messages, state
 from pages._ui.compare import hurt, kept, texts, view, words
+from pages._ui.runs import evaluations
+from pages._ui.waterfall.view import draw_waterfall
 from qcore.errors import QuantscopeError
 from qcore.explore import compare
 from qcore.report.report import Report
@@ -48,6 +51,16 @@ def choose_runs(ids: list[str], labels: dict[str, str]) -> tuple[list[str], str]
     return [base, *(run for run in chosen if run != base)] if chosen else [], base
 
 
+def _labels(table: pd.DataFrame) -> tuple[list[str], dict[str, str]]:
+    """All runs, and labels that tell them apart: with the evaluation where there are several."""
+    ids = list(columns.words(table, "id"))
+    several = len(evaluations.found_in(table)) > 1
+    told = engine.run_table().titles(table)
+    scored = columns.words(table, "measured") if several else [""] * len(ids)
+    parts = zip(told, scored, (run[:6] for run in ids), strict=True)
+    return ids, dict(zip(ids, (" · ".join(filter(None, each)) for each in parts), strict=True))
+
+
 def read(runs: list[str]) -> list[Report]:
     """The chosen reports; one that cannot be read is said and left out."""
     found = []
@@ -75,6 +88,7 @@ def draw(reports: list[Report]) -> None:
     texts.draw(alike)
     view.knobs(alike)
     view.layers(compare.layers(alike))
+    draw_waterfall(alike)
 
 
 entry.through_app()
@@ -89,10 +103,7 @@ with messages.guard():
     if table.empty:
         empty.runs()
     else:
-        names = dict(zip(columns.words(table, "id"), columns.words(table, "title"), strict=True))
-        runs, _ = choose_runs(
-            list(names), {run: f"{name} · {run[:6]}" for run, name in names.items()}
-        )
+        runs, _ = choose_runs(*_labels(table))
         if len(runs) < 2:
             st.info(
                 "Choose two runs or more, here or on the Pareto page: the first is the baseline, "

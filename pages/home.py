@@ -8,8 +8,8 @@ import streamlit as st
 from pages._ui import columns, empty, engine, entry, live, messages, palette, state, wording
 from pages._ui.figures.view import draw_figure
 from pages._ui.form.presets import DEMO
-from pages._ui.jobs.words import job_title
-from pages._ui.runs import charts, library, organise, tables
+from pages._ui.jobs.words import job_titles, short_id
+from pages._ui.runs import charts, evaluations, library, organise, tables, words
 from qcore.machine.devices import devices
 from qcore.report import metrics
 
@@ -63,11 +63,12 @@ _VERBS = (
 
 
 def draw_front(table: pd.DataFrame) -> None:
-    """Draw the newest evaluation's front, small."""
-    newest = table.iloc[0]
-    alike = tables.comparable(table, newest["measured"], [newest["model"]])
-    score = metrics.quality(tables.telling(tables.metrics(alike)))
-    alike = alike.loc[~tables.broken(alike, score)]
+    """Draw one evaluation's front, small, and say how many runs it leaves out."""
+    shown = evaluations.current(table)
+    comparable = tables.comparable(table, shown.measured, [shown.model])
+    score = metrics.quality(tables.telling(tables.metrics(comparable)))
+    alike = comparable.loc[~tables.broken(comparable, score)]
+    broke = len(comparable) - len(alike)
     st.subheader("The measured front so far", anchor=False)
     figure = charts.pareto(
         alike,
@@ -86,14 +87,16 @@ def draw_front(table: pd.DataFrame) -> None:
         alt=f"{len(alike)} runs, bits per weight against {score.label}",
     )
     st.caption(
-        f"{messages.escape(newest['model'])}, {messages.escape(newest['measured'])}. "
-        f"{wording.count(len(alike), 'run')}; the lower left is better. "
+        f"{messages.escape(shown.model)}, {messages.escape(shown.measured)}. "
+        f"{wording.count(len(alike), 'run')}{f', {broke} more broke' if broke else ''}; the lower "
+        f"left is better. {words.bars(score)} "
         "Click points (shift adds more) to compare their runs."
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link("pages/pareto.py", label="Open Pareto", icon=":material/scatter_plot:")
         here = set(columns.words(alike, "id"))
         organise.compare_button([run for run in state.selected() if run in here], "home.compare")
+        evaluations.offer_others(table, len(comparable))
 
 
 def draw_newest() -> None:
@@ -103,11 +106,11 @@ def draw_newest() -> None:
         queue = engine.backend()
         queue.tick()
         jobs = queue.jobs(_NEWEST)
-        for job in jobs:
+        for job, told in zip(jobs, job_titles(jobs), strict=True):
             colour, icon = palette.STATE_BADGES[job.state]
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
                 st.badge(job.state, color=colour, icon=icon)
-                title = messages.escape(job_title(job))
+                title = f"{messages.escape(told)} `{short_id(job)}`"
                 if job.report:
                     query = {"runs": job.report}
                     st.page_link("pages/pareto.py", label=title, query_params=query)

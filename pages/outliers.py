@@ -18,7 +18,7 @@ st.caption(
     "rotation in blocks only within its block, and a permutation decides who shares a block."
 )
 with messages.guard():
-    found = captures()
+    found = captures(imported=True)
     if not found:
         again.offer_any()
     else:

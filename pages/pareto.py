@@ -5,8 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import empty, engine, entry, live, messages
-from pages._ui.runs import filters, library, listing, organise
-from pages._ui.runs.controls import choose_measured
+from pages._ui.runs import evaluations, filters, library, listing, organise
 from pages._ui.runs.view import draw_chart, draw_reports
 
 entry.through_app()
@@ -23,11 +22,12 @@ with messages.guard():
     if everything.empty and not reading:
         empty.runs()
     elif not everything.empty:
-        comparable = filters.narrow(choose_measured(everything))
+        alike = evaluations.choose(everything)
+        comparable = filters.narrow(alike)
         if comparable.empty:
             st.info("No run passes the search and the filters above.", icon=":material/filter_alt:")
         else:
-            draw_chart(comparable)
+            draw_chart(comparable, evaluations.otherwise(len(everything) - len(alike)))
             listing.draw(comparable)
         organise.toolbar(everything["id"].tolist())
         st.divider()

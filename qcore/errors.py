@@ -17,7 +17,8 @@
     │   └── DiskFull             nothing can be stored
     ├── JobError                 a job that cannot be submitted, found, cancelled or resumed
     │   └── JobCancelled         somebody asked the job to stop
-    └── ExportError              a run that cannot be written for a reader, or what fails its gate
+    ├── ExportError              a run that cannot be written for a reader, or what fails its gate
+    └── ShareError               a bundle or a board that cannot be made, or read
 
 A message says a fact, with its number, and the remedy: "block 48 does not divide 1536; choose 16,
 32, 64, 128, 256 or 512". The remedy is an argument of its own so that none is forgotten. Both may
@@ -137,3 +138,7 @@ class JobCancelled(JobError):
 
 class ExportError(QuantscopeError):
     """A run that cannot be written for a reader, or a written one that fails its gate."""
+
+
+class ShareError(QuantscopeError):
+    """A bundle or a board that cannot be made, or one that cannot be read as it is."""

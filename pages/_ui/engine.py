@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from qcore.pipeline import Preview
     from qcore.pipeline.planning.history import History
     from qcore.pipeline.planning.schedule import Expected
+    from qcore.share.shelf import Shelf
 
 T = TypeVar("T")
 
@@ -70,6 +71,11 @@ def backend() -> Backend:
 def cache() -> Cache:
     """The stages' results."""
     return _cache(home())
+
+
+def shelf() -> Shelf:
+    """The stages' results and what bundles brought, to be looked at."""
+    return _shelf(home())
 
 
 def patiently(what: str, key: Hashable, work: Callable[[], T]) -> T:
@@ -172,3 +178,10 @@ def _cache(root: Path) -> Cache:
     from qcore.machine.home import cache_limit
 
     return Cache(root / "cache", cache_limit())
+
+
+@st.cache_resource(show_spinner=False)
+def _shelf(root: Path) -> Shelf:
+    from qcore.share.shelf import Shelf
+
+    return Shelf(_cache(root), _index(root).library.imports)

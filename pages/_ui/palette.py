@@ -24,6 +24,8 @@ METHOD_COLOURS = {
     "manual": "#5F7DA8",
 }
 NEUTRAL = "#7B8494"
+BETTER, WORSE = "#0A8F6C", "#D55E00"
+"""Of a difference that is told apart from none."""
 CHOSEN = "#E0A100"
 """The ring or frame around what is selected."""
 

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cache.digest import digest
-from cache.store import Cache
+from cache.store import Outcomes
 from qcore.analysis.transform_effect import (
     Density,
     Measures,
@@ -137,17 +137,17 @@ class Place:
     measures: Measures
 
 
-def captures(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
+def captures(runs: Iterable[Summary], cache: Outcomes) -> list[Capture]:
     """The distinct captures of these runs of which a block or more is in the cache, in order."""
     return [capture for capture in _named(runs, cache) if capture.blocks]
 
 
-def evicted(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
+def evicted(runs: Iterable[Summary], cache: Outcomes) -> list[Capture]:
     """The distinct captures of these runs of which nothing is in the cache any more, in order."""
     return [capture for capture in _named(runs, cache) if not capture.blocks]
 
 
-def _named(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
+def _named(runs: Iterable[Summary], cache: Outcomes) -> list[Capture]:
     """Every capture that a run names, with the blocks that are left of it."""
     distinct: dict[str, tuple[Summary, Calibration]] = {}
     for run in runs:
@@ -164,7 +164,7 @@ def _named(runs: Iterable[Summary], cache: Cache) -> list[Capture]:
     return found
 
 
-def site_statistics(capture: Capture, cache: Cache, block: int, site: str) -> SiteStatistics:
+def site_statistics(capture: Capture, cache: Outcomes, block: int, site: str) -> SiteStatistics:
     """Read one site's statistics from the cache.
 
     Raises:
@@ -179,7 +179,7 @@ def site_statistics(capture: Capture, cache: Cache, block: int, site: str) -> Si
     return found.sites[site]
 
 
-def overview(capture: Capture, cache: Cache, progress: Progress = silent) -> list[Place]:
+def overview(capture: Capture, cache: Outcomes, progress: Progress = silent) -> list[Place]:
     """The measures of every site that is in the cache, in execution order.
 
     Blocks that were lost since `capture` was listed are left out.
@@ -187,7 +187,7 @@ def overview(capture: Capture, cache: Cache, progress: Progress = silent) -> lis
     places: list[Place] = []
     for done, block in enumerate(capture.blocks):
         progress(done, len(capture.blocks), f"block {block + 1} of {capture.depth}")
-        key = digest(["outlier measures", _OVERVIEW_VERSION, block_key(capture.key, block)])
+        key = measures_key(capture.key, block)
         record = cache.record(key)
         if record is None:
             try:
@@ -203,6 +203,11 @@ def overview(capture: Capture, cache: Cache, progress: Progress = silent) -> lis
             values = dict(record[name])
             places.append(Place(block, name, values.pop("width"), Measures(**values)))
     return places
+
+
+def measures_key(capture: str, block: int) -> str:
+    """The key under which a block's measures are kept, given its capture's."""
+    return digest(["outlier measures", _OVERVIEW_VERSION, block_key(capture, block)])
 
 
 def view(statistics: SiteStatistics, lens: Lens) -> View:
@@ -297,12 +302,12 @@ def _measured(site: SiteStatistics) -> Measures:
     return measure(site.sample, site.mean_abs, site.max_abs, square, site.mean_fourth)
 
 
-def _block(capture: Capture, cache: Cache, block: int) -> BlockStatistics:
+def _block(capture: Capture, cache: Outcomes, block: int) -> BlockStatistics:
     kept = cache.artifact(block_key(capture.key, block))
     if kept is None:
         raise CorruptEntry(
-            f"the cache no longer has block {block} of this capture",
-            remedy="choose another block, or capture again",
+            f"the cache does not have block {block} of this capture",
+            remedy="choose another block, or capture again: bundles bring the map alone",
         )
     return BlockStatistics.from_tensors(block, kept.tensors)
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from cache.store import Cache
+from cache.store import Outcomes
 from qcore.errors import QuantscopeError
 from qcore.evaluation.tokens import TokenScores, token_statistics
 from qcore.pipeline.keys import part_key
@@ -54,7 +54,7 @@ def key_of(report: Report) -> str:
     return next((stage.key for stage in report.stages if stage.name == name), "")
 
 
-def tokens_of(report: Report, cache: Cache) -> RunTokens | None:
+def tokens_of(report: Report, cache: Outcomes) -> RunTokens | None:
     """Read a run's tokens; None where the cache lacks any of them."""
     scores = _scores(report, cache)
     pieces = _pieces(report, cache)
@@ -77,7 +77,7 @@ def tokens_of(report: Report, cache: Cache) -> RunTokens | None:
     )
 
 
-def statistics_of(report: Report, cache: Cache) -> TokenStatistics | None:
+def statistics_of(report: Report, cache: Outcomes) -> TokenStatistics | None:
     """The Report's statistics over tokens, from its records where it was written before.
 
     Returns:
@@ -103,7 +103,7 @@ def has_statistics(report: Report) -> bool:
     return has_text and stage_of(report) == "evaluate" and recipe.evaluation.divergence
 
 
-def _scores(report: Report, cache: Cache) -> list[TokenScores] | None:
+def _scores(report: Report, cache: Outcomes) -> list[TokenScores] | None:
     key = key_of(report)
     if not key:
         return None
@@ -119,7 +119,7 @@ def _scores(report: Report, cache: Cache) -> list[TokenScores] | None:
     return found
 
 
-def _pieces(report: Report, cache: Cache) -> tuple[tuple[str, ...], ...] | None:
+def _pieces(report: Report, cache: Outcomes) -> tuple[tuple[str, ...], ...] | None:
     key = next((stage.key for stage in report.stages if stage.name == "reference"), "")
     if not key:
         return None

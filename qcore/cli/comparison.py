@@ -13,6 +13,7 @@ from typing import Any
 
 from qcore.cli.output import put, say
 from qcore.cli.reports import statistics
+from qcore.cli.tables import aligned
 from qcore.errors import InvalidRecipe
 from qcore.explore.compare import (
     Difference,
@@ -147,10 +148,10 @@ def _as_text(reports: Sequence[Report], found: Sequence[RunComparison]) -> str:
         f"{names[report.id]}\n   {sentence}"
         for letter, report, sentence in zip(LETTERS, reports, sentences, strict=False)
     ]
-    parts = ["\n".join(lines), _aligned(_DIFFERENCES, _differences(found))]
+    parts = ["\n".join(lines), aligned(_DIFFERENCES, _differences(found))]
     knobs = _knobs(reports)
     if knobs:
-        parts.append(_aligned(["Knob", *LETTERS[: len(reports)]], knobs))
+        parts.append(aligned(["Knob", *LETTERS[: len(reports)]], knobs))
     return "\n\n".join(parts)
 
 
@@ -210,12 +211,3 @@ def _names(reports: Sequence[Report]) -> dict[str, str]:
     """What people call the runs: their given names, else their titles."""
     labels = Labels(home())
     return {report.id: labels.of(report.id).name or title_of(report.recipe) for report in reports}
-
-
-def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [list(headers), *rows]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(headers))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )

@@ -25,6 +25,16 @@ def table(reports: Sequence[Report]) -> str:
     return "\n".join(lines)
 
 
+def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under their headers, each column as wide as its widest cell."""
+    lines = [list(headers), *rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(headers))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
 def listing(runs: Sequence[tuple[Summary, Label]]) -> str:
     """One line per run: id, what is said of it (* pinned, A baseline, - archived), size, quality.
 

@@ -4,6 +4,7 @@ $QUANTSCOPE_HOME, or $XDG_DATA_HOME/quantscope, or ~/.local/share/quantscope
 ├── cache/      records and arrays by content; may be deleted at any time
 ├── jobs/       the queue and each job's events and log
 ├── reports/    finished Reports, never evicted
+├── imported/   runs from elsewhere, a folder per bundle
 ├── deleted/    Reports that were deleted today and may come back
 ├── labels.sqlite names, tags and notes of runs
 ├── index.jsonl what is asked of all of them; may be deleted at any time

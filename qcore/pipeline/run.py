@@ -66,7 +66,7 @@ def run(
     root = root or home()
     library = Library(root)
     keys = Keys(recipe, resolve_inputs(recipe, root))
-    if library.has(keys.report):
+    if library.owns(keys.report):
         emit(Event("job", 1, 1, "this exact run was finished before"))
         return library.get(keys.report)
     session = session or Session(root, device)

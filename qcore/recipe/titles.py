@@ -6,7 +6,7 @@ And in a few words, where many stand beside each other: `INT4 g64 A INT8 R b32 M
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qcore.formats.format import FORMATS, Format
@@ -127,6 +127,31 @@ def _scales_title(recipe: Recipe) -> str:
         stored,
     ]
     return " ".join([_SCALES["piso"], *filter(None, told)])
+
+
+def technique_label(name: str, recipe: Recipe) -> str:
+    """A technique as a recipe has it: `R1 R2 R4 b32`, `MassDiff`, `PiSO`, `quantized inputs`.
+
+    Args:
+        name: one of `qcore.recipe.techniques.TECHNIQUES` that the recipe has.
+        recipe: that has it.
+    """
+    if name in ("transform", "permutation", "expansion"):
+        alone = {"transform": "rotation", "permutation": "permutation", "expansion": "expansion"}
+        parts = replace(recipe, permutation=None, expansion=None)
+        others = {} if name == "transform" else {alone[name]: getattr(recipe, alone[name])}
+        return _transform_titles(replace(parts, **others))[-1]
+    if name == "scale":
+        rounded = [part for part in (recipe.weights, recipe.activations) if part is not None]
+        midmax = any(part.scale_rounding == "midmax" for part in rounded)
+        how = [_scales_title(recipe)] if recipe.scales.method != "absmax" else []
+        return " ".join([*how, *(["midmax"] if midmax else [])])
+    if name == "rounding":
+        return _rounding_title(replace(recipe.rounding, inputs="float"))
+    if name == "inputs":
+        seen = {"quantized": "quantized inputs", "block": "quantized inputs within blocks"}
+        return seen[recipe.rounding.inputs]
+    return _weights_title(recipe)
 
 
 BUDGET_METHODS = {

@@ -42,9 +42,12 @@ class Deletion:
         """Set Reports aside; returns the ids of those that were there.
 
         Raises:
-            InvalidRecipe: no report's id; those before it are set aside.
+            InvalidRecipe: no report's id; those before it are set aside. Or one that came with a
+                bundle, which goes as a whole; then none is.
             DiskFull: the home cannot be written.
         """
+        runs = list(runs)
+        self._require_own(runs)
         self.sweep()
         return [run for run in runs if self._move(run, back=False)]
 
@@ -73,13 +76,23 @@ class Deletion:
                     old.append(entry.name.removesuffix(".json"))
         self.finish(old)
 
+    def _require_own(self, runs: list[str]) -> None:
+        for run in runs:
+            origin = self._library.imports.origin(run)
+            if origin is not None and not self._library.owns(run):
+                raise InvalidRecipe(
+                    f"run {run} came with the bundle {origin.name[:80]!a}, which goes as a whole",
+                    remedy=f"archive the run, or remove all {len(origin.runs)} of the bundle with "
+                    f"`python -m qcore import --remove {origin.bundle}`",
+                )
+
     def _forget(self, gone: list[str]) -> None:
         """Forget what was said of runs, but for one that was run again meanwhile."""
         self._labels.forget([run for run in gone if not self._library.has(run)])
 
     def _move(self, run: str, *, back: bool) -> bool:
         aside, kept = self._aside(run), self._library.path(run)
-        if back and self._library.has(run):  # run again meanwhile: an exact repeat
+        if back and self._library.owns(run):  # run again meanwhile: an exact repeat
             aside.unlink(missing_ok=True)
             return True
         try:

@@ -1,5 +1,8 @@
 """The library of finished Reports: one JSON file each, written once, never evicted.
 
+Runs that came in a bundle are listed and read like one's own (`qcore.report.imported`); only what
+was measured here counts as finished here (`owns`).
+
 Whatever lies in the folder, one file costs no other: what is not a Report that this version reads
 is refused with a sentence (`CorruptEntry`) when it is asked for, and left out of lists. A folder
 that cannot be written serves what it holds.
@@ -20,6 +23,7 @@ from pathlib import Path
 
 from qcore.errors import CorruptEntry, DiskFull, InvalidRecipe, QuantscopeError
 from qcore.report.files import read_bytes
+from qcore.report.imported import Imports
 from qcore.report.report import Report
 
 LIMIT_BYTES = 32 << 20
@@ -49,6 +53,7 @@ class Library:
 
     def __init__(self, root: Path):
         self.root = root
+        self.imports = Imports(root)
         self._folder = root / "reports"
         self._swept = False
         try:
@@ -67,7 +72,7 @@ class Library:
             DiskFull: it could not be written; nothing half-written is left.
         """
         path = self.path(report.id)
-        if self.has(report.id):
+        if self.owns(report.id):
             return self.get(report.id)
         part = self._folder / f"{report.id}.{os.getpid()}.{threading.get_ident()}.part"
         try:
@@ -95,7 +100,7 @@ class Library:
             InvalidRecipe: no such Report, or several.
             CorruptEntry: the file is not a Report that this version reads.
         """
-        path = self.path(self.complete(report))
+        path = self._where(self.complete(report))
         try:
             return _kept(path, _mark(os.lstat(path)))
         except FileNotFoundError as error:
@@ -110,7 +115,7 @@ class Library:
             FileNotFoundError: there is none.
             CorruptEntry: the file is not a Report that this version reads.
         """
-        return _read(self.path(report))
+        return _read(self._where(report))
 
     def complete(self, report: str) -> str:
         """The only id that starts so; opens no file.
@@ -130,7 +135,11 @@ class Library:
         return found[0]
 
     def has(self, report: str) -> bool:
-        """Whether something is kept under exactly that id."""
+        """Whether something is kept under exactly that id, measured here or elsewhere."""
+        return self.owns(report) or report in self.imports.places()
+
+    def owns(self, report: str) -> bool:
+        """Whether something that was measured here is kept under exactly that id."""
         return os.path.lexists(self.path(report))
 
     def ids(self) -> list[str]:
@@ -146,7 +155,7 @@ class Library:
         Raises:
             CorruptEntry: the folder cannot be listed.
         """
-        found: dict[str, Mark] = {}
+        found = self._imported_marks(stamps=stamps)
         try:
             with os.scandir(self._folder) as entries:
                 for entry in entries:
@@ -157,7 +166,7 @@ class Library:
                         mark = _mark(status) if status else Mark(0, 0, 0)
                         found[entry.name.removesuffix(".json")] = mark
         except FileNotFoundError:
-            return {}
+            return found
         except OSError as error:
             raise CorruptEntry(
                 f"the folder of reports {self._folder} cannot be read: {error.strerror}",
@@ -166,11 +175,12 @@ class Library:
         return found
 
     def stamp(self) -> int:
-        """A number that changes when a Report comes or goes; costs one look at the folder."""
+        """A number that changes when a Report comes or goes; costs a look at two folders."""
         try:
-            return self._folder.stat().st_mtime_ns
+            own = self._folder.stat().st_mtime_ns
         except OSError:
-            return 0
+            own = 0
+        return max(own, self.imports.stamp())  # whichever changes is the newer one
 
     def reports(self) -> list[Report]:
         """All readable Reports, newest first, each read anew; see `Index` for less of each."""
@@ -199,10 +209,22 @@ class Library:
                         os.unlink(entry.path)
 
     def path(self, report: str) -> Path:
-        """Where the Report of exactly that id is kept. Raises InvalidRecipe for no id."""
+        """Where the own Report of exactly that id is kept. Raises InvalidRecipe for no id."""
         if not _ID.fullmatch(report):
             raise InvalidRecipe(f"{report[:40]!r} is no report id", remedy="copy it again")
         return self._folder / f"{report}.json"
+
+    def _where(self, report: str) -> Path:
+        """Where a Report is read: one's own before one from elsewhere."""
+        own = self.path(report)
+        return own if os.path.lexists(own) else self.imports.places().get(report, own)
+
+    def _imported_marks(self, *, stamps: bool) -> dict[str, Mark]:
+        found = {}
+        for run, path in self.imports.places().items():
+            with contextlib.suppress(OSError):
+                found[run] = _mark(os.lstat(path)) if stamps else Mark(0, 0, 0)
+        return found
 
 
 def _mark(status: os.stat_result) -> Mark:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import messages, state
+from pages._ui import messages, state, wording
 from pages._ui.bits import words
 from pages._ui.bits.engine import Case
 from pages._ui.bits.pins import PAGE, typed
@@ -45,7 +45,7 @@ def choose_group(found: Sequence[ComparisonGroup]) -> tuple[ComparisonGroup, met
     key = left.selectbox(
         "Network and text",
         list(by_key),
-        key=state.settle(PAGE, "group", list(by_key)),
+        key=state.settle(PAGE, "group", list(by_key), _largest(found)),
         format_func=lambda name: by_key[name].label,
         help="Runs that differ in nothing but how a bit budget was spent.",
     )
@@ -58,6 +58,21 @@ def choose_group(found: Sequence[ComparisonGroup]) -> tuple[ComparisonGroup, met
         format_func=metrics.metric_label,
     )
     return group, metrics.quality(score)
+
+
+def _largest(found: Sequence[ComparisonGroup]) -> str:
+    """The group to open with: the one with the most runs, of equals the newest."""
+    return max(found, key=lambda group: len(group.runs)).key
+
+
+def elsewhere(found: Sequence[ComparisonGroup], shown: ComparisonGroup) -> str:
+    """How many runs with a budget the shown group leaves out, in words; empty for none."""
+    here = {run.id for run in shown.runs}
+    others = {run.id for group in found for run in group.budgeted} - here
+    if not others:
+        return ""
+    told = f"{wording.count(len(others), 'more run')} with a budget"
+    return f"**{told}** differ in evaluation, network, scales or rounding: see Network and text. "
 
 
 def _follow_run(found: Sequence[ComparisonGroup]) -> None:

@@ -63,7 +63,7 @@ def cached(recipe: Recipe) -> SensitivityTable | None:
     """The sensitivities that a recipe would look at, if they have been measured."""
     from qcore.pipeline.stages import sensitivity
 
-    return sensitivity.cached(recipe, engine.cache())
+    return sensitivity.cached(recipe, engine.shelf())
 
 
 @st.cache_resource(show_spinner=False)

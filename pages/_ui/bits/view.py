@@ -43,8 +43,16 @@ def headline(numbers: Sequence[tuple[str, str, str, str]]) -> None:
             )
 
 
-def race(figure: go.Figure, score: Axis, runs: int, hollow: str = "") -> None:
-    """Draw quality against average bits; a click on a run shows its assignment."""
+def race(figure: go.Figure, score: Axis, runs: int, more: str, hollow: str = "") -> None:
+    """Draw quality against average bits; a click on a run shows its assignment.
+
+    Args:
+        figure: to be drawn.
+        score: what runs along y.
+        runs: how many are measured.
+        more: which runs are left out, in words; empty for none.
+        hollow: what the hollow points rest on; empty where there are none.
+    """
 
     def follow() -> None:
         for run in state.clicked(st.session_state["bits.race"]):
@@ -60,8 +68,8 @@ def race(figure: go.Figure, score: Axis, runs: int, hollow: str = "") -> None:
     )
     told = f"Hollow: predicted, one per method at this budget. {hollow} " if hollow else ""
     st.caption(
-        f"Filled: measured, with 95 % intervals. {told}What to notice: how far the methods lie "
-        "apart at the same bits. Click a filled point to see its assignment."
+        f"{more}Filled: measured, with 95 % intervals. {told}What to notice: how far the methods "
+        "lie apart at the same bits. Click a filled point to see its assignment."
     )
 
 

@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from qcore.analysis.captures import Capture
 
 
-def captures() -> list[Capture]:
-    """List what can be looked at, the newest run's first."""
+def captures(*, imported: bool = False) -> list[Capture]:
+    """List what can be looked at, the newest run's first.
+
+    Args:
+        imported: those, too, of which bundles brought the measures alone.
+    """
     from qcore.analysis import captures
 
     with st.spinner("Looking for captures …"):
-        return captures.captures(engine.index().summaries(), engine.cache())
+        kept = engine.shelf() if imported else engine.cache()
+        return captures.captures(engine.index().summaries(), kept)
 
 
 def evicted() -> list[Capture]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pages._ui import wording
 from pages._ui.compare import words
+from pages._ui.runs import fields
 from qcore.explore.compare import LayerComparison, RunComparison, differing_knobs
 from qcore.report.report import Report
 
@@ -75,7 +76,7 @@ def knobs(reports: Sequence[Report]) -> pd.DataFrame:
     """The knobs that differ, a column for each run."""
     rows = [
         {"Knob": path}
-        | {words.LETTERS[at]: words.knob_value(value) for at, value in enumerate(values)}
+        | {words.LETTERS[at]: fields.knob_value(value) for at, value in enumerate(values)}
         for path, values in differing_knobs(reports).items()
     ]
     return pd.DataFrame(rows)

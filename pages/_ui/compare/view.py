@@ -12,13 +12,12 @@ from pages._ui.compare import charts, tables, words
 from pages._ui.figures.view import draw_figure
 from pages._ui.form import summary
 from qcore.explore.compare import LayerComparison, Refusal, RunComparison, lacking_tasks
-from qcore.recipe.titles import title_of
 from qcore.report.report import Report
 
 
 def refusals(reports: Sequence[Report], refused: Sequence[Refusal]) -> None:
     """Say of each run that cannot be compared why not, and offer to measure what is missing."""
-    titles = {report.id: title_of(report.recipe) for report in reports}
+    titles = dict(zip((report.id for report in reports), words.titles(reports), strict=True))
     for refusal in refused:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(
@@ -58,11 +57,12 @@ def _offer_tasks(reports: Sequence[Report]) -> None:
 def verdicts(reports: Sequence[Report], found: Sequence[RunComparison]) -> None:
     """Each run under its letter: what it is, and the sentence on it."""
     sentences = ["Baseline.", *(run.verdict for run in found)]
-    for place, (report, sentence) in enumerate(zip(reports, sentences, strict=True)):
+    told = zip(reports, words.titles(reports), sentences, strict=True)
+    for place, (report, title, sentence) in enumerate(told):
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(f"### {words.LETTERS[place]}", width="content")
             with st.container():
-                st.markdown(f"**{messages.escape(title_of(report.recipe))}**")
+                st.markdown(f"**{messages.escape(title)}**")
                 st.caption(
                     f"`{report.id}` · {report.volume.bits_per_weight:.3f} bits per weight · "
                     f"{messages.escape(report.environment.model)}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pages._ui import wording
+from pages._ui.runs import fields
 from qcore.explore.compare import Difference, LayerComparison
+from qcore.recipe.axes import flatten
+from qcore.recipe.titles import title_of
 from qcore.report.metrics import is_share, metric_label
 from qcore.report.report import Report
 
@@ -53,17 +55,13 @@ def interval(difference: Difference) -> str:
     return f"[{low}, {high}]"
 
 
-def knob_value(value: Any) -> str:
-    """A recipe's value as people read it."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(knob_value(item) for item in value) or "–"
-    return str(value)
+def titles(reports: Sequence[Report]) -> list[str]:
+    """Titles that tell the compared runs apart."""
+    return fields.apart(
+        [title_of(report.recipe) for report in reports],
+        [flatten(report.recipe) for report in reports],
+        [report.environment.model for report in reports],
+    )
 
 
 def windows_sentence(reports: Sequence[Report]) -> str:

@@ -10,9 +10,11 @@ import streamlit as st
 
 from pages._ui import engine, messages, wording
 from pages._ui.form.presets import DEMO, PRESETS
+from pages._ui.runs import fields
 from qcore.errors import QuantscopeError
 from qcore.machine.devices import devices
 from qcore.recipe import Recipe
+from qcore.recipe.axes import flatten
 from qcore.recipe.titles import title_of
 
 
@@ -37,10 +39,16 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
     if len(recipes) > 1:
         with st.expander("Which runs", type="compact"):
             st.dataframe(
-                pd.DataFrame({"Run": [title_of(recipe) for recipe in recipes]}),
+                pd.DataFrame({"Run": _titles(recipes)}),
                 hide_index=True,
                 height=min(38 + 35 * len(recipes), 420),
             )
+
+
+def _titles(recipes: Sequence[Recipe]) -> list[str]:
+    titles = [title_of(recipe) for recipe in recipes]
+    models = [recipe.model.name or recipe.model.source for recipe in recipes]
+    return fields.apart(titles, [flatten(recipe) for recipe in recipes], models)
 
 
 def submit(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
@@ -50,9 +58,15 @@ def submit(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
         st.switch_page("pages/jobs.py")
 
 
-def queue(recipes: Sequence[Recipe], *, ensure: str = "") -> None:
-    """Queue the recipes, or one stage of each, and stay where one is."""
-    engine.backend().submit(recipes, ensure=ensure, name=_name(recipes))
+def queue(recipes: Sequence[Recipe], *, ensure: str = "", name: str = "") -> None:
+    """Queue the recipes, or one stage of each, and stay where one is.
+
+    Args:
+        recipes: what to run.
+        ensure: the one stage of each; empty for whole runs.
+        name: of the sweep; that of the preset whose runs these are where nothing is said.
+    """
+    engine.backend().submit(recipes, ensure=ensure, name=name or _name(recipes))
 
 
 def _name(recipes: Sequence[Recipe]) -> str:

@@ -25,8 +25,15 @@ _COLOURS = {
 }
 
 
-def draw(job: Job, queue: Backend, foreseen: Foresight) -> None:
-    """One job as a row: state and name, stages and time, buttons; its log under it on demand."""
+def draw(job: Job, queue: Backend, foreseen: Foresight, title: str = "") -> None:
+    """One job as a row: state and name, stages and time, buttons; its log under it on demand.
+
+    Args:
+        job: to be drawn.
+        queue: that it stands in.
+        foreseen: what is known of its time.
+        title: what tells it from those around it; its own where it stands alone.
+    """
     now = time.time()
     stages = engine.stages(job, queue, now)
     with st.container(border=True, key=f"job-{job.id}", gap="xsmall"):
@@ -34,7 +41,8 @@ def draw(job: Job, queue: Backend, foreseen: Foresight) -> None:
         with name:
             colour, icon = palette.STATE_BADGES[job.state]
             st.badge(job.state, color=colour, icon=icon)
-            st.markdown(f"**{messages.escape(words.job_title(job))}**")
+            told = messages.escape(title or words.job_title(job))
+            st.markdown(f"**{told}** :gray[`{words.short_id(job)}`]")
         with progress:
             st.html(strip(stages, job))
             if job.state is JobState.RUNNING:

@@ -52,8 +52,9 @@ def _draw_sweep(
         with shown:
             count = sweep.count(*states) if states else sweep.size
             first = _first(f"sweep.page.{sweep.id}", count, ROWS)
-            for job in queue.sweep_jobs(sweep.id, states, first=first, count=ROWS):
-                rows.draw(job, queue, foreseen)
+            jobs = queue.sweep_jobs(sweep.id, states, first=first, count=ROWS)
+            for job, title in zip(jobs, words.job_titles(jobs), strict=True):
+                rows.draw(job, queue, foreseen, title)
 
 
 def _buttons(sweep: Sweep, queue: Backend) -> None:

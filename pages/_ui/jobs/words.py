@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pages._ui import wording
+from pages._ui.runs import fields
 from qcore.jobs.protocol import Job, JobState, Sweep
+from qcore.recipe.axes import flatten
 from qcore.recipe.titles import title_of
 
 _BY_NEWS = (
@@ -25,6 +29,19 @@ def job_title(job: Job) -> str:
     """`W INT4 · GPTQ`, or `capture of W INT4 · GPTQ` where one stage is wanted."""
     title = title_of(job.recipe)
     return f"{stage_title(job.ensure)} of {title}" if job.ensure else title
+
+
+def job_titles(jobs: Sequence[Job]) -> list[str]:
+    """Titles that tell jobs apart which are shown together."""
+    recipes = [job.recipe for job in jobs]
+    models = [recipe.model.name or recipe.model.source for recipe in recipes]
+    titles = [job_title(job) for job in jobs]
+    return fields.apart(titles, [flatten(recipe) for recipe in recipes], models)
+
+
+def short_id(job: Job) -> str:
+    """What a job is called by in a word: its report's id, or its own while it has none."""
+    return (job.report or job.id)[:6]
 
 
 def stage_title(stage: str) -> str:

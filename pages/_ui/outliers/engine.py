@@ -20,7 +20,7 @@ def places(capture: Capture) -> list[Place]:
     from qcore.analysis.captures import overview
 
     with st.spinner("Measuring every layer and site, once per capture …"):
-        return overview(capture, engine.cache())
+        return overview(capture, engine.shelf())
 
 
 def view(capture: Capture, place: Place, lens: Lens) -> View:

@@ -1,45 +1,12 @@
-"""The Pareto page's widgets: which runs compare, by what, and how the figure is drawn."""
+"""The Pareto page's widgets: by what runs compare, and how the figure is drawn."""
 
 from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
 
-from pages._ui import columns, state
 from pages._ui.runs import filters, tables
 from qcore.report import metrics
-
-
-def choose_measured(table: pd.DataFrame) -> pd.DataFrame:
-    """Choose an evaluation; return the runs that were scored on its tokens."""
-    scored = list(zip(columns.words(table, "measured"), columns.words(table, "model"), strict=True))
-    places = list(dict.fromkeys(scored))
-    wanted = set(state.selected())
-    named = (
-        at for at, run in zip(scored, columns.words(table, "id"), strict=True) if run in wanted
-    )
-    first = places.index(next(named, places[0]))
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    place: tuple[str, str] = (
-        left.selectbox(
-            "Evaluated on",
-            places,
-            index=first,
-            format_func=lambda at: f"{at[1]} – {at[0]} ({scored.count(at)})",
-            help="Only runs that were scored on the same tokens can be compared.",
-        )
-        or places[first]
-    )
-    others = [model for measured, model in places if measured == place[0] and model != place[1]]
-    models = [place[1]]
-    if others:
-        models += right.multiselect(
-            "Show beside it",
-            others,
-            help="Other models on the same text. Perplexities of models with different "
-            "tokenizers do not compare.",
-        )
-    return tables.comparable(table, place[0], models)
 
 
 def choose_axes(table: pd.DataFrame) -> tuple[metrics.Axis, metrics.Axis, bool, bool, str]:

@@ -8,12 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from pages._ui.runs import tables
+from pages._ui import columns
+from pages._ui.runs import fields, tables
 from qcore.errors import QuantscopeError
 from qcore.recipe.axes import flatten
 from qcore.report.index import Index
 from qcore.report.labels import NOTHING, Label, Labels
 from qcore.report.summary import Summary
+
+_TITLES_KEPT = 16
 
 
 class RunTable:
@@ -24,10 +27,11 @@ class RunTable:
         self._labels = labels
         self._lock = threading.Lock()
         self._stamp: tuple[object, ...] | None = None
-        self._rows: dict[str, tuple[Summary, Label, dict[str, Any]]] = {}
+        self._rows: dict[str, tuple[Summary, Label, str, dict[str, Any]]] = {}
         self._fields: dict[str, tuple[Summary, Mapping[str, Any]]] = {}
         self._all = self._shown = tables.runs([])
         self._trouble = ""
+        self._titles: dict[tuple[object, ...], list[str]] = {}
 
     def table(self, *, archived: bool = False) -> pd.DataFrame:
         """One row per run, newest first (`tables.row`); to be read, not written.
@@ -55,12 +59,39 @@ class RunTable:
             found[run] = kept[1]
         return found
 
+    def titles(self, table: pd.DataFrame, column: str = "title") -> list[str]:
+        """Titles of a table's runs that tell them apart (`fields.apart`), kept while they last.
+
+        Args:
+            table: some rows of this table.
+            column: `title`, or `short` for short ones.
+        """
+        ids = columns.words(table, "id")
+        asked = (self.stamp, column, tuple(ids))
+        if asked not in self._titles:
+            values, nothing = self.fields(ids), {}
+            told = fields.apart(
+                list(columns.words(table, column)),
+                [values.get(run, nothing) for run in ids],
+                list(columns.words(table, "model")),
+            )
+            while len(self._titles) >= _TITLES_KEPT:
+                self._titles.pop(next(iter(self._titles)), None)
+            self._titles[asked] = told
+        return self._titles[asked]
+
     def baselines(self, runs: Sequence[str]) -> list[str]:
         """Those of these runs that are pinned as baselines, the newest such pin first."""
         try:
             return self._labels.baselines(runs)
         except QuantscopeError:  # `trouble` says it
             return []
+
+    def source(self, run: str) -> str:
+        """The bundle that brought a run, or that it was measured here."""
+        library = self._index.library
+        origin = library.imports.origin(run)
+        return tables.HERE if origin is None or library.owns(run) else origin.name
 
     @property
     def stamp(self) -> tuple[object, ...]:
@@ -80,12 +111,12 @@ class RunTable:
             labels, self._trouble = {}, str(error)
         runs = self._index.summaries()
         self._rows = {run.id: self._row(run, labels.get(run.id, NOTHING)) for run in runs}
-        self._all = tables.runs([row for _, _, row in self._rows.values()])
-        hidden = any(label.archived for _, label, _ in self._rows.values())
+        self._all = tables.runs([row for *_, row in self._rows.values()])
+        hidden = any(label.archived for _, label, *_ in self._rows.values())
         self._shown = self._all.loc[~self._all["archived"]] if hidden else self._all
 
-    def _row(self, run: Summary, label: Label) -> tuple[Summary, Label, dict[str, Any]]:
-        known = self._rows.get(run.id)
-        if known and known[0] is run and known[1] == label:
+    def _row(self, run: Summary, label: Label) -> tuple[Summary, Label, str, dict[str, Any]]:
+        source, known = self.source(run.id), self._rows.get(run.id)
+        if known and known[0] is run and known[1:3] == (label, source):
             return known
-        return (run, label, tables.row(run, label))
+        return (run, label, source, tables.row(run, label, source))

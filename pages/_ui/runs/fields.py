@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 
 from pages._ui import columns
-from pages._ui.compare.words import knob_value
 from qcore.recipe.relevance import field, paths
+from qcore.recipe.titles import text_label
 
-TAGS, MODEL, DEVICE, METHOD = "tags", "model", "device", "method"
-OWN = {METHOD: "Method", TAGS: "Tags", MODEL: "Model", DEVICE: "Device"}
+TAGS, MODEL, DEVICE, METHOD, SOURCE = "tags", "model", "device", "method", "source"
+OWN = {METHOD: "Method", TAGS: "Tags", MODEL: "Model", DEVICE: "Device", SOURCE: "Source"}
 """Fields of a run that are no fields of its recipe, with what they are called."""
 
 _SHARED = ("evaluation.text", "evaluation.windows", "evaluation.length")
@@ -40,6 +40,19 @@ def text(value: Any) -> str:
     return ABSENT if value is None or value == "" else knob_value(value)
 
 
+def knob_value(value: Any) -> str:
+    """A recipe's value as people read it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(knob_value(item) for item in value) or "–"
+    return str(value)
+
+
 def varying(values: Values) -> list[str]:
     """The paths at which these runs differ, in the recipe's order."""
     seen = list(values.values())
@@ -48,6 +61,45 @@ def varying(values: Values) -> list[str]:
         for path in paths()
         if path not in _SHARED and len({text(one.get(path)) for one in seen}) > 1
     ]
+
+
+def apart(
+    titles: Sequence[str], values: Sequence[Mapping[str, Any]], models: Sequence[str] = ()
+) -> list[str]:
+    """Titles that tell runs apart which are shown together.
+
+    Where there are several models, each title begins with its own; titles that stand for several
+    recipes end with whatever differs among those: `W INT4 · GPTQ · absmax · seed 1`.
+
+    Args:
+        titles: one of each run.
+        values: the recipe's value at every path that counts, of each run.
+        models: the name of each run's network.
+    """
+    told = list(titles)
+    if len(set(models)) > 1:
+        told = [f"{model} · {title}" for model, title in zip(models, told, strict=True)]
+    alike: dict[str, list[int]] = {}
+    for place, title in enumerate(told):
+        alike.setdefault(title, []).append(place)
+    for places in alike.values():
+        if len(places) > 1:
+            for path in paths():
+                said = [_named(path, values[place].get(path)) for place in places]
+                if len(set(said)) > 1:
+                    for place, value in zip(places, said, strict=True):
+                        if value != ABSENT:
+                            told[place] += f" · {_field_words(path)} {value}"
+    return told
+
+
+def _named(path: str, value: Any) -> str:
+    return text_label(value) if value and path.endswith(".text") else text(value)
+
+
+def _field_words(path: str) -> str:
+    """`rounding damping` for `rounding.damping`."""
+    return field(path).replace(".", " ").replace("_", " ")
 
 
 def choices(table: pd.DataFrame, values: Values) -> list[str]:

@@ -25,7 +25,7 @@ def draw(table: pd.DataFrame) -> None:
     values = engine.run_table().fields(columns.words(table, "id"))
     offered = _offered(table, values)
     chosen = _choose(offered, _usual(table))
-    shown = _with_fields(table, values, chosen)
+    shown = _with_fields(table, values, chosen).assign(title=engine.run_table().titles(table))
     shown = shown.sort_values("pinned", ascending=False, kind="stable", ignore_index=True)
     ids = shown["id"].tolist()
     st.session_state[_ORDER] = ids
@@ -44,7 +44,7 @@ def draw(table: pd.DataFrame) -> None:
         placeholder="–",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        whole = _with_fields(table, values, offered)
+        whole = _with_fields(table, values, offered).assign(title=engine.run_table().titles(table))
         downloads.table(st.container(horizontal=True, width="content"), whole, "runs")
         st.caption("The address above reopens this page with the same runs selected.")
 
@@ -99,7 +99,9 @@ def _reset() -> None:
 def _usual(table: pd.DataFrame) -> list[str]:
     """Quality first, then device, time and id."""
     metrics = tables.metrics(table)
-    varying = [name for name in ("model", "device") if len(set(columns.words(table, name))) > 1]
+    varying = [
+        name for name in ("source", "model", "device") if len(set(columns.words(table, name))) > 1
+    ]
     said = ["tags"] if any(columns.words(table, "tags")) else []
     return ["title", *said, "method", "bits", "bytes", *metrics, *varying, "seconds", "id"]
 
@@ -110,7 +112,18 @@ def _offered(table: pd.DataFrame, values: fields.Values) -> list[str]:
     return [*usual, *more, *(name for name in fields.varying(values) if name not in usual)]
 
 
-_MORE = ("tags", "note", "recipe", "model", "device", "pinned", "baseline", "archived", "created")
+_MORE = (
+    "tags",
+    "note",
+    "recipe",
+    "model",
+    "device",
+    "source",
+    "pinned",
+    "baseline",
+    "archived",
+    "created",
+)
 
 
 def _with_fields(table: pd.DataFrame, values: fields.Values, names: Sequence[str]) -> pd.DataFrame:

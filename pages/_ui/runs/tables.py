@@ -30,12 +30,15 @@ from qcore.report.report import Report
 from qcore.report.summary import Summary
 
 FLOAT_BITS = 16.0
+HERE = "measured here"
+"""The source of runs that no bundle brought."""
 
 
-def row(run: Summary, label: Label = NOTHING) -> dict[str, Any]:
+def row(run: Summary, label: Label = NOTHING, source: str = HERE) -> dict[str, Any]:
     """One run as a row. Two runs share `measured` only when the same tokens were scored.
 
-    A run that was named has its name in the place of its titles.
+    A run that was named has its name in the place of its titles. `source` names the bundle that
+    brought it.
     """
     recipe, data = run.recipe, run.text_digest
     values: dict[str, Any] = {
@@ -63,6 +66,7 @@ def row(run: Summary, label: Label = NOTHING) -> dict[str, Any]:
         "cached": sum(stage.cached for stage in run.stages),
         "stages": len(run.stages),
         "device": run.device,
+        "source": source,
         "notes": run.notes,
     }
     for score in run.scores:
@@ -101,6 +105,7 @@ _WORDS = {
         "recipe",
         "tags",
         "note",
+        "source",
     )
 }
 

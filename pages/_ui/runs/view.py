@@ -11,21 +11,25 @@ from pages._ui.figures.view import draw_figure, encoded
 from pages._ui.runs import charts, filters, report, tables, words
 from pages._ui.runs.controls import choose_axes
 from qcore.errors import QuantscopeError
-from qcore.recipe.titles import title_of
 from qcore.report import metrics
 
 _SHOWN_AT_ONCE = 4
 
 
-def draw_chart(table: pd.DataFrame) -> None:
-    """Draw the figure and its caption; a click on a point selects its run."""
+def draw_chart(table: pd.DataFrame, otherwise: str) -> None:
+    """Draw the figure and its caption; a click on a point selects its run.
+
+    Args:
+        table: runs that compare; at least one.
+        otherwise: how many runs there are that do not, in words; empty for none.
+    """
     size, score, log, pieces, by = choose_axes(table)
     broke = tables.broken(table, score)
     hidden = 0 if pieces else int(broke.sum())
     if hidden:
         table = table.loc[~broke]
     drawn = (table["measured"].iloc[0], *sorted(set(columns.words(table, "model"))))
-    table = filters.coloured(table, by)
+    table = filters.coloured(_told_apart(table), by)
     version = (engine.run_table().stamp, hash(tuple(columns.words(table, "id"))))
     rings = frozenset(state.selected())
     column = "method" if by == "method" else "group"
@@ -39,12 +43,21 @@ def draw_chart(table: pd.DataFrame) -> None:
         alt=f"{len(table)} runs, {size.label} against {score.label}",
     )
     bars = words.bars(score) + " " if len(table) <= ERROR_BARS_UP_TO else ""
+    more = f" **{otherwise}**: see Evaluated on." if otherwise else ""
     gone = f"Not drawn: {wording.count(hidden, 'run')} that broke (see Display). " if hidden else ""
     st.caption(
         f"{gone}{messages.escape(', '.join(table['model'].unique()))} on "
-        f"{messages.escape(table['measured'].iloc[0])}. {bars}Click a "
+        f"{messages.escape(table['measured'].iloc[0])}.{more} {bars}Click a "
         "point (shift adds or removes one), or use Box or Lasso above it, to open reports below."
     )
+
+
+def _told_apart(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with titles that tell its runs apart, where they are read."""
+    if len(table) > charts.FULL_HOVER_UP_TO:
+        return table
+    runs = engine.run_table()
+    return table.assign(title=runs.titles(table), short=runs.titles(table, "short"))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -87,15 +100,20 @@ def draw_reports() -> None:
         st.caption(f"{len(chosen)} runs are selected; the first {_SHOWN_AT_ONCE} are shown.")
     if not reports:
         return
-    titles = {report.id: title_of(report.recipe) for report in reports}
+    table = engine.runs(archived=True)
+    table = table.loc[table["id"].isin([report.id for report in reports])]
+    told = engine.run_table().titles(table)
+    titles = dict(zip(columns.words(table, "id"), told, strict=True))
     shown = reports[0].id
     if len(reports) > 1:
         shown = st.segmented_control(
             "Report",
-            list(titles),
+            [found.id for found in reports],
             default=shown,
             required=True,
-            format_func=lambda run: messages.escape(titles[run]),
+            format_func=lambda run: (
+                f"{messages.escape(titles.get(str(run), str(run)))} · {str(run)[:6]}"
+            ),
             label_visibility="collapsed",
         )
     report.draw(next(found for found in reports if found.id == shown))

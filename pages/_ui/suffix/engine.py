@@ -171,7 +171,7 @@ def report_of(recipe: Recipe) -> Report | None:
 
     name = Keys(recipe, resolve_inputs(recipe, home())).report
     library = engine.index().library
-    return library.get(name) if library.has(name) else None
+    return library.get(name) if library.owns(name) else None
 
 
 def runs_of(recipe: Recipe) -> list[Summary]:

@@ -36,7 +36,7 @@ def statistics(report: Report) -> TokenStatistics | None:
         return report.tokens
     from qcore.analysis.tokens import statistics_of
 
-    return statistics_of(report, engine.cache())
+    return statistics_of(report, engine.shelf())
 
 
 def missing_stage(report: Report) -> str:
@@ -59,7 +59,7 @@ def has_statistics(report: Report) -> bool:
 def _tokens(root: Path, key: str, windows: int, _report: Report) -> RunTokens:
     from qcore.analysis.tokens import tokens_of
 
-    found = tokens_of(_report, engine.cache())
+    found = tokens_of(_report, engine.shelf())
     if found is None:  # an error is not kept
         raise CorruptEntry("the cache lacks the run's tokens", remedy="measure them again")
     return found

@@ -47,9 +47,11 @@ class History:
         with self._lock:
             stamp = self._index.stamp
             if stamp != self._stamp:
+                elsewhere = self.library.imports.places()  # on another machine, at its speed
                 self._runs = [
                     Past(run.recipe, run.created, run.model_digest, run.stages, run.peak_bytes)
                     for run in self._index.summaries()
+                    if run.id not in elsewhere or self.library.owns(run.id)
                 ]
                 self._stamp = stamp
             return self._runs

@@ -101,7 +101,7 @@ def preview(
             unseen[recipe.model.name] = None
             continue
         notes |= dict.fromkeys(keys.inputs.notes(recipe))
-        if history.library.has(keys.report):
+        if history.library.owns(keys.report):
             finished += 1
             continue
         sizes = None

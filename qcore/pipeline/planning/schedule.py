@@ -75,7 +75,7 @@ def schedule(
         except QuantscopeError:
             rows.append(tuple(Expected(name, None) for name in stage_names(recipe)))
             continue
-        if history.library.has(keys.report):
+        if history.library.owns(keys.report):
             rows.append(tuple(Expected(stage.name, 0.0) for stage in stages))
             continue
         row = []

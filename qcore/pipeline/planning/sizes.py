@@ -1,7 +1,7 @@
 """What the load stage keeps of a network: its sizes. Known without loading it ever after.
 
 And before: the demo's are constants, those of a checkpoint on this machine follow from its
-config.json, since the supported families differ in biases and head norms only. So what does not
+config.json, since what the supported families differ in is data. So what does not
 fit a network is refused, and what a run costs is told, before anything is loaded.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cache.store import Cache
+from cache.store import Cache, Outcomes
 from qcore.models.families import family_of_config
 from qcore.models.family import Family
 from qcore.models.folder import read_config
@@ -51,7 +51,7 @@ DEMO = Sizes(
 """Of SmolLM2-135M."""
 
 
-def kept_sizes(load_key: str, cache: Cache) -> Sizes | None:
+def kept_sizes(load_key: str, cache: Outcomes) -> Sizes | None:
     """The sizes that the load stage of that key left in the cache; None before it ran."""
     kept = cache.record(load_key)
     return None if kept is None else from_plain(Sizes, kept, "sizes")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cache.store import Cache
+from cache.store import Cache, Outcomes
 from qcore.calibration.text import windows
 from qcore.formats.coding import dequantize
 from qcore.machine.home import home
@@ -79,7 +79,7 @@ class Sensitivities:
         return False
 
 
-def cached(recipe: Recipe, cache: Cache, *, root: Path | None = None) -> SensitivityTable | None:
+def cached(recipe: Recipe, cache: Outcomes, *, root: Path | None = None) -> SensitivityTable | None:
     """The table that a recipe's precision part would look at, if it has been measured.
 
     Raises:
@@ -93,7 +93,7 @@ def cached(recipe: Recipe, cache: Cache, *, root: Path | None = None) -> Sensiti
     return None if sizes is None else _kept(keys, cache, sizes.blocks)
 
 
-def _kept(keys: Keys, cache: Cache, blocks: int) -> SensitivityTable | None:
+def _kept(keys: Keys, cache: Outcomes, blocks: int) -> SensitivityTable | None:
     records = [cache.record(keys.block("sensitivity", block)) for block in range(blocks)]
     rows = [from_plain(BlockSensitivity, item, "sensitivity") for item in records if item]
     return SensitivityTable.of(rows) if rows and len(rows) == blocks else None

@@ -52,9 +52,11 @@ def words(app) -> str:
 
 
 def address(app) -> dict[str, str]:
+    """What this page wrote; a browser drops what Home did when it goes on to another page."""
     return {
         name: given[0] if isinstance(given, list) else given
         for name, given in app.query_params.items()
+        if name != "evaluated"
     }
 
 

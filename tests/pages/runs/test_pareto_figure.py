@@ -105,7 +105,7 @@ def test_the_table_follows_the_index_and_makes_each_row_once(tmp_path, monkeypat
     made = []
     whole = tables.row
     monkeypatch.setattr(
-        tables, "row", lambda run, label: (made.append(run.id), whole(run, label))[1]
+        tables, "row", lambda run, *said: (made.append(run.id), whole(run, *said))[1]
     )
     runs = RunTable(Index(library), Labels(tmp_path))
     assert len(runs.table()) == 1
