@@ -34,8 +34,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qcore.errors import DataError, NumericalError, UnsupportedModel
 from qcore.evaluation.logits import PASS_TOKENS, final_hidden, require_words
-from qcore.models.head import head_of
 from qcore.numerics.distributions import log_probabilities, row_chunks
+from qcore.numerics.head import head_of
 from qcore.progress import Progress, silent
 
 DEFAULT_CONTEXT = 2048

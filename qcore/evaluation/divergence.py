@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from qcore.errors import CorruptEntry, DataError
-from qcore.models.head import Head
+from qcore.numerics.head import Head
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,8 @@
 """The decoder of a causal LM, apart from its head.
 
-The decoder turns tokens into final normed hidden states; the head (`qcore.models.head`) turns those
-into logits. Logits are by far the larger, so the decoder runs once, and the head is applied to a
-chunk of rows at a time (`qcore.numerics.distributions`).
+The decoder turns tokens into final normed hidden states; the head (`qcore.numerics.head`) turns
+those into logits. Logits are by far the larger, so the decoder runs once, and the head is applied
+to a chunk of rows at a time (`qcore.numerics.distributions`).
 """
 
 from __future__ import annotations

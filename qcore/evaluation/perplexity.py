@@ -31,8 +31,8 @@ from qcore.evaluation.confidence import MAX_LOSS
 from qcore.evaluation.divergence import Reference
 from qcore.evaluation.logits import final_hidden, require_words
 from qcore.evaluation.tokens import TokenScores, joined, tokens_of
-from qcore.models.head import Head, head_of
 from qcore.numerics.distributions import log_probabilities, row_chunks
+from qcore.numerics.head import Head, head_of
 from qcore.progress import Progress, silent
 
 

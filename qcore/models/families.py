@@ -63,7 +63,6 @@ FAMILIES: dict[str, Family] = {
                 "residual_multiplier",
                 "logits_scaling",
             ),
-            logits_divisor="logits_scaling",
         ),
         Family(
             "Seed-OSS",
@@ -120,7 +119,6 @@ FAMILIES: dict[str, Family] = {
             unit_gain=True,
             defaults={"head_dim": 256, "tie_word_embeddings": True, _CAPS[1]: 30.0},
             config_keys=(*_GEMMA, *_CAPS),
-            logits_cap=_CAPS[1],
             fused_attention=False,
             sites=block_sites_with(mlp_norm="pre_feedforward_layernorm"),
         ),
@@ -134,7 +132,6 @@ FAMILIES: dict[str, Family] = {
             unit_gain=True,
             defaults={"head_dim": 256, "tie_word_embeddings": True},
             config_keys=(*_GEMMA, *_CAPS, "rope_local_base_freq", "sliding_window_pattern"),
-            logits_cap=_CAPS[1],
             sites=block_sites_with(mlp_norm="pre_feedforward_layernorm"),
         ),
         Family(

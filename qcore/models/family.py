@@ -87,8 +87,6 @@ class Family:
         defaults: what config.json may leave out and the architecture then assumes; a `head_dim`
             that is None or not named means hidden features over heads.
         config_keys: keys that this architecture reads beyond those that all do.
-        logits_divisor: key of a number that logits are divided by; empty for none.
-        logits_cap: key of a bound c on logits, c · tanh(logit / c); empty for none.
         switches_sliding: whether sliding attention is in use only if `use_sliding_window` says so.
         fused_attention: whether PyTorch's fused attention computes what the architecture means;
             one that caps attention scores needs the plain one.
@@ -111,8 +109,6 @@ class Family:
     unit_gain: bool = False
     defaults: Mapping[str, Any] | None = None
     config_keys: tuple[str, ...] = ()
-    logits_divisor: str = ""
-    logits_cap: str = ""
     switches_sliding: bool = False
     fused_attention: bool = True
     backbone: str = "model"

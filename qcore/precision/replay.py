@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from qcore.models.block_inputs import at_the_door
 from qcore.models.families import Linear, block_sites, blocks, family_of, linear_module
 from qcore.models.family import SITES
-from qcore.models.head import head_of
 from qcore.numerics.distributions import log_probabilities, row_chunks, token_divergence
+from qcore.numerics.head import head_of
 
 TOKENS_AT_ONCE = 2048
 """Tokens that go through a block together, rounded to whole windows."""

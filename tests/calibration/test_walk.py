@@ -4,7 +4,7 @@ import torch
 from qcore.calibration import walk
 from qcore.calibration.walk import Stream
 from qcore.models.families import blocks, linear_module, linears
-from qcore.models.head import head_of
+from qcore.numerics.head import head_of
 from tests.models.factories import VARIANTS, tiny_model, tiny_windows
 
 

@@ -159,7 +159,8 @@ def tiny_llama(
 ) -> PreTrainedModel:
     """A random two-layer Llama of `WORDS` words, another one for each seed."""
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    config = AutoConfig.for_model(
+        "llama",
         vocab_size=WORDS,
         hidden_size=64,
         intermediate_size=96,
@@ -171,4 +172,4 @@ def tiny_llama(
         tie_word_embeddings=tied,
         dtype=dtype,
     )
-    return LlamaForCausalLM(config).to(dtype).eval()
+    return AutoModelForCausalLM.from_config(config, dtype=dtype).eval()

@@ -15,7 +15,7 @@ from qcore.evaluation.perplexity import (
     take_reference,
     window_score,
 )
-from qcore.models.head import head_of
+from qcore.numerics.head import head_of
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.session import Session
 from qcore.pipeline.stage import stage_of

@@ -1,6 +1,8 @@
-"""The output head: from final hidden states to logits, in the way of the network's family.
+"""The output head: from final hidden states to logits.
 
-logits = h Wᵀ + b        Granite: divided by a number        Gemma: capped, c · tanh(logits / c)
+    logits = h Wᵀ + b        Granite: divided by a number        Gemma: capped, c · tanh(logits / c)
+
+Both numbers stand in a network's configuration, under the same names wherever they are used.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qcore.errors import UnsupportedModel
-from qcore.models.families import FAMILIES
+
+DIVISOR, CAP = "logits_scaling", "final_logit_softcapping"
+"""What the configuration calls them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,9 +87,11 @@ def head_of(model: nn.Module) -> Head:
             "layer",
             remedy="load the model as a causal LM",
         )
-    config = causal.config
-    family = FAMILIES.get(getattr(config, "model_type", ""))
-    divisor = getattr(config, family.logits_divisor) if family and family.logits_divisor else 1.0
-    cap = getattr(config, family.logits_cap) if family and family.logits_cap else None
+    divisor = getattr(causal.config, DIVISOR, None)
     bias = None if linear.bias is None else linear.bias.detach()
-    return Head(linear.weight.detach(), bias, float(divisor), cap)
+    return Head(
+        linear.weight.detach(),
+        bias,
+        1.0 if divisor is None else float(divisor),
+        getattr(causal.config, CAP, None),
+    )
