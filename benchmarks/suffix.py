@@ -1,13 +1,15 @@
 """Suffix prediction on the field's logs: similarity, exact suffixes and times, fold by fold.
 
     python -m benchmarks.suffix --data FOLDER --scratch FOLDER [--logs SEPSIS Helpdesk …]
-        [--folds 0 1 2 3 4] [--minutes 60]
+        [--folds 0 1 2 3 4] [--validation file drawn] [--minutes 60]
     python -m benchmarks.suffix --speed
 
 FOLDER of --data (or QUANTSCOPE_EVENTLOGS) holds LOG.csv.gz and LOG.folds.csv.gz. Protocol: prefixes
 of 2 events or more whose suffix is not empty; the mean over prefixes of 1 − DL / max length. In
 each fold the epoch, α of the beam and the longest suffix allowed are chosen on the validation
-cases. One row per log, fold and method.
+cases: the fold file's, or as many drawn by chance from the cases that do not test ("drawn").
+`with_end` is the similarity with the end counted as an activity, which no other number here does.
+One row per log, fold, validation and method.
 
 A training that is stopped goes on from its last epoch when the same command runs again, and a fold
 that is done is not done again: both live in --scratch. No fold begins after --minutes. Seconds are
@@ -20,6 +22,7 @@ second, for each way to arrange the same work.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -35,16 +38,10 @@ import torch
 from benchmarks._measure import interleave, save, table
 from qcore.suffix.baselines import Lookup, Markov
 from qcore.suffix.batches import Batch, Prefixes, batches, prefixes
-from qcore.suffix.beam import beam_search, choose, tune
+from qcore.suffix.beam import beam_search, choose
 from qcore.suffix.cells import Tap
 from qcore.suffix.checkpoint import load_progress, save_progress
-from qcore.suffix.decode import (
-    Limits,
-    argmax,
-    least_expected_distance,
-    longest_suffix,
-    sample,
-)
+from qcore.suffix.decode import Limits, argmax, least_expected_distance, sample
 from qcore.suffix.encoding import Encoded, learn_encoder
 from qcore.suffix.folds import Split, read_folds
 from qcore.suffix.logs.columns import read_csv
@@ -53,6 +50,7 @@ from qcore.suffix.metrics import difference, scores, similarities, spread
 from qcore.suffix.model import Shape, SuffixNetwork
 from qcore.suffix.process import simulate
 from qcore.suffix.train import Progress, TrainingPlan, begin, target_losses, train
+from qcore.suffix.tuning import argmax_limit, beam_limit, reach
 
 LOGS = ("SEPSIS", "Helpdesk", "bpi_challenge_2013_incidents", "BPI_Challenge_2012_W_Complete")
 PUBLISHED = dict(zip(LOGS, (0.397, 0.900, 0.622, 0.362), strict=True))
@@ -69,8 +67,8 @@ TRAINING: dict[str, dict[str, Any]] = {
     "BPI_Challenge_2012_W_Complete": {"rows": 256, "epochs": 20, "patience": 4},
 }
 SAMPLES = 40
-LIMITS = (0.9, 0.95, 0.99, 1.0)
-"""Shares of training suffixes that end within a limit on length; chosen on validation."""
+VALIDATIONS = {"file": "", "drawn": ".drawn"}
+"""Who says which cases validate, and what that adds to a fold's name in the scratch folder."""
 FEW = 50
 """Prefixes of one length that a mean by length needs to be kept."""
 BEAMS_AS_CANDIDATES = 10
@@ -85,16 +83,19 @@ def main() -> None:
         print(save("suffix_speed", rows))
         return
     deadline = time.monotonic() + 60 * arguments.minutes
-    for fold in arguments.folds:
-        for name in arguments.logs:
-            done = arguments.scratch / f"{name}.{fold}.json"
-            if done.exists() or time.monotonic() > deadline:
-                continue
-            log = read_csv(arguments.data / f"{name}.csv.gz")
-            split = read_folds(arguments.data / f"{name}.folds.csv.gz", log)[fold]
-            rows = run_fold(name, fold, log, split, arguments.scratch / f"{name}.{fold}")
-            done.write_text(json.dumps(rows))
-            print(table([{k: v for k, v in row.items() if k in SHOWN} for row in rows]), flush=True)
+    asked = itertools.product(arguments.folds, arguments.logs, arguments.validation)
+    for fold, name, validation in asked:
+        scratch = arguments.scratch / f"{name}.{fold}{VALIDATIONS[validation]}"
+        done = scratch.with_name(f"{scratch.name}.json")
+        if done.exists() or time.monotonic() > deadline:
+            continue
+        log = read_csv(arguments.data / f"{name}.csv.gz")
+        path = arguments.data / f"{name}.folds.csv.gz"
+        split = read_folds(path, log, drawn=validation == "drawn")[fold]
+        rows = run_fold(name, fold, log, split, scratch)
+        rows = [{**row, "validation": validation} for row in rows]
+        done.write_text(json.dumps(rows))
+        print(table([{k: v for k, v in row.items() if k in SHOWN} for row in rows]), flush=True)
     finished = sorted(arguments.scratch.glob("*.json"))
     rows = [_shortened(row) for path in finished for row in json.loads(path.read_text())]
     if rows:
@@ -159,19 +160,20 @@ def _a_case_a_row(batch: Batch) -> Batch:
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean over folds and standard deviation, one row per log and method."""
     found = []
-    for name in LOGS:
-        for method in dict.fromkeys(row["method"] for row in rows):
-            folds = [row for row in rows if (row["log"], row["method"]) == (name, method)]
-            if not folds:
-                continue
+    for name, validation in itertools.product(LOGS, VALIDATIONS):
+        here = [row for row in rows if (row["log"], row["validation"]) == (name, validation)]
+        for method in dict.fromkeys(row["method"] for row in here):
+            folds = [row for row in here if row["method"] == method]
             over = spread([row["similarity"] for row in folds])
             found.append(
                 {
                     "log": name,
+                    "validation": validation,
                     "folds": over.folds,
                     "method": method,
                     "similarity": over.mean,
                     "deviation": "–" if over.deviation is None else over.deviation,
+                    "with end": spread([row["with_end"] for row in folds]).mean,
                     "exact": spread([row["exact"] for row in folds]).mean,
                     "published": PUBLISHED[name],
                     "training, s": spread([row["training_seconds"] for row in folds]).mean,
@@ -187,7 +189,7 @@ def _shortened(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "by_length": usual}
 
 
-SHOWN = ("log", "fold", "method", "similarity", "exact", "seconds")
+SHOWN = ("log", "fold", "validation", "method", "similarity", "exact", "seconds")
 
 
 def run_fold(
@@ -219,10 +221,12 @@ def run_fold(
     trained = cpu.kept
     methods = decode(network, encoded, learn, validate, test)
     true = [encoded.suffix(c, k) for c, k in zip(test.case, test.length, strict=True)]
+    closed = [[*suffix, encoded.end] for suffix in true]
     lookup = similarities(methods["lookup"][0], true)
     rows = []
     for method, (predicted, seconds, extra) in methods.items():
         values = similarities(predicted, true)
+        ended = similarities([[*s, encoded.end] for s in predicted], closed)
         over = difference(lookup, values, test.case)
         rows.append(
             {
@@ -230,6 +234,7 @@ def run_fold(
                 "fold": fold,
                 "method": method,
                 **asdict(scores(values, test.case, test.length)),
+                "with_end": float(ended.mean()),
                 "above_lookup": over,
                 "seconds": seconds,
                 **extra,
@@ -248,49 +253,37 @@ def decode(
 ) -> dict[str, tuple[list[list[int]], float, dict[str, Any]]]:
     """(suffixes of the test prefixes, CPU seconds, further facts) of each method."""
     truth = [encoded.suffix(c, k) for c, k in zip(validate.case, validate.length, strict=True)]
-    limits = _limits(network, encoded, learn, validate, truth)
+    known = encoded, learn, validate, truth
     found: dict[str, tuple[list[list[int]], float, dict[str, Any]]] = {}
 
     def timed(method: str, started: float, predicted: list[list[int]], **extra: Any) -> None:
         found[method] = (predicted, time.process_time() - started, extra)
 
+    limits = Limits(argmax_limit(network, *known))
     started = time.process_time()
     timed("argmax", started, argmax(network, encoded, test, limits), longest=limits.longest)
 
-    alpha, means = tune(beam_search(network, encoded, validate, limits), truth)
+    longest, alpha, hoped = beam_limit(network, *known)
     started = time.process_time()
-    beams = beam_search(network, encoded, test, limits)
-    timed("beam", started, [choose(b, alpha) for b in beams], alpha=alpha, validation=means[alpha])
-    timed("beam, α = 0", started, [choose(b, 0.0) for b in beams])
+    beams = beam_search(network, encoded, test, Limits(longest))
+    chosen = [choose(each, alpha) for each in beams]
+    timed("beam", started, chosen, longest=longest, alpha=alpha, validation=hoped)
+    timed("beam, α = 0", started, [choose(each, 0.0) for each in beams], longest=longest)
 
     started = time.process_time() - found["beam"][1]  # the beams are candidates
-    drawn = sample(network, encoded, test, limits, samples=SAMPLES)
-    chosen = [
+    drawn = sample(network, encoded, test, Limits(reach(encoded, learn)), samples=SAMPLES)
+    pairs = [
         least_expected_distance(each, [h.suffix for h in beam[:BEAMS_AS_CANDIDATES]])
         for each, beam in zip(drawn, beams, strict=True)
     ]
-    hoped = float(np.mean([value for _, value in chosen]))
-    timed("least expected distance", started, [suffix for suffix, _ in chosen], expected=hoped)
+    hoped = float(np.mean([value for _, value in pairs]))
+    timed("least expected distance", started, [suffix for suffix, _ in pairs], expected=hoped)
 
     started = time.process_time()
     timed("lookup", started, Lookup(encoded, learn).predict(test))
     started = time.process_time()
-    timed("Markov", started, Markov(encoded, learn, limits.longest).predict(test))
+    timed("Markov", started, Markov(encoded, learn, reach(encoded, learn)).predict(test))
     return found
-
-
-def _limits(
-    network: SuffixNetwork,
-    encoded: Encoded,
-    learn: Prefixes,
-    validate: Prefixes,
-    truth: list[list[int]],
-) -> Limits:
-    """The limit with which argmax does best on validation; likeliest steps may run in circles."""
-    longest = [longest_suffix(encoded, learn, share) for share in LIMITS]
-    whole = argmax(network, encoded, validate, Limits(max(longest)))
-    means = {n: similarities([s[:n] for s in whole], truth).mean() for n in longest}
-    return Limits(max(means, key=lambda n: means[n]))
 
 
 class _Clock:
@@ -320,6 +313,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--logs", nargs="+", choices=LOGS, default=list(LOGS))
     parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--validation", nargs="+", choices=VALIDATIONS, default=["file"])
     parser.add_argument("--minutes", type=float, default=600)
     arguments = parser.parse_args()
     if arguments.speed:

@@ -7,6 +7,7 @@ point's `customdata`: its position in a trace is no identity.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from qcore.report.metrics import Axis
 
 WEBGL_FROM = 2000
 """More points than this are drawn by WebGL: SVG makes a page element of each."""
+
+RIM = 5
+"""Pixels that a covered point grows by, for each point above it."""
 
 ERROR_BARS_UP_TO = 300
 """Beyond this many points, intervals hide the points; the table keeps them."""
@@ -35,7 +39,13 @@ def lay_out(figure: go.Figure, height: int, *, top: int = 40, **settings: Any) -
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 16, "t": top, "b": 8},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "title": None},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "y": 1.0,
+            "yanchor": "bottom",
+            "title": None,
+        },
         hoverlabel={"align": "left"},
         **{"uirevision": "keep", **settings},
     )
@@ -57,6 +67,62 @@ def error_bars(group: pd.DataFrame, score: Axis, colour: str) -> dict:
         "thickness": 1.3,
         "width": 3,
     }
+
+
+def covered(
+    x: np.ndarray, y: np.ndarray, parts: Iterable[np.ndarray], *, logarithmic: bool = True
+) -> np.ndarray:
+    """How many points, at most three, drawn later cover each one.
+
+    It is drawn that much larger (`RIM`), so that it shows as a rim around those above it.
+
+    Args:
+        x: of all points.
+        y: of all points.
+        parts: which points are drawn together, in the order of drawing.
+        logarithmic: whether x is drawn so.
+    """
+    order = np.concatenate([*parts, np.empty(0, dtype=np.intp)]).astype(np.intp)
+    under = np.zeros(len(x))
+    across = np.log(x) if logarithmic else x
+    spans = [max(float(np.ptp(values)), 1e-12) if len(x) else 1.0 for values in (across, y)]
+    for at, point in enumerate(order):
+        later = order[at + 1 :]
+        close = (np.abs(across[later] - across[point]) < _NEAR * spans[0]) & (
+            np.abs(y[later] - y[point]) < _NEAR * spans[1]
+        )
+        under[point] = min(int(close.sum()), 3)
+    return under
+
+
+_NEAR = 0.012
+"""Points nearer than this share of the axes cover each other."""
+
+
+def mark(name: str, **marker: Any) -> go.Scatter:
+    """An entry of the legend for a mark that no trace of its own draws."""
+    return go.Scatter(
+        x=[None],
+        y=[None],
+        mode="markers",
+        name=name,
+        marker={"color": palette.NEUTRAL, "size": 12, **marker},
+        hoverinfo="skip",
+    )
+
+
+def explain(figure: go.Figure, intervals: str, *, rims: bool) -> None:
+    """Put what bars and rims mean into the legend.
+
+    Args:
+        figure: to be explained.
+        intervals: what the bars are; empty where none are drawn.
+        rims: whether points are drawn larger because others cover them.
+    """
+    if intervals:
+        figure.add_trace(mark(intervals, symbol="line-ns-open", line={"width": 1.5}))
+    if rims:
+        figure.add_trace(mark("rim: another point below", symbol="circle-open"))
 
 
 def ring(x: np.ndarray, y: np.ndarray, name: str) -> go.Scatter:

@@ -23,6 +23,22 @@ METHOD_COLOURS = {
     "dMX": "#8A63D2",
     "manual": "#5F7DA8",
 }
+METHOD_SYMBOLS = {
+    "float": "hexagon",
+    "RTN": "circle",
+    "GPTQ": "diamond",
+    "Qronos": "square",
+    "GPFQ": "triangle-up",
+    "activations only": "pentagon",
+    "uniform": "cross",
+    "random": "x",
+    "KL greedy": "star",
+    "knapsack": "triangle-down",
+    "dMX": "hourglass",
+    "manual": "bowtie",
+}
+"""Beside their colours, for eyes and printers that see no hue; `-open` is its hollow one."""
+
 NEUTRAL = "#7B8494"
 BETTER, WORSE = "#0A8F6C", "#D55E00"
 """Of a difference that is told apart from none."""
@@ -43,6 +59,21 @@ PROJECTION_COLOURS = {
 }
 ORDER_COLOURS = {"kept": "#8A63D2", "permuted": "#12889A"}
 """Of a rotated site: its channels in their own order, or permuted."""
+
+ORDER_SYMBOLS = {"kept": "circle", "permuted": "diamond"}
+
+PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")
+"""Of bars that lie beside each other, beside their colours."""
+
+PROJECTION_DASHES = {
+    "q_proj": "solid",
+    "k_proj": "dot",
+    "v_proj": "dash",
+    "o_proj": "dashdot",
+    "gate_proj": "longdash",
+    "up_proj": "longdashdot",
+    "down_proj": "solid",
+}
 
 PIECE_COLOURS = ("#4C7BD9", "#A9762B")
 """Of every other piece of a scale's error, so that each can be seen."""
@@ -84,6 +115,16 @@ STATE_BADGES: dict[str, tuple[BadgeColour, str]] = {
 def colour(method: str) -> str:
     """The method's colour; neutral for one that has none yet."""
     return METHOD_COLOURS.get(method, NEUTRAL)
+
+
+def symbol(method: str) -> str:
+    """The method's shape; a circle for one that has none yet."""
+    return METHOD_SYMBOLS.get(method, "circle")
+
+
+def shapes(values: Sequence[str], *, methods: bool = False) -> dict[str, str]:
+    """A shape for each value, by its place in the sorted list; a method's own for methods."""
+    return {value: symbol(value) for value in values} if methods else symbols(values)
 
 
 def colours(values: Sequence[str], *, methods: bool = False) -> dict[str, str]:

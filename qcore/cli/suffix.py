@@ -19,6 +19,7 @@ from qcore.api.engine import Engine
 from qcore.cli.output import put, say
 from qcore.errors import DataError
 from qcore.machine.home import cache_limit, home
+from qcore.models.files import real_path
 from qcore.recipe import Recipe
 from qcore.report.metrics import is_share, metric_label
 from qcore.report.report import Metric, Report
@@ -100,7 +101,11 @@ def predict(options: argparse.Namespace) -> int:
     now = time.time()
     seconds = [now + 3600 * options.hours * at for at in range(len(names))]
     told = forecast(
-        found.network, *running_case(found.encoder, names, seconds), found.longest, tap=found.tap
+        found.network,
+        *running_case(found.encoder, names, seconds),
+        found.longest,
+        found.reach,
+        tap=found.tap,
     )
     say_of = found.encoder.names
     rows = [{"answer": "argmax", "probability": "", "suffix": " | ".join(say_of(told.likeliest))}]
@@ -183,11 +188,13 @@ def _run(options: argparse.Namespace) -> Report:
 
 
 def _tell_cost(log: str) -> None:
-    """Say what reading a large CSV takes before it is read."""
-    from qcore.suffix.logs.columns import LARGE, reading_cost
+    """Say what reading a large log takes before it is read."""
+    from qcore.suffix.logs.cost import LARGE, reading_cost
 
-    path = Path(log)
-    if not log or not path.is_file() or ".xes" in path.name.lower():
+    if not log:
+        return
+    path = real_path(log, error=DataError, remedy="check the path")
+    if not path.is_file():
         return
     cost = reading_cost(path)
     if cost.events >= LARGE:

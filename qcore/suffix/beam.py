@@ -12,6 +12,10 @@ alone, and one search serves every α: `choose` applies one, `tune` finds the be
 cases. A prefix is done when no unfinished suffix can still overtake the pool's best one for any α
 asked for: its log-probability can only fall, and its length is limited. The pool's size does not
 end the search; short suffixes finish first and would fill it before the likely lengths are reached.
+
+What reaches the limit on length without an end is no finished suffix: its log-probability lacks the
+end's, so its score would beat those that paid for theirs. It is the answer only where nothing else
+has ended. So a search with a limit holds all that searches with lower ones find (`within`).
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from torch import Tensor
 
 from qcore.errors import InvalidRecipe
 from qcore.suffix.batches import Prefixes
-from qcore.suffix.cells import Tap
+from qcore.suffix.cells import State, Tap
 from qcore.suffix.decode import Limits, Start, starts
 from qcore.suffix.encoding import Encoded
 from qcore.suffix.metrics import similarities
@@ -41,7 +45,8 @@ class Hypothesis:
 
     Attributes:
         suffix: activities; the end is left out.
-        log_probability: nats, the end included (left out if the limit cut the suffix).
+        log_probability: nats, the end included (left out if the limit cut the suffix, which
+            happens only where no suffix ended within it).
     """
 
     suffix: tuple[int, ...]
@@ -110,6 +115,19 @@ def tune(
     return max(means, key=lambda alpha: means[alpha]), means
 
 
+def within(hypotheses: Sequence[Hypothesis], longest: int) -> list[Hypothesis]:
+    """Those that a search with a lower limit on length would have found.
+
+    Where nothing ended within it, the likeliest is cut there, which that search would do too
+    unless its beam held another likeliest suffix at the limit.
+    """
+    short = [each for each in hypotheses if len(each.suffix) <= longest]
+    if short:
+        return short
+    likeliest = max(hypotheses, key=lambda each: each.log_probability)
+    return [Hypothesis(likeliest.suffix[:longest], likeliest.log_probability)]
+
+
 class _Search:
     """One batch's search. Rows are prefixes × width; a prefix's rows lie side by side."""
 
@@ -136,17 +154,18 @@ class _Search:
         self.tokens = torch.zeros(count, width, 0, dtype=torch.int64)
 
     def run(self) -> list[list[Hypothesis]]:
-        for time in range(self.limits.longest):
-            self._advance(time)
-            last = time + 1 == self.limits.longest
-            if last:
+        for time in range(self.limits.longest + 1):
+            states, chances = self._read(time)
+            if time == self.limits.longest:
                 self._cut()
-            elif not self._keep_unfinished(time + 1):
-                break
+            else:
+                self._grow(time, states, chances)
+                if not self._keep_unfinished():
+                    break
         return self.ended
 
-    def _advance(self, time: int) -> None:
-        """One event more for every unfinished suffix; what ends goes to the pool."""
+    def _read(self, time: int) -> tuple[list[State], Tensor]:
+        """What may follow every unfinished suffix of `time` events; what ends goes to the pool."""
         network, width = self.network, self.width
         rows = self.rows
         states, _ = network.step(rows.token, rows.states, rows.memory, self.tap)
@@ -159,6 +178,11 @@ class _Search:
         level = level.topk(min(width, level.shape[1]), 1).values[:, -1:]
         ending = chances[..., network.end]
         self._collect(ending.masked_fill(ending < level, -torch.inf), time)
+        return states, chances
+
+    def _grow(self, time: int, states: list[State], chances: Tensor) -> None:
+        """One event more for every unfinished suffix."""
+        network, width, rows = self.network, self.width, self.rows
         going = chances[..., : network.end].flatten(1)
         if going.shape[1] < width:
             going = torch.nn.functional.pad(going, (0, width - going.shape[1]), value=-torch.inf)
@@ -188,7 +212,7 @@ class _Search:
                 suffix = tuple(self.tokens[i, beam].tolist())
                 self.ended[prefix].append(Hypothesis(suffix, score))
 
-    def _keep_unfinished(self, events: int) -> bool:
+    def _keep_unfinished(self) -> bool:
         """Drop prefixes that are done; whether any is left."""
         likeliest = self.total[:, 0].double().numpy()
         hoped = likeliest[:, None] / (self.limits.longest + 1) ** self.alphas
@@ -204,8 +228,10 @@ class _Search:
         return len(kept) > 0
 
     def _cut(self) -> None:
-        """At the limit: what has not ended is a suffix as it is."""
+        """At the limit: what has not ended is a suffix as it is, where nothing else is one."""
         for i, prefix in enumerate(self.alive):
+            if self.ended[prefix]:
+                continue
             for beam, score in enumerate(self.total[i].tolist()):
                 if score > -np.inf:
                     suffix = tuple(self.tokens[i, beam].tolist())

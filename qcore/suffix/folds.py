@@ -5,8 +5,9 @@ in time. A case is never in two parts of a split.
 
 A fold file is a CSV with the columns `case, test_fold, val_folds`: the fold in which a case tests,
 and the folds, joined by semicolons, in which it validates. Either may be empty. In fold k all other
-cases train. A case that the file does not name is an error; a name that the log lacks is not, as
-fold files often belong to a longer version of a log.
+cases train; where no case validates in a fold, a fifth of those that do not test is drawn for it. A
+case that the file does not name is an error; a name that the log lacks is not, as fold files often
+belong to a longer version of a log.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from qcore.suffix.logs.columns import read_table
 from qcore.suffix.logs.event_log import EventLog
 
 COLUMNS = ("case", "test_fold", "val_folds")
+VALIDATION = 0.2
+"""Share of the cases that do not test which validates where nobody says which ones do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,8 +43,13 @@ class Split:
                 )
 
 
-def read_folds(path: Path, log: EventLog) -> list[Split]:
+def read_folds(path: Path, log: EventLog, *, drawn: bool = False) -> list[Split]:
     """All splits of a fold file, by fold.
+
+    Args:
+        path: the file.
+        log: whose cases it names.
+        drawn: whether validation cases are drawn by chance, whatever the file says.
 
     Raises:
         DataError: the file cannot be read, a column or a case is missing, a fold is not a number,
@@ -65,13 +73,17 @@ def read_folds(path: Path, log: EventLog) -> list[Split]:
     for fold in range(int(test.max()) + 1):
         tests = test == fold
         validates = np.array([fold in folds for folds in validate]) & ~tests
+        if drawn or not validates.any():
+            validates = _drawn(~tests, VALIDATION, np.random.default_rng(fold))
         splits.append(_split(tests, validates))
     if not splits:
         raise DataError(f"{path.name} names no test fold", remedy="number the folds from 0")
     return splits
 
 
-def k_folds(log: EventLog, folds: int, *, validation: float = 0.2, seed: int = 0) -> list[Split]:
+def k_folds(
+    log: EventLog, folds: int, *, validation: float = VALIDATION, seed: int = 0
+) -> list[Split]:
     """Cases drawn into `folds` test folds of equal size; a share of the rest validates.
 
     Raises:
@@ -118,6 +130,14 @@ def temporal_split(log: EventLog, *, validation: float = 0.16, test: float = 0.2
     tests[order[last:]] = True
     validates[order[round(len(log) * (1 - test - validation)) : last]] = True
     return _split(tests, validates)
+
+
+def _drawn(among: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """A share of the cases marked in `among`, at least one, by chance."""
+    cases = random.permutation(np.flatnonzero(among))
+    chosen = np.zeros(len(among), dtype=bool)
+    chosen[cases[: max(1, round(share * len(cases)))]] = True
+    return chosen
 
 
 def _split(tests: np.ndarray, validates: np.ndarray) -> Split:

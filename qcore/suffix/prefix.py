@@ -75,6 +75,7 @@ def forecast(
     encoded: Encoded,
     asked: Prefixes,
     longest: int,
+    reach: int,
     *,
     tap: Tap | None = None,
     width: int = 5,
@@ -87,6 +88,7 @@ def forecast(
         encoded: holds the case.
         asked: one prefix.
         longest: events of a suffix at most.
+        reach: events of a sample at most.
         tap: rounds the inputs of the network's matrices.
         width: of the beam.
         samples: behind the least expected distance.
@@ -94,7 +96,7 @@ def forecast(
     limits = Limits(longest)
     (likeliest,) = argmax(network, encoded, asked, limits, tap=tap)
     (beam,) = beam_search(network, encoded, asked, limits, width=width, tap=tap)
-    (drawn,) = sample(network, encoded, asked, limits, samples=samples, tap=tap)
+    (drawn,) = sample(network, encoded, asked, Limits(reach), samples=samples, tap=tap)
     expected = least_expected_distance(drawn, [likeliest])
     return Continuations(
         likeliest, expected, beam, attention(network, encoded, asked, likeliest, tap=tap)

@@ -56,3 +56,8 @@ def test_every_text_has_a_contrast_of_four_and_a_half_to_its_ground(name):
     assert contrast(theme["codeTextColor"], theme["codeBackgroundColor"]) >= 4.5
     assert contrast(theme["primaryColor"], theme["backgroundColor"]) >= 4.5
     assert contrast("#FFFFFF", palette.BUTTON) >= 4.5
+
+
+def test_every_method_has_a_shape_of_its_own():
+    assert palette.METHOD_SYMBOLS.keys() == palette.METHOD_COLOURS.keys()
+    assert len({*palette.METHOD_SYMBOLS.values()}) == len(palette.METHOD_SYMBOLS)

@@ -9,7 +9,7 @@ import torch
 
 from qcore.errors import InvalidRecipe
 from qcore.suffix.batches import Prefixes, batches
-from qcore.suffix.beam import Hypothesis, beam_search, choose, tune
+from qcore.suffix.beam import Hypothesis, beam_search, choose, tune, within
 from qcore.suffix.decode import Limits, argmax, least_expected_distance, longest_suffix, sample
 from qcore.suffix.metrics import similarity
 from qcore.suffix.train import target_losses
@@ -91,13 +91,14 @@ def test_a_wide_beam_finds_the_likeliest_of_all_suffixes():
         case, length = asked.case[prefix], asked.length[prefix]
         chances = {
             suffix: log_probability(network, encoded, case, length, suffix)
-            for suffix in every_suffix(3, 2)
+            for suffix in every_suffix(3, 3)
         }
         best = max(chances, key=lambda suffix: chances[suffix])
-        short = {h.suffix: h.log_probability for h in hypotheses if len(h.suffix) < 3}
-        assert max(short, key=lambda suffix: short[suffix]) == best
+        ended = {h.suffix: h.log_probability for h in hypotheses}
+        assert max(ended, key=lambda suffix: ended[suffix]) == best
+        assert any(len(suffix) == 3 for suffix in ended)
         # the beam's first step may choose the end, whose share is not given to the others
-        gaps = {chances[suffix] - short[suffix] for suffix in short}
+        gaps = {chances[suffix] - ended[suffix] for suffix in ended}
         assert max(gaps) - min(gaps) == pytest.approx(0, abs=1e-4)
 
 
@@ -113,6 +114,36 @@ def test_a_small_pool_changes_no_answer():
         assert sum(map(len, small)) <= sum(map(len, large))
         for alpha in (0.0, 0.7, 1.0, 2.0):
             assert [choose(h, alpha) for h in small] == [choose(h, alpha) for h in large]
+
+
+def test_a_lower_limit_finds_what_a_higher_one_holds_within_it():
+    _, encoded, asked = encoded_of(WORDS * 2)
+    for seed in range(4):
+        network = network_of(4, seed=seed)
+        whole = beam_search(network, encoded, asked, Limits(8), pool=10_000)
+        for longest in (2, 4, 6):
+            short = beam_search(network, encoded, asked, Limits(longest), pool=10_000)
+            for high, low in zip(whole, short, strict=True):
+                if any(len(h.suffix) <= longest for h in high):
+                    found = within(high, longest)
+                    assert [h.suffix for h in found] == [h.suffix for h in low]
+
+
+def test_what_the_limit_cuts_never_beats_what_has_ended():
+    # without its end a suffix has a greater log-probability than with it
+    _, encoded, asked = encoded_of(WORDS * 2)
+    seen = 0
+    for seed in range(4):
+        network = network_of(4, seed=seed)
+        for prefix, found in enumerate(beam_search(network, encoded, asked, Limits(2))):
+            if all(len(h.suffix) == 2 for h in found):
+                continue  # nothing may have ended: then what was cut is all there is
+            seen += any(len(h.suffix) == 2 for h in found)
+            case, length = asked.case[prefix], asked.length[prefix]
+            paid = [log_probability(network, encoded, case, length, h.suffix) for h in found]
+            gaps = {p - h.log_probability for p, h in zip(paid, found, strict=True)}
+            assert max(gaps) - min(gaps) == pytest.approx(0, abs=1e-4)
+    assert seen > 0
 
 
 def test_a_beam_of_one_with_no_pool_is_argmax():

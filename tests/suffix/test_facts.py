@@ -30,7 +30,7 @@ def test_what_may_follow_a_prefix_adds_up():
     encoder = learn_encoder(log)
     network = SuffixNetwork(Shape(len(encoder.vocabulary), hidden=8, embedding=8))
     names = ["Receive order", "Express route", "never seen"]
-    told = forecast(network, *running_case(encoder, names, [0.0, 60.0, 120.0]), 6)
+    told = forecast(network, *running_case(encoder, names, [0.0, 60.0, 120.0]), 6, 6)
     assert told.attention.shape == (len(told.likeliest) + 1, 3)
     assert np.allclose(told.attention.sum(1), 1)
     chances = [np.exp(each.log_probability) for each in told.beam]

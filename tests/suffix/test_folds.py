@@ -24,6 +24,20 @@ def test_a_fold_file_names_test_and_validation_cases_of_each_fold(tmp_path):
     assert (list(second.test), list(second.validate), list(second.train)) == ([1], [2], [0, 3])
 
 
+def test_validation_cases_are_drawn_where_nobody_names_them(tmp_path):
+    log = log_of(["ABC"] * 10)
+    rows = [f"case {i},{i // 5},{'1' if i == 0 else ''}" for i in range(10)]
+    path = fold_file(tmp_path, rows)
+    first, second = read_folds(path, log)
+    assert len(first.validate) == 1
+    assert set(first.validate) <= set(range(5, 10))
+    assert list(second.validate) == [0]  # the file's own
+    again, other = read_folds(path, log, drawn=True)
+    assert list(again.validate) == list(first.validate)
+    assert list(other.test) == list(second.test)
+    assert sorted([*other.train, *other.validate]) == list(range(5))
+
+
 def test_k_folds_test_every_case_once_and_share_none():
     splits = k_folds(LOG, 5, seed=3)
     assert sorted(np.concatenate([split.test for split in splits])) == list(range(10))

@@ -8,7 +8,9 @@ import pytest
 
 from qcore.errors import DataError
 from qcore.suffix.encoding import learn_encoder
-from qcore.suffix.logs.columns import Columns, columns, guess, read_csv, reading_cost
+from qcore.suffix.logs import xes as xes_module
+from qcore.suffix.logs.columns import Columns, columns, guess, read_csv
+from qcore.suffix.logs.cost import reading_cost
 from qcore.suffix.logs.event_log import check_learnable
 from qcore.suffix.logs.xes import read_xes
 from tests.suffix.factories import log_of
@@ -117,6 +119,30 @@ def test_what_reading_costs_is_said_from_the_first_rows(tmp_path):
         assert cost.events == pytest.approx(4000, rel=0.05)
         assert cost.memory > 4000 * 100
         assert cost.seconds > 0
+
+
+def test_what_reading_an_xes_costs_is_said_from_its_first_events(tmp_path):
+    events = "".join(EVENT.format("Activity", 1 + i % 9, "") for i in range(20_000))
+    content = xes(events).encode()
+    assert len(content) > 1 << 20
+    for path in (
+        write(tmp_path, content, "log.xes"),
+        write(tmp_path, gzip.compress(content), "log.xes.gz"),
+    ):
+        cost = reading_cost(path)
+        assert cost.events == pytest.approx(20_000, rel=0.05)
+        assert cost.memory > 20_000 * 100
+        assert cost.seconds > 0
+    assert reading_cost(write(tmp_path, b"", "empty.xes")).events == 0
+
+
+def test_a_small_xes_that_unpacks_to_a_huge_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(xes_module, "MOST_BYTES", 1 << 20)
+    content = xes(EVENT.format("A", 1, "") + " " * (2 << 20))
+    path = write(tmp_path, gzip.compress(content.encode()), "log.xes.gz")
+    assert path.stat().st_size < 1 << 16
+    with pytest.raises(DataError, match="holds more than 1 MiB of text"):
+        read_xes(path)
 
 
 @pytest.mark.parametrize(

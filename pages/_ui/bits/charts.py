@@ -13,7 +13,8 @@ from plotly.subplots import make_subplots
 
 from pages._ui import columns, messages, palette, wording
 from pages._ui.bits.words import short_projection
-from pages._ui.charts import error_bars, lay_out, log_ticks, ring
+from pages._ui.charts import RIM, covered, error_bars, explain, lay_out, log_ticks, ring
+from pages._ui.runs.words import bars_label
 from qcore.report import metrics
 from qcore.report.metrics import Axis
 
@@ -52,8 +53,14 @@ def quality(
         _draw_curve(figure, curve)
     for told in here:
         _draw_hollow(figure, told, score)
-    for method in dict.fromkeys(columns.words(table, "method")):
-        _draw_measured(figure, table.loc[table["method"] == method], method, score)
+    methods = columns.words(table, "method")
+    parts = {method: np.flatnonzero(methods == method) for method in dict.fromkeys(methods)}
+    height = columns.numbers(table, score.column)
+    height = np.log(height) if score.logarithmic else height
+    rims = covered(columns.numbers(table, "bits"), height, parts.values(), logarithmic=False)
+    for method, part in parts.items():
+        _draw_measured(figure, table.iloc[part], method, score, rims[part])
+    explain(figure, bars_label(score) if len(table) else "", rims=bool(rims.any()))
     shown = table.loc[table["id"] == selected]
     if len(shown):
         x, y = columns.numbers(shown, "bits"), columns.numbers(shown, score.column)
@@ -116,8 +123,8 @@ def _draw_hollow(figure: go.Figure, told: Told, score: Axis) -> None:
             y=[found.value],
             mode="markers",
             marker={
-                "symbol": "circle-open",
-                "size": 12,
+                "symbol": f"{palette.symbol(told.method)}-open",
+                "size": 13,
                 "color": colour,
                 "line": {"width": 2.5},
             },
@@ -129,7 +136,9 @@ def _draw_hollow(figure: go.Figure, told: Told, score: Axis) -> None:
     )
 
 
-def _draw_measured(figure: go.Figure, group: pd.DataFrame, method: str, score: Axis) -> None:
+def _draw_measured(
+    figure: go.Figure, group: pd.DataFrame, method: str, score: Axis, rims: np.ndarray
+) -> None:
     colour = palette.colour(method)
     figure.add_trace(
         go.Scatter(
@@ -137,11 +146,16 @@ def _draw_measured(figure: go.Figure, group: pd.DataFrame, method: str, score: A
             y=columns.numbers(group, score.column).astype(np.float32),
             error_y=error_bars(group, score, colour),
             mode="markers",
-            name=method,
+            name=f"{method}, measured",
             customdata=columns.words(group, "id"),
             text=_hover(group, score),
             hovertemplate="%{text}<extra></extra>",
-            marker={"color": colour, "size": 11, "opacity": 0.9},
+            marker={
+                "color": colour,
+                "symbol": palette.symbol(method),
+                "size": 11 + RIM * rims,
+                "opacity": 0.9,
+            },
         )
     )
 
@@ -224,6 +238,7 @@ def trajectory(path: Trajectory, budget: float, formats: int) -> go.Figure:
                 line={
                     "color": palette.PROJECTION_COLOURS.get(projection, palette.NEUTRAL),
                     "width": 1.2,
+                    "dash": palette.PROJECTION_DASHES.get(projection, "solid"),
                 },
                 opacity=0.75,
                 customdata=np.repeat(

@@ -156,7 +156,7 @@ def shares(table: pd.DataFrame, allowed: Sequence[str]) -> go.Figure:
     colours = format_colours({*allowed, *names})
     labels = [messages.plotly_text(short_projection(name)) for name in words(table, "projection")]
     figure = go.Figure()
-    for name in names:
+    for place, name in enumerate(names):
         share = numbers(table, f"share/{name}")
         figure.add_trace(
             go.Bar(
@@ -164,7 +164,14 @@ def shares(table: pd.DataFrame, allowed: Sequence[str]) -> go.Figure:
                 x=share.astype(np.float32),
                 orientation="h",
                 name=format_label(name),
-                marker={"color": colours[name], "line": {"width": 0}},
+                marker={
+                    "color": colours[name],
+                    "line": {"width": 0},
+                    "pattern": {
+                        "shape": palette.PATTERNS[place % len(palette.PATTERNS)],
+                        "solidity": 0.25,
+                    },
+                },
                 hovertemplate=f"%{{y}}: %{{x:.0%}} of its weights in {format_label(name)}"
                 "<extra></extra>",
             )

@@ -34,6 +34,8 @@ const STYLE = `
   [data-testid=stHorizontalBlock]:has(>[data-testid=stColumn] .qs-figure){flex-wrap:wrap}
   [data-testid=stHorizontalBlock]>[data-testid=stColumn]:has(.qs-figure){min-width:100%}
 }
+.qs-figure .textpoint text,.qs-figure .annotation text{paint-order:stroke;
+  stroke:var(--st-background-color);stroke-width:4px;stroke-linejoin:round}
 .qs-broken{color:var(--st-text-color);padding:1rem 0}
 `;
 
@@ -124,6 +126,22 @@ function saveText(text, kind, name) {
   const url = URL.createObjectURL(new Blob([text], {type: kind}));
   save(url, name);
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+// Save an SVG as PNG, at twice its size.
+async function savePicture(svg, {width, height}, name) {
+  const url = URL.createObjectURL(new Blob([svg], {type: "image/svg+xml"}));
+  try {
+    const picture = new Image();
+    picture.src = url;
+    await picture.decode();
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [2 * width, 2 * height];
+    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+    save(canvas.toDataURL("image/png"), name);
+  } finally {
+    URL.revokeObjectURL(url);
+  }
 }
 
 // ------------------------------------------------------------------------------------- the figure
@@ -290,12 +308,13 @@ class Figure {
     };
     const size = {width: this.width(), height: this.tall()};
     const name = `quantscope-${this.data.name}.${format}`;
-    if (format === "svg") {
-      const text = await this.plotly.toImage(drawn, {format, ...size, imageDataOnly: true});
-      saveText(text, "image/svg+xml", name);
-    } else {
-      save(await this.plotly.toImage(drawn, {format, ...size, scale: 2}), name);
-    }
+    const text = await this.plotly.toImage(drawn, {format: "svg", ...size, imageDataOnly: true});
+    // What a page's style sheet does on the screen a file must carry: no line strikes through words.
+    const halo = `<style>.textpoint text,.annotation text{paint-order:stroke;` +
+      `stroke:${this.theme.ground};stroke-width:4px;stroke-linejoin:round}</style>`;
+    const svg = text.replace(/<svg[^>]*>/, (start) => start + halo);
+    if (format === "svg") saveText(svg, "image/svg+xml", name);
+    else await savePicture(svg, size, name);
   }
 
   end() {

@@ -28,6 +28,10 @@ COLOURS = {
     KEPT: palette.ORDER_COLOURS["kept"],
     PERMUTED: palette.ORDER_COLOURS["permuted"],
 }
+SYMBOLS = {
+    KEPT: palette.ORDER_SYMBOLS["kept"],
+    PERMUTED: palette.ORDER_SYMBOLS["permuted"],
+}
 BARS_UP_TO = 128
 _HEIGHT = 340
 
@@ -69,7 +73,7 @@ def distributions(view: View) -> go.Figure:
         "all": (f"before, all {view.tokens:,} tokens", "all", "solid"),
         "sample": ("before, sampled tokens", "sample", "dot"),
         "kept": (f"rotated, {KEPT}, sampled tokens", KEPT, "solid"),
-        "permuted": ("permuted and rotated, sampled tokens", PERMUTED, "solid"),
+        "permuted": ("permuted and rotated, sampled tokens", PERMUTED, "dash"),
     }
     for key, curve in view.curves.items():
         name, colour, dash = names[key]
@@ -96,8 +100,12 @@ def distributions(view: View) -> go.Figure:
     figure.update_xaxes(
         type="log", title="magnitude |x|, log scale", exponentformat="power", dtick=1
     )
+    shares = [10.0**step for step in range(-9, 1)]
     figure.update_yaxes(
-        type="log", title="share per octave, log scale", exponentformat="power", dtick=1
+        type="log",
+        title="share per octave, log scale",
+        tickvals=shares,
+        ticktext=[f"{100 * share:g} %" for share in shares],
     )
     return figure
 
@@ -116,7 +124,12 @@ def bounds(view: View) -> go.Figure:
                 y=actual,
                 mode="markers",
                 name=name,
-                marker={"color": COLOURS[name], "size": 7, "opacity": 0.8},
+                marker={
+                    "color": COLOURS[name],
+                    "symbol": SYMBOLS[name],
+                    "size": 7,
+                    "opacity": 0.8,
+                },
                 customdata=np.arange(len(bound)),
                 hovertemplate="sampled token %{customdata}<br>bound %{x:.2f} × the peak before<br>"
                 "actual %{y:.2f} × the peak before<extra>%{fullData.name}</extra>",
@@ -200,6 +213,7 @@ def masses(view: View) -> go.Figure:
         blocks = np.arange(len(outcome.mass), dtype=np.int32)
         ideal, last = float(outcome.mass.mean()), len(blocks) - 1
         hover = "block %{x}: %{y:.4g}<extra>" + name + "</extra>"
+        plain = "." if name == PERMUTED else ""
         if len(blocks) <= BARS_UP_TO:
             bars = go.Bar(
                 x=blocks,
@@ -210,7 +224,7 @@ def masses(view: View) -> go.Figure:
                     "line": {"width": 0},
                     "pattern": {
                         "shape": [
-                            "/" if worse else "" for worse in np.isin(blocks, outcome.flagged)
+                            "/" if worse else plain for worse in np.isin(blocks, outcome.flagged)
                         ],
                         "solidity": 0.35,
                     },
@@ -219,7 +233,8 @@ def masses(view: View) -> go.Figure:
             )
             figure.add_trace(bars)
         else:
-            line = {"color": COLOURS[name], "width": 1.5, "shape": "hvh"}
+            dash = "dash" if name == PERMUTED else "solid"
+            line = {"color": COLOURS[name], "width": 1.5, "shape": "hvh", "dash": dash}
             figure.add_trace(
                 go.Scatter(
                     x=blocks,

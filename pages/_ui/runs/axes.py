@@ -13,7 +13,7 @@ from pages._ui.charts import log_ticks
 from qcore.report import metrics
 from qcore.report.metrics import Axis
 
-_HEIGHT, _SMALL_HEIGHT = 520, 300
+_HEIGHT, _SMALL_HEIGHT = 520, 360
 _BITS = (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 12, 16)
 
 
@@ -40,8 +40,7 @@ def lay_out(figure: go.Figure, size: Axis, score: Axis, *, logarithmic: bool, sm
     charts.lay_out(
         figure,
         _SMALL_HEIGHT if small else _HEIGHT,
-        top=8 if small else 40,
-        showlegend=not small,
+        top=56 if small else 40,
         # Left open where points are selected: in a box or lasso mode Streamlit takes no clicks.
         dragmode=False if small else None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages._ui import columns, messages, palette, wording
-from pages._ui.charts import ERROR_BARS_UP_TO, WEBGL_FROM, error_bars, ring
+from pages._ui.charts import ERROR_BARS_UP_TO, RIM, WEBGL_FROM, covered, error_bars, explain, ring
 from pages._ui.runs.axes import lay_out, set_ticks
+from pages._ui.runs.words import bars_label
 from qcore.explore import front
 from qcore.report.metrics import Axis
 
@@ -21,8 +22,6 @@ FULL_HOVER_UP_TO = 500
 """Beyond this many points a hover shows the run's title and place; the table has the rest."""
 
 LABELS_UP_TO = 10
-_NEAR, _RIM = 0.012, 5
-"""Points nearer than this share of the axes cover each other; pixels that the lower ones grow."""
 
 _TEMPLATE = "%{text}<extra></extra>"
 _PLAIN_TEMPLATE = "<b>%{text}</b><br>%{x:.4g} · %{y:.4g}<extra></extra>"
@@ -48,14 +47,20 @@ def pareto(
         reference: the float model's score; NaN draws no line.
         logarithmic: a logarithmic y axis.
         selected: ids that get a ring.
-        small: for a corner of a page: no legend, no labels.
+        small: for a corner of a page: no labels.
         by: the column whose values group and colour the points.
     """
     figure = go.Figure()
     table = _drawable(table, score, logarithmic=logarithmic)
     x, y = columns.numbers(table, size.column), columns.numbers(table, score.column)
     groups = _groups(table, by)
-    shapes = palette.symbols([model for _, model in groups])
+    models = {model for _, model in groups}
+    # Colours alone would part the methods for those alone who see them.
+    shapes = (
+        palette.symbols(sorted(models))
+        if len(models) > 1
+        else palette.shapes([value for value, _ in groups], methods=by == "method")
+    )
     colours = palette.colours([value for value, _ in groups], methods=by == "method")
     _draw_front(figure, table, x, y, score, labels=not small)
     # As arrays of characters: plotly copies every object of an array of them, for each figure.
@@ -63,7 +68,7 @@ def pareto(
     many, full = len(table) > WEBGL_FROM, len(table) <= FULL_HOVER_UP_TO
     trace = go.Scattergl if many else go.Scatter
     barred = len(table) <= ERROR_BARS_UP_TO
-    under = _covered(x, y, groups.values()) if barred else np.zeros(len(table))
+    under = covered(x, y, groups.values()) if barred else np.zeros(len(table))
     for (value, model), part in groups.items():
         group = table.iloc[part] if full or barred else table
         figure.add_trace(
@@ -72,13 +77,13 @@ def pareto(
                 y=y[part].astype(np.float32),
                 error_y=error_bars(group, score, colours[value]) if barred else None,
                 mode="markers",
-                name=messages.plotly_text(value if len(shapes) == 1 else f"{value} · {model}"),
+                name=messages.plotly_text(value if len(models) == 1 else f"{value} · {model}"),
                 customdata=ids[part],
                 text=np.asarray(_hover(group, score), dtype=object) if full else titles[part],
                 marker={
                     "color": colours[value],
-                    "symbol": shapes[model],
-                    "size": (8 if small or not barred else 11) + _RIM * under[part],
+                    "symbol": shapes[model if len(models) > 1 else value],
+                    "size": (8 if small or not barred else 11) + RIM * under[part],
                     "opacity": 0.55 if many else 0.9,
                 },
                 hovertemplate=_TEMPLATE if full else _PLAIN_TEMPLATE,
@@ -90,6 +95,8 @@ def pareto(
     line = [reference] if math.isfinite(reference) and (reference > 0 or not logarithmic) else []
     if line:
         _draw_reference(figure, reference, logarithmic=logarithmic)
+    intervals = barred and bool(np.isfinite(_lows(table, score)).any())
+    explain(figure, bars_label(score) if intervals else "", rims=bool(under.any()))
     lay_out(figure, size, score, logarithmic=logarithmic, small=small)
     if len(table):
         set_ticks(figure, size, x, [*y.tolist(), *line], logarithmic=logarithmic)
@@ -115,17 +122,30 @@ def _draw_front(
         go.Scatter(
             x=x[best].astype(np.float32),
             y=y[best].astype(np.float32),
-            mode="lines+markers+text" if labelled else "lines",
-            text=_clear(text, places, x[best]) or None,
-            textposition=places or None,
-            textfont={"size": 11},
-            marker={"size": 16, "opacity": 0},  # keeps the text off the line and the point
+            mode="lines",
             line={"color": palette.NEUTRAL, "width": 2, "shape": "hv"},
             name="front",
+            legendgroup="front",
             hoverinfo="skip",
-            cliponaxis=False,
         )
     )
+    if labelled:
+        figure.add_trace(
+            go.Scatter(
+                x=x[best].astype(np.float32),
+                y=y[best].astype(np.float32),
+                mode="markers+text",
+                text=_clear(text, places, x[best]),
+                textposition=places,
+                textfont={"size": 11},
+                marker={"size": 16, "opacity": 0},  # keeps the text off the line and the point
+                name="labels of the front",
+                legendgroup="front",
+                showlegend=False,
+                hoverinfo="skip",
+                cliponaxis=False,
+            )
+        )
 
 
 def _labels(points: pd.DataFrame, x: np.ndarray, y: np.ndarray) -> list[str]:
@@ -156,6 +176,7 @@ def _draw_reference(figure: go.Figure, value: float, *, logarithmic: bool) -> No
         y0=value,
         y1=value,
         line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dot"},
+        layer="below",  # labels of the front stand above it
     )
     figure.add_annotation(
         xref="paper",
@@ -203,18 +224,9 @@ def _groups(table: pd.DataFrame, by: str) -> dict[tuple[str, str], np.ndarray]:
     return found
 
 
-def _covered(x: np.ndarray, y: np.ndarray, parts: Iterable[np.ndarray]) -> np.ndarray:
-    """How many points drawn later cover each one: it is drawn that much larger, and so seen."""
-    order = np.concatenate([*parts, np.empty(0, dtype=np.intp)]).astype(np.intp)
-    under = np.zeros(len(x))
-    spans = [max(float(np.ptp(values)), 1e-12) for values in (np.log(x), y)]
-    for at, point in enumerate(order):
-        later = order[at + 1 :]
-        close = (np.abs(np.log(x[later] / x[point])) < _NEAR * spans[0]) & (
-            np.abs(y[later] - y[point]) < _NEAR * spans[1]
-        )
-        under[point] = min(int(close.sum()), 3)
-    return under
+def _lows(table: pd.DataFrame, score: Axis) -> np.ndarray:
+    name = f"{score.column}/low"
+    return columns.numbers(table, name) if name in table.columns else np.full(len(table), math.nan)
 
 
 def _drawable(table: pd.DataFrame, score: Axis, *, logarithmic: bool) -> pd.DataFrame:

@@ -24,6 +24,11 @@ def metric_interval(metric: Metric) -> str:
 _PAIRED = ("loss_increase", "kl", "top1_agreement")
 
 
+def bars_label(score: Axis) -> str:
+    """The same in a few words, for a legend."""
+    return "95 % interval" + (" of the difference" if score.column in _PAIRED else "")
+
+
 def bars(score: Axis) -> str:
     """What the error bars of a score mean, in a sentence."""
     if score.column in _PAIRED:

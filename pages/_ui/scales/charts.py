@@ -54,7 +54,7 @@ def objective(channel: Channel, low: float, high: float, name: str) -> go.Figure
         title="scale s, log scale",
         range=[math.log10(low), math.log10(high)],
         tickvals=ticks,
-        ticktext=[f"{tick:.5g}" for tick in ticks],
+        ticktext=[f"{100 * tick:.5g} %" for tick in ticks],
         zeroline=False,
         automargin=True,
     )
@@ -104,7 +104,11 @@ def rounded(channel: Channel, method: str) -> go.Figure:
                 x=middle[part].astype(np.float32),
                 y=np.where(count > 0, count, np.nan)[part].astype(np.float32),
                 width=float(edges[1] - edges[0]),
-                marker={"color": tone, "line": {"width": 0}},
+                marker={
+                    "color": tone,
+                    "line": {"width": 0},
+                    "pattern": {"shape": "x" if part is clipped else "", "solidity": 0.4},
+                },
                 name=label,
                 hovertemplate="w/s ≈ %{x:.3g}: %{y} weights<extra></extra>",
             )
@@ -150,7 +154,7 @@ def survey(found: Survey, over: str, chosen: int) -> go.Figure:
             marker={"color": palette.SCALE_COLOURS["piso"], "size": 6, "opacity": 0.6},
             hovertemplate="channel %{customdata}<br>"
             + f"{METHODS[over]} "
-            + "%{x:.3g} · PiSO %{y:.3g}<br>%{text} less error<extra></extra>",
+            + "%{x:.3%} · PiSO %{y:.3%}<br>%{text} less error<extra></extra>",
         )
     )
     at = np.flatnonzero(found.channel == chosen)
@@ -176,7 +180,7 @@ def survey(found: Survey, over: str, chosen: int) -> go.Figure:
         "type": "log",
         "range": [math.log10(low), math.log10(high)],
         "tickvals": ticks,
-        "ticktext": [f"{tick:.4g}" for tick in ticks],
+        "ticktext": [f"{100 * tick:.4g} %" for tick in ticks],
         "zeroline": False,
         "automargin": True,
     }
@@ -206,7 +210,7 @@ def _pieces(figure: go.Figure, channel: Channel, low: float, high: float) -> tup
                 name="pieces of the error, by turns" if turn == 0 else "",
                 showlegend=turn == 0,
                 line={"color": tone, "width": 2},
-                hovertemplate="s = %{x:.6g}<br>error %{y:.4g}<extra></extra>",
+                hovertemplate="s = %{x:.6g}<br>error %{y:.4%}<extra></extra>",
             )
         )
     return float(error.min()), float(error.max())
@@ -233,7 +237,7 @@ def _band(figure: go.Figure, channel: Channel, low: float, high: float) -> tuple
                 line={"color": palette.PIECE_COLOURS[0], "width": 1},
                 fill=fill,
                 fillcolor=palette.translucent(palette.PIECE_COLOURS[0], 0.35),
-                hovertemplate="s ≈ %{x:.4g}<br>error %{y:.4g}<extra></extra>",
+                hovertemplate="s ≈ %{x:.4g}<br>error %{y:.4%}<extra></extra>",
             )
         )
     return float(least.min()), float(most.max())

@@ -16,6 +16,7 @@ from pages._ui import engine
 from qcore.errors import DataError, DiskFull
 from qcore.jobs.protocol import Backend, Job
 from qcore.machine.home import home
+from qcore.models.files import printable, real_path
 from qcore.recipe import Recipe
 from qcore.report.report import Report
 from qcore.report.suffix import EpochReport
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from qcore.pipeline.suffix.material import Material
     from qcore.pipeline.suffix.opened import OpenNetwork
     from qcore.suffix.facts import LogFacts
-    from qcore.suffix.logs.columns import Cost
+    from qcore.suffix.logs.cost import Cost
     from qcore.suffix.prefix import Continuations
 
 KINDS = (".csv", ".csv.gz", ".xes", ".xes.gz")
@@ -72,10 +73,10 @@ def require_file(path: str) -> None:
     """Raise DataError where there is no file, or one of a kind that is not read."""
     if not path.lower().endswith(KINDS):
         raise DataError(
-            f"{path[:200]} is of no kind that is read", remedy=f"name {', '.join(KINDS)}"
+            f"{printable(path)} is of no kind that is read", remedy=f"name {', '.join(KINDS)}"
         )
-    if not Path(path).is_file():
-        raise DataError(f"there is no event log at {path[:200]}", remedy="check the path")
+    if not real_path(path, error=DataError, remedy="check the path").is_file():
+        raise DataError(f"there is no event log at {printable(path)}", remedy="check the path")
 
 
 def columns_of(path: str) -> list[str]:
@@ -93,11 +94,9 @@ def guessed(names: list[str]) -> tuple[str, ...]:
 
 
 def cost(path: str) -> Cost | None:
-    """What reading a large CSV log takes; None for small ones and for XES."""
-    from qcore.suffix.logs.columns import LARGE, reading_cost
+    """What reading a large log takes; None for small ones."""
+    from qcore.suffix.logs.cost import LARGE, reading_cost
 
-    if ".csv" not in path.lower():
-        return None
     found = reading_cost(Path(path))
     return found if found.events >= LARGE else None
 
@@ -212,6 +211,7 @@ def forecast(
         found.network,
         *running_case(found.encoder, activities, seconds),
         found.longest,
+        found.reach,
         tap=found.tap,
     )
 

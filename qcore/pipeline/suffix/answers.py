@@ -18,16 +18,14 @@ from qcore.progress import Progress
 from qcore.serialization import from_plain, to_plain
 from qcore.suffix.baselines import Lookup, Markov
 from qcore.suffix.batches import Batch, Prefixes, batches
-from qcore.suffix.beam import beam_search, choose, tune
+from qcore.suffix.beam import beam_search, choose
 from qcore.suffix.cells import Tap
-from qcore.suffix.decode import Limits, argmax, least_expected_distance, longest_suffix, sample
+from qcore.suffix.decode import Limits, argmax, least_expected_distance, sample
 from qcore.suffix.encoding import Encoded
 from qcore.suffix.metrics import similarities
 from qcore.suffix.model import SuffixNetwork
 from qcore.suffix.train import teacher_forced
-
-SHARES = (0.9, 0.95, 0.99, 1.0)
-"""Shares of training suffixes that end within a limit on length; chosen on validation."""
+from qcore.suffix.tuning import argmax_limit, beam_limit, reach
 
 SAMPLES = 40
 TUNED = 2000
@@ -68,13 +66,23 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The float network's answers, what was settled by it, and the baselines' similarities."""
+    """The float network's answers, what was settled by it, and the baselines' similarities.
+
+    Attributes:
+        answers: to the test prefixes.
+        longest: events of a suffix at most.
+        alpha: of the beam; None where the answer is another.
+        lookup: similarities, one a prefix.
+        markov: likewise.
+        reach: events of a drawn suffix at most.
+    """
 
     answers: Answers
     longest: int
     alpha: float | None
     lookup: tuple[float, ...]
     markov: tuple[float, ...]
+    reach: int
 
 
 def reference(
@@ -102,30 +110,30 @@ def reference(
     progress(2, 3, "baselines")
     encoded, true = material.encoded, material.true(material.test)
     counted = Lookup(encoded, material.learn).predict(material.test)
-    chain = Markov(encoded, material.learn, longest).predict(material.test)
+    drawn = reach(encoded, material.learn)
+    chain = Markov(encoded, material.learn, drawn).predict(material.test)
     found = References(
         answers,
         longest,
         alpha,
         _floats(similarities(counted, true)),
         _floats(similarities(chain, true)),
+        drawn,
     )
     cache.put_record(key, to_plain(found))
     return found, False
 
 
 def settle(network: SuffixNetwork, material: Material, kind: str) -> tuple[int, float | None]:
-    """The longest suffix and the beam's α that do best on validation cases."""
+    """The longest suffix and the beam's α, as validation cases have it for the kind of answer."""
     encoded, asked = material.encoded, _thinned(material.validate, TUNED)
-    truth = material.true(asked)
-    lengths = [longest_suffix(encoded, material.learn, share) for share in SHARES]
-    whole = argmax(network, encoded, asked, Limits(max(lengths)))
-    means = {n: float(similarities([s[:n] for s in whole], truth).mean()) for n in lengths}
-    longest = max(means, key=lambda n: means[n])
-    if kind != "beam":
-        return longest, None
-    alpha, _ = tune(beam_search(network, encoded, asked, Limits(longest)), truth)
-    return longest, alpha
+    if kind == "expected":
+        return reach(encoded, material.learn), None
+    cases = encoded, material.learn, asked, material.true(asked)
+    if kind == "beam":
+        longest, alpha, _ = beam_limit(network, *cases)
+        return longest, alpha
+    return argmax_limit(network, *cases), None
 
 
 def answer(

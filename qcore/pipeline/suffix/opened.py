@@ -31,6 +31,7 @@ class OpenNetwork:
         tap: rounds its inputs; None where they stay in float.
         encoder: what it reads cases with.
         longest: events of a suffix at most.
+        reach: events of a drawn suffix at most.
         alpha: of the beam's score; None where the run had no beam.
     """
 
@@ -38,6 +39,7 @@ class OpenNetwork:
     tap: Tap | None
     encoder: Encoder
     longest: int
+    reach: int
     alpha: float | None
 
 
@@ -66,5 +68,6 @@ def open_network(recipe: Recipe, cache: Cache, root: Path) -> OpenNetwork | None
         quantizer.tap(),
         trainer.encoder,
         settled.longest,
+        settled.reach,
         settled.alpha,
     )

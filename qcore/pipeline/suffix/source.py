@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cache.digest import digest
 from qcore.errors import DataError
+from qcore.models.files import printable, real_path
 from qcore.models.source import ModelSource, digest_files
 from qcore.recipe import Recipe
 from qcore.recipe.suffix import FOLDS
@@ -47,9 +48,9 @@ def resolve_log(recipe: Recipe, root: Path) -> ModelSource:
 
 
 def _file(name: str, what: str) -> Path:
-    path = Path(name)
+    path = real_path(name, error=DataError, remedy="check the path")
     if not path.is_file():
-        raise DataError(f"there is no {what} at {name[:200]}", remedy="check the path")
+        raise DataError(f"there is no {what} at {printable(name)}", remedy="check the path")
     return path
 
 
@@ -82,9 +83,9 @@ def read_path(path: Path, names: tuple[str, ...] = ()) -> EventLog:
         DataError: as `read_csv` and `read_xes`.
     """
     from qcore.suffix.logs.columns import Columns, read_csv
-    from qcore.suffix.logs.xes import read_xes
+    from qcore.suffix.logs.xes import is_xes, read_xes
 
-    if path.name.lower().removesuffix(".gz").endswith((".xes", ".xml")):
+    if is_xes(path):
         return read_xes(path)
     return read_csv(path, Columns(*names) if names else None)
 

@@ -66,7 +66,13 @@ def _train(of: Asked) -> Sequence[object]:
 def _reference(of: Asked) -> Sequence[object]:
     """The float network and the baselines on the test cases."""
     asked = of.recipe.evaluation
-    return [of.key("train"), asked.windows, asked.length, _part(of.recipe).answer]
+    return [
+        of.key("train"),
+        asked.windows,
+        asked.length,
+        _part(of.recipe).answer,
+        *revisions.of_answers(of.recipe),
+    ]
 
 
 def _capture(of: Asked) -> Sequence[object]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,13 +29,6 @@ MOST_COLUMNS = 1000
 MOST_BYTES = 2 << 30
 """Of text, unpacked: a small gzip file can hold any amount of it."""
 SHOWN = 8
-BYTES_PER_EVENT = 320
-"""Memory beside the text that reading takes at its height. Measured on a simulated log of 10⁶
-events with 3 columns: 350 bytes an event with its 39 of text."""
-EVENTS_PER_SECOND = 500_000
-"""The same log took 1.85 CPU seconds."""
-LARGE = 200_000
-"""Events from which on people are told what reading takes before it begins."""
 
 NAMES = {
     "case": ("case:concept:name", "case", "case_id", "caseid", "case id", "trace", "trace_id"),
@@ -68,13 +60,9 @@ class Columns:
     time: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What reading a log is expected to take, from a look at its first rows."""
-
-    events: int
-    memory: int
-    seconds: float
+def first_text(path: Path) -> str:
+    """The first 64 KiB of text. Raises DataError as `read_csv`."""
+    return _text(path, limit=1 << 16)
 
 
 def columns(path: Path) -> list[str]:
@@ -99,21 +87,6 @@ def guess(names: list[str]) -> Columns:
             )
         found[role] = match
     return Columns(**found)
-
-
-def reading_cost(path: Path) -> Cost:
-    """Events, bytes of memory and seconds, guessed from the length of the first rows."""
-    head = _text(path, limit=1 << 16)
-    lines = head.splitlines()
-    width = max(1.0, len("\n".join(lines[1:])) / max(1, len(lines) - 1) + 1)
-    size = path.stat().st_size
-    if _is_gzip(path):
-        # The last four bytes of a gzip file are its content's length modulo 4 GiB.
-        with path.open("rb") as file:
-            file.seek(-4, os.SEEK_END)
-            size = int.from_bytes(file.read(4), "little")
-    events = int(size / width)
-    return Cost(events, events * BYTES_PER_EVENT + size, events / EVENTS_PER_SECOND)
 
 
 def read_csv(path: Path, mapping: Columns | None = None) -> EventLog:
@@ -245,7 +218,8 @@ def _separator(content: str) -> str:
     return max(",;\t|", key=first.count)
 
 
-def _is_gzip(path: Path) -> bool:
+def is_gzip(path: Path) -> bool:
+    """Whether a file begins as gzip files do."""
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
@@ -253,7 +227,7 @@ def _is_gzip(path: Path) -> bool:
 def _text(path: Path, limit: int = -1) -> str:
     remedy = "name a readable CSV file, plain or gzip"
     try:
-        opener = gzip.open if _is_gzip(path) else open
+        opener = gzip.open if is_gzip(path) else open
         with opener(path, "rb") as file:
             data = file.read(limit if limit >= 0 else MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:

@@ -2,7 +2,7 @@
 
 Case i owns events `starts[i]` to `starts[i + 1]`. Activities are numbers into `names`, times are
 seconds since 1970 in UTC. A million events take 12 MB here; reading them takes about 30 times
-that on the way (`qcore.suffix.logs.columns.reading_cost`).
+that on the way (`qcore.suffix.logs.cost.reading_cost`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Only three attributes are looked at: a trace's `concept:name`, an event's `concept:name` and
 `time:timestamp`; with a lifecycle, only completed events count if the log has any. Declared
 entities are refused before they can expand ("billion laughs"), and nothing outside the file is
-ever fetched.
+ever fetched. A file that unpacks to more than `MOST_BYTES` is refused where it passes them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from qcore.errors import DataError
 from qcore.suffix.logs.event_log import EventLog, event_log
 
 BLOCK = 1 << 20
+MOST_BYTES = 8 << 30
+"""Of text, unpacked: a small gzip file can hold any amount of it."""
 DEEPEST = 100
 
 
@@ -40,6 +42,7 @@ class _Reader:
     trace: dict[str, str] = field(default_factory=dict)
     event: dict[str, str] = field(default_factory=dict)
     pending: int = 0
+    words: dict[str, str] = field(default_factory=dict)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         tag = tag.rpartition("}")[2].rpartition(":")[2]
@@ -78,8 +81,10 @@ class _Reader:
         if time is None:
             self._refuse(f"has no time:timestamp at event {number}")
         self.seconds.append(self._time(time, number))
-        self.activities.append(activity)
-        self.lifecycle.append(self.event.get("lifecycle:transition", "").lower())
+        step = self.event.get("lifecycle:transition", "").lower()
+        # The same few words come with every event: they are kept once.
+        self.activities.append(self.words.setdefault(activity, activity))
+        self.lifecycle.append(self.words.setdefault(step, step))
 
     def _time(self, value: str, number: int) -> float:
         try:
@@ -97,12 +102,22 @@ class _Reader:
         )
 
 
+def is_xes(path: Path) -> bool:
+    """Whether a file is one by its name."""
+    return path.name.lower().removesuffix(".gz").endswith((".xes", ".xml"))
+
+
+def first_bytes(path: Path) -> bytes:
+    """The first MiB of text, unpacked; empty of an empty file. Raises DataError as `read_xes`."""
+    return next(_blocks(path), b"")
+
+
 def read_xes(path: Path) -> EventLog:
     """A log from an XES or XES.GZ file.
 
     Raises:
-        DataError: unreadable, not XML, not XES, with declared entities, or with an event that has
-            no activity or time.
+        DataError: unreadable, too large, not XML, not XES, with declared entities, or with an
+            event that has no activity or time.
     """
     reader = _Reader(path)
     parser = expat.ParserCreate()
@@ -129,7 +144,14 @@ def _blocks(path: Path) -> Iterator[bytes]:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             file = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
+            size = 0
             while block := file.read(BLOCK):
+                size += len(block)
+                if size > MOST_BYTES:
+                    raise DataError(
+                        f"{path.name} holds more than {MOST_BYTES >> 20:,} MiB of text",
+                        remedy="give a part of the log, or a CSV with case, activity and time",
+                    )
                 yield block
     except (OSError, EOFError, zlib.error) as error:
         what = getattr(error, "strerror", None) or str(error)

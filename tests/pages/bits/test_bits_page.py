@@ -89,15 +89,18 @@ def test_the_slider_solves_anew_within_the_budget_and_predicts_less_damage(fille
 
 def test_predictions_are_hollow_and_measured_runs_filled(filled):
     race = specs(filled.open("bits"))[0]["data"]
-    hollow = [trace for trace in race if trace.get("marker", {}).get("symbol") == "circle-open"]
+    shapes = {trace["name"]: trace["marker"]["symbol"] for trace in race if "marker" in trace}
+    hollow = {name for name, shape in shapes.items() if shape.endswith("-open")}
     solid = [trace for trace in race if "customdata" in trace]
-    assert {trace["name"] for trace in hollow} == {
+    assert {name for name in hollow if "predicted" in name} == {
         f"{method}, predicted here" for method in ("knapsack", "KL greedy", "uniform", "random")
     }
     assert sorted(run for trace in solid for run in trace["customdata"]) == sorted(
         report.id for report in filled.made.values()
     )
-    assert all(trace["marker"].get("symbol") is None for trace in solid)
+    assert not hollow & {trace["name"] for trace in solid}
+    knapsack = shapes["knapsack, predicted here"]
+    assert knapsack == f"{shapes['knapsack, measured']}-open"
     assert all("customdata" not in trace for trace in hollow)
 
 

@@ -54,7 +54,7 @@ def test_labels_on_the_front_name_transforms_and_scales_and_stay_inside():
     made = [Recipe.from_dict(data) for data in recipes]
     rows = [tables.row(summary_of(r, perplexity=90 - 50 * i)) for i, r in enumerate(made)]
     figure = charts.pareto(tables.runs(rows), metrics.SIZES["bits"], metrics.quality("perplexity"))
-    front = next(trace for trace in figure.data if trace.name == "front")
+    front = next(trace for trace in figure.data if trace.name == "labels of the front")
     words = [label.replace("\u00a0", " ").split() for label in front.text]
     assert words == [["INT2", "R", "b32", "GPTQ", "MSE"], ["INT8", "GPTQ"]]
     assert list(front.textposition) == ["bottom right", "bottom left"]
@@ -127,3 +127,37 @@ def test_runs_in_pieces_are_told_from_those_that_lost_something():
     assert tables.broken(table, metrics.quality("perplexity")).tolist() == [False, False, True]
     assert not tables.broken(table.iloc[2:], metrics.quality("perplexity")).any()
     assert not tables.broken(table, metrics.quality("top1_agreement")).any()
+
+
+AXES = metrics.SIZES["bits"], metrics.quality("perplexity")
+
+
+def runs_of(*recipes: dict, perplexity: float = 40.0):
+    made = [Recipe.from_dict(recipe) for recipe in recipes]
+    return tables.runs([tables.row(summary_of(each, perplexity=perplexity)) for each in made])
+
+
+def test_methods_of_one_model_differ_in_shape_and_not_in_hue_alone():
+    methods = ({"rounding": {"method": name}} for name in ("rtn", "gptq", "qronos"))
+    figure = charts.pareto(runs_of(*methods), *AXES)
+    points = [trace for trace in figure.data if trace.customdata is not None]
+    assert len({trace.marker.symbol for trace in points}) == len(points) == 3
+
+
+def test_every_mark_stands_in_the_legend():
+    figure = charts.pareto(runs_of({"rounding": {"method": "rtn"}}, {"seed": 1}), *AXES)
+    told = {trace.name for trace in figure.data if trace.showlegend is not False}
+    assert told == {"front", "RTN", "GPTQ", "95 % interval", "rim: another point below"}
+    alone = charts.pareto(runs_of({}), *AXES)
+    assert "rim: another point below" not in {trace.name for trace in alone.data}
+
+
+def test_a_point_below_another_is_drawn_larger():
+    figure = charts.pareto(runs_of({"rounding": {"method": "rtn"}}, {"seed": 1}), *AXES)
+    lower, upper = (trace for trace in figure.data if trace.customdata is not None)
+    assert lower.marker.size[0] > upper.marker.size[0]
+
+
+def test_the_float_line_lies_below_the_labels():
+    figure = charts.pareto(runs_of({}), *AXES, reference=30.0)
+    assert figure.layout.shapes[0].layer == "below"

@@ -172,6 +172,12 @@ def test_a_path_in_an_address_is_not_followed(page: Open, tmp_path: Path):
     assert app.selectbox(key="suffix.log").value == "built-in"
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "~nosuchuser/x", "a\0b", "/dev/zero", "gone"])
+def test_a_name_that_can_be_no_log_is_refused(name: str):
+    with pytest.raises(DataError):
+        room.require_file(f"{name}.csv")
+
+
 def test_uploads_are_kept_under_a_name_that_leads_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -185,10 +191,16 @@ def test_uploads_are_kept_under_a_name_that_leads_nowhere(
             room.keep_upload(name, content)
 
 
-def test_a_large_log_says_what_reading_takes_before_it_is_read(page: Open, tmp_path: Path):
-    path = tmp_path / "large.csv"
+@pytest.mark.parametrize("kind", ["csv", "xes"])
+def test_a_large_log_says_what_reading_takes_before_it_is_read(
+    page: Open, tmp_path: Path, kind: str
+):
+    path = tmp_path / f"large.{kind}"
     row = "{0},a,2024-01-01\n{0},b,2024-01-02\n{0},c,2024-01-03\n"
-    path.write_text("case,activity,time\n" + "".join(row.format(i) for i in range(80_000)))
+    if kind == "csv":
+        path.write_text("case,activity,time\n" + "".join(row.format(i) for i in range(80_000)))
+    else:
+        path.write_text("<log><trace>" + "<event></event>" * 240_000 + "</trace></log>")
     app, _ = page(tmp_path / "home")
     app.text_input(key="suffix.path").input(str(path)).run()
     assert "reading takes some" in app.warning[0].value
