@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui.runs.engine import RunTable
-from qcore.errors import DataError
+from qcore.errors import DataError, JobError
 from qcore.jobs.protocol import Backend
 from qcore.machine.home import home
 from qcore.machine.patience import Patience
@@ -78,6 +78,20 @@ def shelf() -> Shelf:
     from qcore.share.shelf import Shelf
 
     return Shelf(cache(), _carried(home()))
+
+
+def recipe_of(name: str) -> tuple[Recipe, str]:
+    """The recipe of a finished run or of a job, by its id, and what it is in words.
+
+    Raises:
+        QuantscopeError: there is neither.
+    """
+    try:
+        job = backend().status(name)
+    except JobError:
+        found = index().get(name)
+        return found.recipe, f"run {found.id}"
+    return job.recipe, f"job {job.id}"
 
 
 def patiently(what: str, key: Hashable, work: Callable[[], T]) -> T:
