@@ -81,7 +81,7 @@ def forest(reports: Sequence[Report], found: Sequence[RunComparison]) -> None:
         metrics,
         default=metrics[0],
         required=True,
-        format_func=words.metric_name,
+        format_func=lambda name: messages.escape(words.metric_name(name)),
         key="metric",
         bind="query-params",
     )

@@ -61,7 +61,7 @@ def draw_waterfall(reports: Sequence[Report]) -> None:
             known,
             default=known[0],
             required=True,
-            format_func=words.metric_name,
+            format_func=lambda name: messages.escape(words.metric_name(name)),
             key="compare.waterfall.of",
         )
     missing = waterfall.missing(engine.stand_ins_of(waterfall, report))

@@ -28,7 +28,7 @@ export function blockAxis(count) {
 // page; `pick` hears the id that a clicked point carries.
 export function chart(place, { traces, layout = {}, alt, height = 420, note = "", pick = null }) {
   const colours = theme();
-  const holder = make("div", { class: "chart", role: "img", "aria-label": alt });
+  const holder = make("div", { class: "chart", role: "group", "aria-label": alt });
   place.append(holder);
   if (note) place.append(make("p", { class: "note" }, note));
   const { xaxis = {}, yaxis = {}, ...rest } = layout;
