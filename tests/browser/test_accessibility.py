@@ -53,12 +53,19 @@ def test_no_page_has_a_serious_fault(chromium, filled_address, axe, theme):
     assert not found, "\n".join(found)
 
 
-def test_a_run_is_submitted_from_the_keyboard(chromium, fresh_address, tmp_path):
+@pytest.mark.parametrize("clicked", [False, True])
+def test_a_run_is_submitted_from_the_keyboard(chromium, fresh_address, tmp_path, clicked):
     tab = chromium.new_page(viewport={"width": 1280, "height": 900})
     tab.set_default_timeout(60_000)
     tab.goto(f"{fresh_address}/new_run")
     tab.get_by_role("button", name="Run it").wait_for()
     tab.wait_for_function(SETTLED)
+    if clicked:
+        knob = tab.get_by_role("toolbar", name="Rounding", exact=True)
+        knob.get_by_role("button", name="RTN", exact=True).click()
+        tab.wait_for_url("**rounding.method=**")
+        tab.wait_for_function(SETTLED)
+        tab.wait_for_timeout(1500)
     tab.keyboard.press("Control+Enter")
     tab.wait_for_url("**/jobs**")
     tab.close()

@@ -16,6 +16,7 @@ from pages._ui.form import memory
 from qcore.recipe import Recipe
 from qcore.recipe.axes import axes_of
 from tests.browser.conftest import dashboard
+from tests.browser.test_accessibility import SETTLED
 from tests.pipeline.factories import write_checkpoint, write_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -81,6 +82,8 @@ def test_the_path_from_the_first_click_to_the_first_insight(chromium, workbench)
         runs.get_by_text(count, exact=True).wait_for()
     tab.get_by_role("button", name="Run all 4").wait_for()
     watch.reach("four runs are chosen")
+    tab.wait_for_function(SETTLED)
+    tab.wait_for_timeout(1500)
 
     tab.keyboard.press("Control+Enter")
     tab.wait_for_url("**/jobs**")
