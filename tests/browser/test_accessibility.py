@@ -17,7 +17,10 @@ from qcore.jobs.local.backend import LocalBackend
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
-PAGES = ("", "new_run", "jobs", "outliers", "scales", "bits", "pareto", "compare", "suffix")
+PAGES = (
+    *("", "new_run", "jobs", "outliers", "scales", "bits"),
+    *("pareto", "compare", "suffix", "share"),
+)
 SERIOUS = ("serious", "critical")
 SETTLED = """() => {
     const app = document.querySelector('[data-testid=stApp]');
