@@ -27,7 +27,7 @@ from qcore.analysis.tokens import key_of
 from qcore.analysis.transform_effect import Measures
 from qcore.errors import QuantscopeError, ShareError
 from qcore.evaluation.tokens import TokenScores
-from qcore.models.families import SITES
+from qcore.models.family import SITES
 from qcore.pipeline.keys import block_key, part_key
 from qcore.pipeline.planning.sizes import Sizes
 from qcore.pipeline.stage import PIECES, TOKENS
