@@ -173,14 +173,20 @@ def report_of(recipe: Recipe) -> Report | None:
 
 
 def runs_of(recipe: Recipe) -> list[Summary]:
-    """The finished runs of the recipe's network, on its test cases, with its kind of answer."""
-    key = training_key(recipe)
+    """The finished runs of the recipe's network, on its test cases, with its kind of answer.
+
+    Runs of an earlier version that would come out otherwise today are left out.
+    """
+    from qcore.pipeline import Keys, resolve_inputs
+
+    key, inputs = training_key(recipe), resolve_inputs(recipe, home())
     return [
         run
         for run in engine.index().summaries()
         if run.recipe.suffix == recipe.suffix
         and run.model_digest == key
         and run.recipe.evaluation == recipe.evaluation
+        and Keys(run.recipe, inputs).report == run.id
     ]
 
 
