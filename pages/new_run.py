@@ -47,11 +47,11 @@ def fill_from(recipes: list[Recipe], source: str) -> None:
         )
 
 
-def clone(report: str) -> None:
-    """Fill the form from a finished run."""
+def clone(name: str) -> None:
+    """Fill the form from a finished run, or from a job that has no report."""
     with messages.guard():
-        found = engine.index().get(report)
-        fill_from([found.recipe], f"run {found.id}")
+        recipe, source = engine.recipe_of(name)
+        fill_from([recipe], source)
 
 
 entry.through_app()

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from pages._ui import empty, engine, entry, live, messages
-from pages._ui.runs import evaluations, filters, library, listing, organise
+from pages._ui.runs import evaluations, filters, library, listing, organise, sweeps
 from pages._ui.runs.view import draw_chart, draw_reports
+
+
+def draw(runs: pd.DataFrame) -> None:
+    """The figure and the table over the runs of one evaluation that pass the filters."""
+    alike = evaluations.choose(runs)
+    comparable = filters.narrow(alike)
+    if comparable.empty:
+        st.info("No run passes the search and the filters above.", icon=":material/filter_alt:")
+        return
+    draw_chart(comparable, evaluations.otherwise(len(runs) - len(alike)))
+    listing.draw(comparable)
+
 
 entry.through_app()
 st.title("What is the best I can get for my size?")
@@ -22,13 +35,11 @@ with messages.guard():
     if everything.empty and not reading:
         empty.runs()
     elif not everything.empty:
-        alike = evaluations.choose(everything)
-        comparable = filters.narrow(alike)
-        if comparable.empty:
-            st.info("No run passes the search and the filters above.", icon=":material/filter_alt:")
+        chosen = sweeps.narrow(everything)
+        if chosen.empty:
+            st.info("None of its runs has finished yet.", icon=":material/hourglass_empty:")
         else:
-            draw_chart(comparable, evaluations.otherwise(len(everything) - len(alike)))
-            listing.draw(comparable)
+            draw(chosen)
         organise.toolbar(everything["id"].tolist())
         st.divider()
         draw_reports()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages._ui import entry, messages, state
+from pages._ui.engine import recipe_of
 from pages._ui.suffix import controls, engine, view
 from qcore.recipe import Recipe
 
@@ -18,9 +19,9 @@ st.caption(
 
 
 def open_run(name: str) -> None:
-    """Choose the network of a finished run."""
+    """Choose the network of a finished run, or of a job that has no report."""
     with messages.guard():
-        controls.clone(engine.finished(name).recipe)
+        controls.clone(recipe_of(name)[0])
 
 
 def draw_network(recipe: Recipe) -> None:

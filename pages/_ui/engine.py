@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui.runs.engine import RunTable
-from qcore.errors import DataError
+from qcore.errors import DataError, JobError
 from qcore.jobs.protocol import Backend
 from qcore.machine.home import home
 from qcore.machine.patience import Patience
@@ -76,6 +76,20 @@ def cache() -> Cache:
 def shelf() -> Shelf:
     """The stages' results and what bundles brought, to be looked at."""
     return _shelf(home())
+
+
+def recipe_of(name: str) -> tuple[Recipe, str]:
+    """The recipe of a finished run or of a job, by its id, and what it is in words.
+
+    Raises:
+        QuantscopeError: there is neither.
+    """
+    try:
+        job = backend().status(name)
+    except JobError:
+        found = index().get(name)
+        return found.recipe, f"run {found.id}"
+    return job.recipe, f"job {job.id}"
 
 
 def patiently(what: str, key: Hashable, work: Callable[[], T]) -> T:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages._ui import engine, messages, wording
+from pages._ui import engine, messages, tab, wording
 from pages._ui.jobs.engine import LOOKED_AHEAD, foresight, seconds_left
 from qcore.jobs.protocol import Job, JobState
 from qcore.recipe import Recipe
@@ -46,6 +46,7 @@ class _Seen:
 
 def _look(seen: _Seen, redraw: bool) -> None:
     with messages.guard():
+        tab.tell()
         index = engine.index()
         arrived = index.ready and index.stamp != seen.stamp
         told = progress_line()

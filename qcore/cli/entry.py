@@ -48,6 +48,7 @@ COMMANDS = {
     "export": Entry("exports", "add_export", "write a run for servers, and prove it"),
     "verify": Entry("exports", "add_verify", "check an exported folder with its reader's code"),
     "compare": Entry("comparison", "add_compare", "hold runs against a baseline"),
+    "board": Entry("sharing", "add_board", "write runs as one HTML file that is a dashboard"),
     "waterfall": Entry("waterfall", "add_waterfall", "what each technique of a run is worth"),
     "bundle": Entry("sharing", "add_bundle", "write runs into one file for another Quantscope"),
     "import": Entry("sharing", "add_import", "read such a file, list what was read, or remove it"),

@@ -1,4 +1,4 @@
-"""`bundle`, `import`: runs to others, and theirs here."""
+"""`board`, `bundle`, `import`: runs to others, and theirs here."""
 
 from __future__ import annotations
 
@@ -26,6 +26,22 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--title", default="", help="what to call it where it is imported")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     parser.set_defaults(command=bundle)
+
+
+def add_board(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `board`."""
+    parser.add_argument("out", type=Path, help="the HTML file to make")
+    add_choice(parser)
+    parser.add_argument("--title", default="", help="of the board")
+    parser.add_argument("--note", default="", help="what its reader is told first")
+    parser.add_argument(
+        "--tokens",
+        action="append",
+        metavar="RUN",
+        help="runs whose tokens are shown; may be repeated",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.set_defaults(command=board)
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +98,36 @@ def chosen(options: argparse.Namespace) -> list[Report]:
             "no run holds these words and tags", remedy="see them with `python -m qcore list`"
         )
     return [library.get(run) for run in found]
+
+
+def board(options: argparse.Namespace) -> int:
+    """Write a board and print where, and how large it is."""
+    from cache.store import Cache
+    from qcore.share.board.file import write_board  # waits for torch
+    from qcore.share.shelf import Shelf
+
+    root, reports = home(), chosen(options)
+    library = Library(root)
+    tokens = None if options.tokens is None else [library.complete(run) for run in options.tokens]
+    with contextlib.closing(Cache(root / "cache", cache_limit())) as cache:
+        made = write_board(
+            options.out,
+            reports,
+            Shelf(cache, library.imports),
+            Labels(root).all(),
+            title=options.title,
+            note=options.note,
+            tokens=tokens,
+            sources=library.sources(),
+            overwrite=options.force,
+        )
+    put(f"{options.out}: {made.runs} runs, {made.bytes / 1e6:.2f} MB")
+    if not made.with_tokens:
+        say(
+            "note: no tokens of these runs are kept; `python -m qcore run RUN --ensure evaluate` "
+            "brings them back"
+        )
+    return 0
 
 
 def bundle(options: argparse.Namespace) -> int:

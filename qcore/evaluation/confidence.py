@@ -174,6 +174,13 @@ def compare_perplexities(
     )
 
 
+def stretch(windows: int, level: float = LEVEL) -> float:
+    """The k of the module's text: how far percentiles of few windows are too near the estimate."""
+    tail = (1 - level) / 2
+    wider = math.sqrt(windows / (windows - 1))
+    return float(wider * stats.t.ppf(1 - tail, windows - 1) / stats.norm.ppf(1 - tail))
+
+
 def proportion(right: int, questions: int, *, level: float = LEVEL) -> Proportion:
     """A share of right answers with its standard error and Wilson's interval.
 
@@ -240,9 +247,8 @@ def _interval(value: float, resampled: np.ndarray, windows: int, level: float) -
     if windows == 1:
         return Interval(value, None, None, windows, level)
     tail = (1 - level) / 2
-    stretch = math.sqrt(windows / (windows - 1))
-    stretch *= stats.t.ppf(1 - tail, windows - 1) / stats.norm.ppf(1 - tail)
-    low, high = value + stretch * (np.quantile(resampled, [tail, 1 - tail]) - value)
+    ends = np.quantile(resampled, [tail, 1 - tail])
+    low, high = value + stretch(windows, level) * (ends - value)
     return Interval(value, float(low), float(high), windows, level)
 
 

@@ -17,13 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qcore.errors import ExportError
+from qcore.export.layouts import layout_of
+from qcore.export.network import codes_of, formats_of, is_tied, require_static
 from qcore.export.proof import digest_tensor, write_logits
-from qcore.export.schemes import arguments_of, layout_of, linear_tensors
+from qcore.export.schemes import arguments_of, linear_tensors
 from qcore.export.tensors import LazyTensor, write_checkpoint
 from qcore.formats.format import Format
-from qcore.formats.quantized import Quantized
-from qcore.models.families import block_sites
 from qcore.models.source import TOKENIZER_FILES
 from qcore.pipeline.quantized import QuantizedNetwork
 from qcore.progress import Progress, silent
@@ -38,16 +37,16 @@ def tensors_of(made: QuantizedNetwork) -> list[LazyTensor]:
     Raises:
         ExportError: a format that the reader has no layout for, or a rotation at run time.
     """
-    _require_static(made)
+    require_static(made)
     model, formats = made.network.model, formats_of(made)
     dtype = model.dtype
-    tied = _is_tied(model)
+    tied = is_tied(model)
     found: list[LazyTensor] = []
     for name, parameter in model.named_parameters():
         path, _, leaf = name.rpartition(".")
         if leaf == "weight" and path in formats:
             shape = (parameter.shape[0], parameter.shape[1])
-            get = partial(_codes, made, path)
+            get = partial(codes_of, made, path)
             found += linear_tensors(path, shape, formats[path], dtype, get)
         elif not (tied and path == made.network.family.head):
             found.append(
@@ -83,12 +82,17 @@ def write(
         if source.is_file():
             shutil.copyfile(source, folder / name)
     write_logits(made.network.model, folder)
-    tied = _is_tied(made.network.model)
+    tied = is_tied(made.network.model)
     return {
         name: digest_tensor(parameter)
         for name, parameter in made.network.model.named_parameters()
         if not (tied and name.startswith(f"{made.network.family.head}."))
     }
+
+
+def samples(made: QuantizedNetwork) -> dict[str, Any]:
+    """What else the gate must know: nothing."""
+    return {}
 
 
 def config_of(made: QuantizedNetwork) -> dict[str, Any]:
@@ -97,7 +101,7 @@ def config_of(made: QuantizedNetwork) -> dict[str, Any]:
     config = model.config.to_dict()
     config.pop("_name_or_path", None)
     config["dtype"] = str(model.dtype).removeprefix("torch.")
-    config["tie_word_embeddings"] = _is_tied(model)
+    config["tie_word_embeddings"] = is_tied(model)
     config["architectures"] = [type(model).__name__]
     config["quantization_config"] = quantization_config(formats_of(made))
     return config
@@ -126,41 +130,6 @@ def quantization_config(formats: dict[str, Format]) -> dict[str, Any]:
             for number, group in enumerate(groups.values())
         },
     }
-
-
-def formats_of(made: QuantizedNetwork) -> dict[str, Format]:
-    """The Format of every quantized linear, by module path."""
-    blocks = made.network.model.config.num_hidden_layers
-    return {
-        path: quantized.format
-        for block in range(blocks)
-        for path, quantized in made.codes(block).items()
-    }
-
-
-def _require_static(made: QuantizedNetwork) -> None:
-    if made.online:
-        raise ExportError(
-            f"{len(made.online)} inputs are rotated at run time ({made.online[0].title} first), "
-            "which a checkpoint cannot say to transformers",
-            remedy="quantize without R4, o_proj's rotation and expansion; R1 and R2 are fused",
-        )
-
-
-def _codes(made: QuantizedNetwork, path: str) -> Quantized:
-    for site in block_sites(made.network.model, _block_of(path)):
-        if any(linear.path == path for linear in site.linears):
-            return made.codes(site.block)[path]
-    raise AssertionError(path)
-
-
-def _block_of(path: str) -> int:
-    return next(int(part) for part in path.split(".") if part.isdigit())
-
-
-def _is_tied(model: Any) -> bool:
-    head = model.get_output_embeddings().weight
-    return head.data_ptr() == model.get_input_embeddings().weight.data_ptr()
 
 
 def _as_is(parameter: Tensor) -> Any:

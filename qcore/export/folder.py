@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qcore.errors import DiskFull, ExportError, printable
+from qcore.models.files import real_path
 
 _LOCK = ".writing"
 
@@ -33,6 +34,7 @@ def staged(target: Path, needed: int) -> Iterator[Path]:
         ExportError: the target exists, or cannot be made.
         DiskFull: less room than `needed`.
     """
+    real_path(target, error=ExportError, remedy="name a folder that does not exist yet")
     target = target.expanduser().absolute()
     if target.exists() or target.is_symlink():
         raise ExportError(
@@ -75,6 +77,11 @@ def staged(target: Path, needed: int) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def bytes_of(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
 def _publish(folder: Path, target: Path) -> None:

@@ -30,7 +30,7 @@ def judge(folder: Path) -> dict[str, Any]:
     """Everything the readers say about a folder; see the module's text."""
     proof = json.loads((folder / "quantscope.json").read_text(encoding="utf-8"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    read = _dequantized(folder, config)
+    read, size = _dequantized(folder, config)
     expected = proof["tensors"]
     return {
         "tensors": {
@@ -38,6 +38,7 @@ def judge(folder: Path) -> dict[str, Any]:
             "different": sorted(n for n in read if n in expected and read[n] != expected[n]),
             "missing": sorted(set(expected) - set(read)),
             "unexpected": sorted(set(read) - set(expected)),
+            "bytes": size,
         },
         "routes": {
             "default": _route(folder, None),
@@ -49,8 +50,8 @@ def judge(folder: Path) -> dict[str, Any]:
     }
 
 
-def _dequantized(folder: Path, config: dict[str, Any]) -> dict[str, str]:
-    """SHA-256 of every tensor as compressed-tensors makes it, by name."""
+def _dequantized(folder: Path, config: dict[str, Any]) -> tuple[dict[str, str], int]:
+    """SHA-256 of every tensor as compressed-tensors makes it, by name; bytes of all stored."""
     import torch
     from compressed_tensors.compressors import BaseCompressor  # pyright: ignore[reportMissingImports]
     from compressed_tensors.quantization import QuantizationConfig  # pyright: ignore[reportMissingImports]
@@ -66,6 +67,7 @@ def _dequantized(folder: Path, config: dict[str, Any]) -> dict[str, str]:
             for name in file.keys():  # noqa: SIM118 -- no mapping
                 module, _, leaf = name.rpartition(".")
                 stored.setdefault(module, {})[leaf] = file.get_tensor(name)
+    size = sum(t.nbytes for tensors in stored.values() for t in tensors.values())
     found = {}
     for module, tensors in stored.items():
         if "weight_scale" in tensors:
@@ -78,7 +80,7 @@ def _dequantized(folder: Path, config: dict[str, Any]) -> dict[str, str]:
         for leaf, tensor in tensors.items():
             plain = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
             found[f"{module}.{leaf}"] = hashlib.sha256(plain.data).hexdigest()
-    return found
+    return found, size
 
 
 def _scheme_for(module: str, settings: Any) -> Any:

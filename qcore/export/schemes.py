@@ -26,28 +26,6 @@ from qcore.export.tensors import LazyTensor
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized
 
-_MX = {
-    "mxfp4": "mxfp4-pack-quantized",
-    "mxfp6_e2m3": "mxfp6-pack-quantized",
-    "mxfp8_e4m3": "mxfp8-quantized",
-}
-
-
-def layout_of(fmt: Format) -> str:
-    """What the library calls the layout of a format's codes: `pack-quantized`, ….
-
-    Raises:
-        ExportError: it has none for this format.
-    """
-    if fmt.kind == "int":
-        return "pack-quantized"
-    if fmt.name not in _MX:
-        raise ExportError(
-            f"compressed-tensors has no layout for {fmt.name}",
-            remedy=f"quantize to an INT format or to {', '.join(_MX)}",
-        )
-    return _MX[fmt.name]
-
 
 def arguments_of(fmt: Format) -> dict[str, Any]:
     """The `weights` entry of a config group."""

@@ -1,7 +1,8 @@
-"""Ask the gate about a written folder, and put its answer into verdicts.
+"""Ask the gates about a written folder, and put its answer into verdicts.
 
-The gate runs in a process of its own, with a Python that has the reader's packages: this one, or
-that of `make verify`. Where none has them the folder is said to be unverified, never exact.
+A gate (`gate`, `gguf.gate`) runs in a process of its own, with a Python that has the readers'
+packages: this one, or that of `make verify`. Where none has them the folder is said to be
+unverified, never exact.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from qcore.export.proof import PROOF
 from qcore.export.verdict import Verdict
 
 GATE = Path(__file__).with_name("gate.py")
+GGUF_GATE = Path(__file__).parent / "gguf" / "gate.py"
 READER = "QUANTSCOPE_READER"
 """Environment variable: the Python that has the readers' packages."""
 
@@ -29,27 +31,31 @@ TOLERANCE = 5e-3
 another order, and in half precision round in between."""
 
 
+KL_BAND = 0.02
+"""Largest mean KL divergence, in nats per token, at which llama.cpp has run the same network: it
+rounds every linear's input to 8 bits."""
+
+
 def verify(folder: Path, *, timeout: float = 3600) -> list[Verdict]:
-    """What transformers makes of a compressed-tensors folder, read by the library's own code.
+    """What its readers make of an exported folder, by their own code.
 
     Args:
         folder: as `export_run` leaves it.
-        timeout: seconds that the reader may take.
+        timeout: seconds that the readers may take.
 
     Raises:
         ExportError: no export of ours, or one whose tensors are not what was promised.
     """
-    require_export(folder)
-    answer = ask(folder, timeout)
+    proof = require_export(folder)
+    gguf = proof.get("layout") == "gguf"
+    answer = ask(folder, timeout, gguf=gguf)
     if answer is None:
-        return [
-            Verdict(
-                "transformers",
-                "unverified",
-                "compressed-tensors is not installed here; make verify installs the readers",
-            )
-        ]
-    return [_transformers(answer)]
+        package = "gguf" if gguf else "compressed-tensors"
+        why = f"{package} is not installed here; make verify installs the readers"
+        targets = ["llama.cpp"] if gguf else ["transformers"]
+        return [Verdict(target, "unverified", why) for target in targets]
+    _require_promised(answer["tensors"], proof)
+    return _of_gguf(answer) if gguf else [_transformers(answer)]
 
 
 def require_export(folder: Path) -> dict[str, Any]:
@@ -67,7 +73,7 @@ def require_export(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def ask(folder: Path, timeout: float) -> dict[str, Any] | None:
+def ask(folder: Path, timeout: float, *, gguf: bool = False) -> dict[str, Any] | None:
     """The gate's answer; None where no Python with the reader's packages is at hand.
 
     Raises:
@@ -75,12 +81,13 @@ def ask(folder: Path, timeout: float) -> dict[str, Any] | None:
     """
     python = _reader()
     quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    probe = [python, "-I", "-c", "import compressed_tensors"]
+    needed = "gguf" if gguf else "compressed_tensors"
+    probe = [python, "-I", "-c", f"import {needed}"]
     if subprocess.run(probe, capture_output=True, check=False, env=quiet).returncode:
         return None
     try:
         done = subprocess.run(
-            [python, "-I", str(GATE), str(folder)],
+            [python, "-I", str(GGUF_GATE if gguf else GATE), str(folder)],
             capture_output=True,
             text=True,
             check=False,
@@ -108,20 +115,77 @@ def _reader() -> str:
     return os.environ.get(READER) or str(made)
 
 
+def _require_promised(tensors: dict[str, Any], proof: dict[str, Any]) -> None:
+    """Refuse files whose tensors are not what was promised.
+
+    Raises:
+        ExportError: names the first.
+    """
+    for what in ("different", "missing", "unexpected"):
+        if tensors[what]:
+            raise ExportError(
+                f"{len(tensors[what])} tensors are {what} when the reader's own code reads them, "
+                f"{tensors[what][0]} first",
+                remedy="do not serve this folder; export it again",
+            )
+    if tensors["bytes"] != proof["bytes"]:
+        raise ExportError(
+            f"the tensors take {tensors['bytes']} bytes, and {proof['bytes']} were promised",
+            remedy="do not serve this folder; export it again",
+        )
+
+
+def _of_gguf(answer: dict[str, Any]) -> list[Verdict]:
+    """The verdicts on transformers, which reads GGUF by dequantizing it, and on llama.cpp.
+
+    Raises:
+        ExportError: other log-probabilities, other tokens, or a network beyond the band.
+    """
+    with_ = ", ".join(f"{name} {number}" for name, number in answer["versions"].items())
+    read = f"{answer['tensors']['read']} tensors equal ours to the bit through gguf's own code"
+    off = answer["difference"]
+    if off > TOLERANCE:
+        raise ExportError(
+            f"{read}, but log-probabilities are off by {off:.3g} nats",
+            remedy="do not serve this file",
+        )
+    first = Verdict(
+        "transformers", "exact", f"{read}; log-probabilities within {off:.1e} nats ({with_})"
+    )
+    other = answer["llama_cpp"]
+    if other is None:
+        why = f"{read}; llama.cpp is not installed here; make verify installs it"
+        return [first, Verdict("llama.cpp", "unverified", why)]
+    if not other["loads"]:
+        raise ExportError(
+            f"llama.cpp does not load it: {other['why']}", remedy="do not serve this file"
+        )
+    if other["other_tokens"]:
+        raise ExportError(
+            f"llama.cpp cuts {len(other['other_tokens'])} texts into other tokens, "
+            f"{other['other_tokens'][0]!r} first",
+            remedy="do not serve this file",
+        )
+    if not other["kl"] <= KL_BAND:
+        raise ExportError(
+            f"llama.cpp's distributions are {other['kl']:.3g} nats per token from ours, more than "
+            f"{KL_BAND:g}",
+            remedy="do not serve this file",
+        )
+    why = (
+        f"{read}; llama.cpp's distributions are {other['kl']:.1e} nats per token from ours over "
+        f"{other['positions']} positions (it rounds inputs to 8 bits; band {KL_BAND:g})"
+    )
+    return [first, Verdict("llama.cpp", "smoke-tested", why)]
+
+
 def _transformers(answer: dict[str, Any]) -> Verdict:
     """The verdict on transformers.
 
     Raises:
-        ExportError: a tensor is not what was promised, or the logits are others.
+        ExportError: the logits are others.
     """
     tensors, routes = answer["tensors"], answer["routes"]
-    for what in ("different", "missing", "unexpected"):
-        if tensors[what]:
-            raise ExportError(
-                f"{len(tensors[what])} tensors are {what} when compressed-tensors reads them, "
-                f"{tensors[what][0]} first",
-                remedy="do not serve this folder; export it again",
-            )
     with_ = ", ".join(f"{name} {number}" for name, number in answer["versions"].items())
     read = f"{tensors['read']} tensors equal ours to the bit"
     default, other = routes["default"], routes["dequantized"]

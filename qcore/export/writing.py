@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
+from typing import Literal
 
 from cache.digest import canonical_json, digest
 from cache.store import Cache
 from qcore.errors import ExportError
-from qcore.export import compressed_tensors
 from qcore.export.folder import staged
 from qcore.export.proof import PROOF
 from qcore.export.verdict import Verdict
@@ -17,6 +18,9 @@ from qcore.export.verify import verify
 from qcore.pipeline.quantized import quantized_network
 from qcore.progress import Emit, Event
 from qcore.report.report import Report
+
+Layout = Literal["compressed-tensors", "gguf"]
+LAYOUTS: tuple[Layout, ...] = ("compressed-tensors", "gguf")
 
 BESIDE_WEIGHTS = 100_000_000
 """Bytes to keep free beyond the tensors: tokenizer, config, proof."""
@@ -27,15 +31,17 @@ def export_run(
     target: Path,
     *,
     cache: Cache,
+    to: Layout = "compressed-tensors",
     emit: Emit = lambda _event: None,
     root: Path | None = None,
 ) -> list[Verdict]:
-    """Write a run's network as a compressed-tensors folder and prove it.
+    """Write a run's network for servers and prove it.
 
     Args:
         report: of the run; what the cache has evicted of it is computed again.
         target: a folder that does not exist yet.
         cache: where the run's stages are kept.
+        to: a folder for transformers and vLLM, or one with a GGUF file for llama.cpp.
         emit: hears of progress.
         root: home folder; the user's own by default.
 
@@ -49,31 +55,53 @@ def export_run(
     """
     require_exportable(report)
     with quantized_network(report.recipe, cache=cache, emit=emit, root=root) as made:
-        tensors = compressed_tensors.tensors_of(made)
+        writer = writer_of(to)
+        tensors = writer.tensors_of(made)
         size = sum(tensor.bytes for tensor in tensors)
+
+        def progress(done: int, total: int, message: str = "") -> None:
+            emit(Event("export", done, total, message))
+
+        source = {"report": report.id, "recipe_digest": report.recipe.digest}
         with staged(target, size + BESIDE_WEIGHTS) as folder:
             emit(Event("export", kind="stage"))
-
-            def progress(done: int, total: int, message: str = "") -> None:
-                emit(Event("export", done, total, message))
-
-            source = {"report": report.id, "recipe_digest": report.recipe.digest}
-            digests = compressed_tensors.write(made, folder, tensors, source, progress)
             proof = {
                 "schema": 1,
-                "layout": "compressed-tensors",
+                "layout": to,
                 **source,
                 "recipe": report.recipe.to_dict(),
                 "model": report.environment.model,
                 "calibration": digest(canonical_json(report.recipe.to_dict().get("calibration"))),
+                "versions": report.environment.versions,
                 "bytes": size,
-                "tensors": digests,
+                "promised": report.volume.total_bytes,
+                "tensors": writer.write(made, folder, tensors, source, progress),
+                **writer.samples(made),
             }
             _keep(folder, proof)
-            emit(Event("export", message="asking the reader", kind="stage"))
+            emit(Event("export", message="asking the readers", kind="stage"))
             verdicts = verify(folder)
             _keep(folder, {**proof, "verdicts": [asdict(verdict) for verdict in verdicts]})
     return verdicts
+
+
+def writer_of(to: Layout) -> ModuleType:
+    """The module that writes a layout; loaded when it is asked for.
+
+    Raises:
+        ExportError: there is none.
+    """
+    if to not in LAYOUTS:
+        raise ExportError(
+            f"nothing is written as {to[:40]!r} here", remedy=f"choose {' or '.join(LAYOUTS)}"
+        )
+    if to == "gguf":
+        from qcore.export.gguf import writer
+
+        return writer
+    from qcore.export import compressed_tensors
+
+    return compressed_tensors
 
 
 def require_exportable(report: Report) -> None:

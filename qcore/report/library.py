@@ -142,6 +142,14 @@ class Library:
         """Whether something that was measured here is kept under exactly that id."""
         return os.path.lexists(self.path(report))
 
+    def sources(self) -> dict[str, str]:
+        """What the bundles are called that brought runs which were not measured here, by run."""
+        return {
+            run: origin.name
+            for run in self.imports.places()
+            if not self.owns(run) and (origin := self.imports.origin(run)) is not None
+        }
+
     def ids(self) -> list[str]:
         """The ids of all Reports, readable or not, in no order; opens no file."""
         return list(self.marks(stamps=False))

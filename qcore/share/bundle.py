@@ -117,7 +117,7 @@ def write_bundle(
         "quantscope bundle",
         SCHEMA,
         time.time(),
-        _version(),
+        quantscope_version(),
         title,
         tuple(report.id for report in reports),
         {
@@ -221,7 +221,8 @@ def _zipped(members: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _version() -> str:
+def quantscope_version() -> str:
+    """Quantscope's version; empty where it runs without being installed."""
     try:
         return version("quantscope")
     except PackageNotFoundError:

@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from qcore.errors import DiskFull, ExportError, InvalidRecipe
 from qcore.export import folder as folders
+from qcore.export.layouts import layout_of
 from qcore.export.packing import exponent_codes, pack_bits, pack_nibbles
 from qcore.export.proof import PROOF
-from qcore.export.schemes import exact_scale, layout_of
+from qcore.export.schemes import exact_scale
 from qcore.export.tensors import LazyTensor, write_checkpoint
 from qcore.export.verify import _reader, ask, verify
 from qcore.export.writing import export_run
@@ -122,6 +123,13 @@ def test_an_existing_folder_is_never_touched(tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(ExportError, match="exists already"), folders.staged(tmp_path / "out", 1):
         pytest.fail("lent out")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nosuchuser/x", "a\0b"])
+def test_a_name_that_can_be_no_folder_is_refused(tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExportError, match="is no path here"), folders.staged(Path(name), 1):
+        raise AssertionError("nothing is to be written")
 
 
 def test_too_little_room_is_told_before_anything_is_written(tmp_path):

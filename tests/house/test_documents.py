@@ -119,3 +119,14 @@ def test_the_documented_stages_are_the_stages_in_their_order():
     table = text.split("| Stage | From | To |")[1].split("\n\n")[0]
     documented = re.findall(r"^\| (\w+) \|", table, re.MULTILINE)
     assert documented == [stage.name for stage in STAGES]
+
+
+def test_every_scenario_of_the_soak_is_described_and_has_a_tally():
+    from tests.soak.run import SCENARIOS
+
+    files = {path.stem for path in (ROOT / "tests" / "soak").glob("*.py")}
+    assert set(SCENARIOS) <= files
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([a-z ]+) \|", text, re.MULTILINE)
+    for scenario in SCENARIOS:
+        assert rows.count(scenario.replace("_", " ")) == 2, scenario

@@ -105,7 +105,10 @@ class Queue:
         ]
 
     def status(self, job):
-        return next(item for item in self.all if item.id == job)
+        found = next((item for item in self.all if item.id == job), None)
+        if found is None:
+            raise JobError(f"there is no job {job}", remedy="see the Jobs page")
+        return found
 
     def cancel(self, job):
         self.asked.append(("cancel", job))
@@ -185,6 +188,7 @@ def bench(tmp_path, monkeypatch) -> Bench:
             notes=(),
             timed=61.0,
             untimed=(),
+            probes=0,
         ),
     )
     monkeypatch.setattr(

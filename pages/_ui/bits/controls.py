@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages._ui import messages, state, wording
+from pages._ui import messages, servers, state, wording
 from pages._ui.bits import words
 from pages._ui.bits.engine import Case
 from pages._ui.bits.pins import PAGE, typed
@@ -277,6 +277,7 @@ def submit_buttons(case: Case) -> None:
             "assignment wherever it is run, without sensitivities.",
         ):
             summary.submit([by_pins])
+    servers.forecast([by_pins])
 
 
 def keep(group: ComparisonGroup, score: metrics.Axis, case: Case | None) -> None:

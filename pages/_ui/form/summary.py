@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages._ui import engine, messages, wording
+from pages._ui import engine, messages, servers, wording
 from pages._ui.form.presets import DEMO, PRESETS
 from pages._ui.runs import fields
 from qcore.errors import QuantscopeError
@@ -36,6 +36,8 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
         st.error(refusal, icon=":material/block:")
     if pressed:
         submit(recipes)
+    if not refusal:
+        servers.forecast(recipes)
     if len(recipes) > 1:
         with st.expander("Which runs", type="compact"):
             st.dataframe(
@@ -93,7 +95,7 @@ def _price(recipes: Sequence[Recipe]) -> str:
     except QuantscopeError as error:
         return messages.sentence(error)
     left = cost.runs - cost.finished
-    taken = estimate(cost.seconds, left, cost.timed, cost.untimed)
+    taken = estimate(cost.seconds, left, cost.timed, cost.untimed, cost.probes)
     lines = [f":material/schedule: Takes **{taken}**"]
     if cost.memory:
         lines.append(f":material/memory: Needs about **{wording.memory(cost.memory)}** of memory")
@@ -135,16 +137,31 @@ _HELP = (
 
 
 def estimate(
-    seconds: float | None, left: int, timed: float = 0.0, untimed: Sequence[str] = ()
+    seconds: float | None,
+    left: int,
+    timed: float = 0.0,
+    untimed: Sequence[str] = (),
+    probes: int = 0,
 ) -> str:
-    """`about 6 min`, or `at least 2 min; never timed here: sensitivity (3 stages)`."""
+    """`about 6 min`, or `at least 2 min; never timed here: sensitivity (465 probes)`.
+
+    Args:
+        seconds: that all takes; None where a stage was never timed.
+        left: runs that have not finished.
+        timed: seconds of the stages that were timed.
+        untimed: the names of the others.
+        probes: what those that measure sensitivities count up to; 0 where nobody knows.
+    """
     if not left:
         return "a moment: nothing is left to compute"
     if seconds is not None:
         return "a few seconds" if seconds < 5 else f"about {wording.duration(seconds)}"
     counts = Counter(untimed)
     unknown = ", ".join(
-        name if many == 1 else f"{name} ({many} stages)" for name, many in counts.items()
+        f"{name} ({wording.count(probes, 'probe')})"
+        if name == "sensitivity" and probes
+        else (name if many == 1 else f"{name} ({many} stages)")
+        for name, many in counts.items()
     )
     if not unknown:
         return "an unknown time: nothing like it ran here yet"

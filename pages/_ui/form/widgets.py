@@ -18,8 +18,8 @@ from pages._ui.form.control import Control
 from pages._ui.form.controls import CONTROLS, SORTS
 from pages._ui.form.values import TYPED, meant, shown
 from qcore.errors import InvalidRecipe, QuantscopeError
-from qcore.formats.format import FORMATS
 from qcore.recipe.axes import Axes
+from qcore.recipe.titles import format_label
 
 SEVERAL = "+"
 """The pill that lets a knob take several values."""
@@ -166,7 +166,7 @@ def settle(path: str) -> None:
 def _formats(control: Control, many: int) -> None:
     what = "Weights" if control.path.startswith("weights") else "Activations"
     for sort, (label, help_text, names) in SORTS.items():
-        called = {name: _format_name(name) for name in names}
+        called = {name: format_label(name) for name in names if name}
         if sort == "none":
             label = control.label + (f" :blue-badge[×{many}]" if many > 1 else "")
             called = {None: f"{what} in float"}
@@ -178,15 +178,6 @@ def _formats(control: Control, many: int) -> None:
             control.path,
             mark=sort == "none",
         )
-
-
-def _format_name(name: str | None) -> str:
-    if name is None:
-        return "float"
-    fmt = FORMATS[name]
-    if fmt.kind == "int":
-        return f"INT{fmt.bits}" + ("" if fmt.symmetric else " asym")
-    return name.upper().replace("_", " ")
 
 
 def _words(control: Control, label: str, axes: Axes) -> None:

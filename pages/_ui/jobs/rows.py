@@ -129,11 +129,12 @@ def _buttons(job: Job, queue: Backend) -> None:
         _action(job, "Resume", ":material/play_arrow:", queue.resume)
     elif job.report:
         _link("pages/pareto.py", "Result", ":material/scatter_plot:", {"runs": job.report})
-        page = "pages/suffix.py" if job.recipe.suffix is not None else "pages/new_run.py"
-        _link(page, "Clone", ":material/content_copy:", {"clone": job.report})
     elif job.ensure in words.LOOK_AT:
         page, label = words.LOOK_AT[job.ensure]
         st.page_link(page, label=label, icon=":material/visibility:")
+    if job.state.ended and not job.ensure:
+        page = "pages/suffix.py" if job.recipe.suffix is not None else "pages/new_run.py"
+        _link(page, "Clone", ":material/content_copy:", {"clone": job.report or job.id})
     if job.state is not JobState.QUEUED:
         st.button(
             "Log",
@@ -141,7 +142,7 @@ def _buttons(job: Job, queue: Backend) -> None:
             key=f"toggle-{job.id}",
             type="tertiary",
             on_click=partial(_toggle, _log_key(job)),
-            help="What the worker printed, and its warnings.",
+            help="What happened, warnings, and what the worker printed.",
         )
 
 
@@ -174,11 +175,14 @@ def _toggle(key: str) -> None:
 
 
 def _log(job: Job, queue: Backend) -> None:
-    """Warnings first, each once, then the end of what the worker printed."""
+    """Warnings, each once; what happened, cache hits too; the end of what the worker printed."""
     said, older = engine.warnings(job, queue)
     if older:
         st.caption(f"{wording.count(older, 'older warning')} not shown.")
     for message, times in said.items():
         often = f" ({times:,} times)" if times > 1 else ""
         st.warning(messages.escape(message) + often, icon=":material/warning:")
+    happened = timeline.happened(queue.events(job.id))
+    if happened:
+        st.caption("  \n".join(messages.escape(line) for line in happened))
     st.code(queue.logs(job.id) or "Nothing printed yet.", language=None, height=240)

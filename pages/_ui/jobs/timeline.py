@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from pages._ui import wording
 from qcore.jobs.protocol import Job, JobState
 from qcore.pipeline import stage_names
 from qcore.progress import Event
@@ -113,6 +115,28 @@ def steps(job: Job, events: Iterable[Event], now: float) -> list[StageProgress]:
         now: seconds since the epoch, for the stage that is running.
     """
     return Timeline(job).feed(events).steps(job, now)
+
+
+def happened(events: Iterable[Event]) -> list[str]:
+    """What a job did, a line each, the newest last: `14:05:09 quantize: from the cache`."""
+    lines: list[str] = []
+    begun: dict[str, float] = {}
+    for event in events:
+        if event.kind not in ("stage", "state", "error"):
+            continue
+        at = time.strftime("%H:%M:%S", time.localtime(event.time))
+        if event.kind != "stage":
+            lines.append(f"{at} {event.message}")
+        elif event.done >= event.total > 0:
+            took = wording.duration(event.time - begun.get(event.stage, event.time))
+            lines.append(f"{at} {event.stage}: {'from the cache' if event.cached else took}")
+        else:
+            begun[event.stage] = event.time
+            lines.append(f"{at} {event.stage} begins")
+    return lines[-KEPT_LINES:]
+
+
+KEPT_LINES = 60
 
 
 def left(job: Job, stages: Sequence[StageProgress]) -> float | None:

@@ -1,7 +1,8 @@
 """The recipe's fields of many runs: which of them differ, and their values as people read them.
 
 A field that does not count in a run (a group beside an MX format) has no value there. Tags are a
-field of their own, of which a run may have several values.
+field of their own, of which a run may have several values; so are the servers that could run it by
+their documented rules (`qcore.export.rules`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,16 @@ from pages._ui import columns
 from qcore.recipe.relevance import field, paths
 from qcore.recipe.titles import text_label
 
-TAGS, MODEL, DEVICE, METHOD, SOURCE = "tags", "model", "device", "method", "source"
-OWN = {METHOD: "Method", TAGS: "Tags", MODEL: "Model", DEVICE: "Device", SOURCE: "Source"}
+TAGS, MODEL, DEVICE, METHOD = "tags", "model", "device", "method"
+SOURCE, SERVERS = "source", "servers"
+OWN = {
+    METHOD: "Method",
+    TAGS: "Tags",
+    MODEL: "Model",
+    DEVICE: "Device",
+    SOURCE: "Source",
+    SERVERS: "Servable by",
+}
 """Fields of a run that are no fields of its recipe, with what they are called."""
 
 _SHARED = ("evaluation.text", "evaluation.windows", "evaluation.length")
@@ -116,8 +125,8 @@ def column(table: pd.DataFrame, values: Values, path: str) -> list[str]:
 
 
 def several(value: str, path: str) -> Sequence[str]:
-    """The values of a run's field: tags are many, all others one."""
-    return value.split(", ") if path == TAGS else (value,)
+    """The values of a run's field: tags and servers are many, all others one."""
+    return value.split(", ") if path in (TAGS, SERVERS) else (value,)
 
 
 def matching(

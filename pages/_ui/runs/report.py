@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import downloads, messages, wording
+from pages._ui.export.view import verdicts
 from pages._ui.runs import tables, words
 from pages._ui.tokens import view
 from qcore.recipe.titles import title_of
@@ -26,6 +27,7 @@ def draw(report: Report) -> None:
     _headline(report)
     for note in report.notes:
         st.info(messages.escape(note), icon=":material/info:")
+    verdicts(report.id)
     _links(report)
     measured, layers, stages, environment = st.tabs(
         ["Measured", f"Layers ({len(report.layers)})", "Stages and time", "Environment"]
@@ -116,6 +118,14 @@ def _links(report: Report) -> None:
                 icon=":material/equalizer:",
                 query_params={"run": report.id},
                 help="Which layer got which format, and why.",
+            )
+        if report.recipe.weights is not None and report.recipe.suffix is None:
+            st.page_link(
+                "pages/export.py",
+                label="Export",
+                icon=":material/upload:",
+                query_params={"run": report.id},
+                help="Files that servers load, and what their own code says of them.",
             )
         st.download_button(
             "Recipe JSON",

@@ -16,6 +16,7 @@ from pages._ui import wording
 from pages._ui.columns import numbers
 from pages._ui.runs.words import metric_interval, metric_value
 from qcore.explore import front
+from qcore.export.rules import servers
 from qcore.recipe.titles import (
     evaluation_label,
     inputs_label,
@@ -66,6 +67,7 @@ def row(run: Summary, label: Label = NOTHING, source: str = HERE) -> dict[str, A
         "cached": sum(stage.cached for stage in run.stages),
         "stages": len(run.stages),
         "device": run.device,
+        "servers": ", ".join(servers(recipe)),
         "source": source,
         "notes": run.notes,
     }
@@ -102,6 +104,7 @@ _WORDS = {
         "activations",
         "scales",
         "device",
+        "servers",
         "recipe",
         "tags",
         "note",

@@ -42,6 +42,8 @@ class Preview:
             once.
         timed: seconds of those stages that have been timed.
         untimed: the names of the others, each as often as it would run.
+        probes: what those of them that measure sensitivities would count up to, where the
+            networks' sizes are known: each block's layers go through all blocks from it on.
     """
 
     runs: int
@@ -56,6 +58,7 @@ class Preview:
     notes: tuple[str, ...] = ()
     timed: float = 0.0
     untimed: tuple[str, ...] = ()
+    probes: int = 0
 
 
 def plan(recipe: Recipe, cache: Cache, *, root: Path | None = None) -> tuple[PlannedStage, ...]:
@@ -127,8 +130,18 @@ def preview(
         unseen=tuple(unseen),
         notes=tuple(notes),
         timed=timed,
-        untimed=untimed,
+        untimed=tuple(stage.name for stage, _, _ in untimed),
+        probes=sum(
+            _probes(sizes.blocks) for s, _, sizes in untimed if s.name == _MEASURES and sizes
+        ),
     )
+
+
+_MEASURES = "sensitivity"
+
+
+def _probes(blocks: int) -> int:
+    return blocks * (blocks + 1) // 2
 
 
 Todo = tuple[PlannedStage, Keys, Sizes | None]
@@ -185,15 +198,16 @@ def _disk(todo: Todo) -> int | None:
     return footprint.disk_bytes(stage.name, keys.recipe, sizes)
 
 
-def _times(todo: Iterable[Todo], runs: Sequence[Past]) -> tuple[float, tuple[str, ...]]:
-    """Sum over uncached stages of what past runs took, and the names of those never timed."""
+def _times(todo: Iterable[Todo], runs: Sequence[Past]) -> tuple[float, list[Todo]]:
+    """Sum over uncached stages of what past runs took, and those that were never timed."""
     timed, untimed = 0.0, []
-    for stage, keys, _ in todo:
+    for item in todo:
+        stage, keys, _ = item
         if stage.cached:
             continue
         seconds = seconds_of(stage.name, keys.recipe, _network(keys), runs)
         if seconds is None:
-            untimed.append(stage.name)
+            untimed.append(item)
         else:
             timed += seconds
-    return timed, tuple(untimed)
+    return timed, untimed

@@ -151,6 +151,11 @@ def test_the_default_form_leaves_the_address_empty():
     assert memory.address(axes_of([Recipe()])) == {}
 
 
+def test_unknown_sensitivities_are_counted_in_probes():
+    told = summary.estimate(None, 1, 125.0, ("sensitivity", "assign"), 465)
+    assert told == "at least 2 min 05 s; never timed here: sensitivity (465 probes), assign"
+
+
 @pytest.mark.parametrize(
     ("seconds", "timed", "untimed", "words"),
     [

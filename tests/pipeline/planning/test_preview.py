@@ -75,6 +75,16 @@ def _imported_after(code: str, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+def test_sensitivities_that_were_never_timed_are_counted_in_probes(shop: Workshop) -> None:
+    part = {"method": "knapsack", "budget": 5.0, "formats": ["int4", "int8"]}
+    recipe = shop.recipe(precision=part)
+    told = preview([recipe], shop.cache, root=shop.root)
+    assert "sensitivity" in told.untimed
+    shop.run(recipe)
+    counted = [event.total for event in shop.events if event.stage == "sensitivity"]
+    assert told.probes == max(counted)
+
+
 def test_asking_for_a_plan_or_a_repeat_does_not_wait_for_torch(shop: Workshop) -> None:
     recipe = shop.recipe()
     shop.run(recipe)
