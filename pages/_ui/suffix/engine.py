@@ -23,6 +23,7 @@ from qcore.report.suffix import EpochReport
 from qcore.report.summary import Summary
 
 if TYPE_CHECKING:
+    from qcore.pipeline import Preview
     from qcore.pipeline.suffix.material import Material
     from qcore.pipeline.suffix.opened import OpenNetwork
     from qcore.suffix.facts import LogFacts
@@ -135,6 +136,11 @@ def training_key(recipe: Recipe) -> str:
     from qcore.pipeline import Keys, resolve_inputs
 
     return Keys(recipe, resolve_inputs(recipe, home())).key("train")
+
+
+def price(recipe: Recipe) -> Preview:
+    """What a run takes, before it starts. Raises DataError where the log cannot be read."""
+    return engine.preview([recipe])
 
 
 def losses(recipe: Recipe) -> tuple[EpochReport, ...]:

@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import downloads, messages, wording
-from pages._ui import engine as shared
 from pages._ui.figures.view import draw_figure
 from pages._ui.suffix import charts, controls, engine, tables
 from qcore.jobs.protocol import Job, JobState
@@ -120,7 +119,7 @@ def _offer_training(recipe: Recipe, last: Job | None, done: int) -> None:
 
 def _draw_needs(recipe: Recipe) -> None:
     """Say what the run takes, and whether this machine has it."""
-    cost = shared.preview([recipe])
+    cost = engine.price(recipe)
     if not cost.memory:
         return
     taken = "" if cost.seconds is None else f" and takes {wording.duration(cost.seconds)}"
