@@ -55,7 +55,7 @@ OF_SUFFIXES = {
 def run(folder: Path, long: bool) -> Outcome:
     """One recipe after the other, each in a home of its own."""
     outcome = Outcome("cancels")
-    shop = Workshop(folder)
+    shop = Workshop(folder, windows=8, length=64)
     recipes = {
         "by sensitivity": shop.recipe(**BY_SENSITIVITY),
         "by learning": shop.recipe(**BY_LEARNING),

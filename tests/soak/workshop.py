@@ -37,9 +37,11 @@ class Workshop:
     Args:
         folder: is made.
         wide: a network that takes seconds, not the tests' own of milliseconds.
+        windows: how many the wide network reads, of `length` tokens.
+        length: see `windows`.
     """
 
-    def __init__(self, folder: Path, *, wide: bool = True):
+    def __init__(self, folder: Path, *, wide: bool = True, windows: int = 24, length: int = 128):
         self.folder = folder
         self.model = folder / "model"
         self.text = folder / "text.txt"
@@ -49,7 +51,9 @@ class Workshop:
         LlamaForCausalLM(config).save_pretrained(self.model)
         tiny_tokenizer().save_pretrained(self.model)
         write_text(self.text, words=30_000 if wide else 3_000)
-        self._windows = {"windows": 24 if wide else 4, "length": 128 if wide else 24}
+        self._windows = {"windows": windows, "length": length}
+        if not wide:
+            self._windows = {"windows": 4, "length": 24}
 
     def recipe(self, **parts: Any) -> Recipe:
         """GPTQ to INT4 unless `parts` says otherwise."""
