@@ -8,6 +8,7 @@ just those, and all other keys stay what they were:
     zeros     PiSO of integers with zero points: the default searches them exactly, or further
     products  rotations of widths that only a product of two Hadamard cores reaches
     two steps dMX in two steps: the second one is at the last temperature
+    targets   suffixes: every target weighs the same in training
     answers   suffixes: each kind of answer has a limit of its own, and what it cuts comes last
 """
 
@@ -27,6 +28,7 @@ _MIDMAX = "midmax of E4M3 by its largest value"
 _ZEROS = "PiSO's zero points exact"
 _PRODUCTS = "Hadamard products of two cores"
 _TWO_STEPS = "the last of two steps at the last temperature"
+_TARGETS = "targets weigh the same"
 _ANSWERS = "a limit for each kind of answer, cut suffixes last"
 
 
@@ -57,6 +59,11 @@ def of_rotation(recipe: Recipe, source: ModelSource) -> list[str]:
     return [_PRODUCTS] if _meets_products(recipe.rotation, source.folder, source.digest) else []
 
 
+def of_suffix_training(recipe: Recipe) -> list[str]:
+    """What changed about how a network that predicts suffixes is trained."""
+    return [_TARGETS] if recipe.suffix is not None else []
+
+
 def of_answers(recipe: Recipe) -> list[str]:
     """What changed about how a network's suffixes are found."""
     return [_ANSWERS] if recipe.suffix is not None else []
@@ -66,7 +73,8 @@ def of_any(recipe: Recipe, source: ModelSource) -> list[str]:
     """What changed about anything in the recipe's Report."""
     trained = recipe.precision is not None and recipe.precision.method == "dmx"
     found = of_weights(recipe) + of_inputs(recipe) + (of_training(recipe) if trained else [])
-    return sorted({*found, *of_rotation(recipe, source), *of_answers(recipe)})
+    suffixes = of_suffix_training(recipe) + of_answers(recipe)
+    return sorted({*found, *of_rotation(recipe, source), *suffixes})
 
 
 def _raises(recipe: Recipe, what: str) -> bool:

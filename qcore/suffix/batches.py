@@ -1,10 +1,14 @@
 """Batches of prefixes without waste.
 
 A row is a prefix (case, k) with its suffix as target. Cases are shuffled, sorted by length within
-large chunks, and cut into batches of about `rows` prefixes, so the cases of a batch are of similar
-length and still change from epoch to epoch. The encoder passes over each case once. The rows of a
-batch are sorted by suffix length, longest first: after t steps the rows still running are the
-first ones, and the decoder goes on with those alone.
+large chunks, and cut into batches, so the cases of a batch are of similar length and still change
+from epoch to epoch. The encoder passes over each case once. The rows of a batch are sorted by
+suffix length, longest first: after t steps the rows still running are the first ones, and the
+decoder goes on with those alone.
+
+Batches to learn from are of equally many targets, not rows: each is one step, with a mean over its
+targets. Were they of equally many rows, a target of a short case would weigh as much as several of
+a long one, and since every case has one end, the network would believe in ends too soon.
 
 Attention holds rows × prefix × hidden numbers a step for the backward pass. A batch whose steps
 together would hold too many (cases of hundreds of events) is cut into parts by rows.
@@ -70,6 +74,12 @@ class Prefixes:
         chosen = np.isin(self.case, cases)
         return Prefixes(self.case[chosen], self.length[chosen])
 
+    def weights(self, of: Prefixes) -> np.ndarray:
+        """How many prefixes of its case each of these, drawn from `of`, stands for."""
+        every = np.bincount(of.case, minlength=1)
+        here = np.bincount(self.case, minlength=len(every))
+        return every[self.case] / here[self.case]
+
     def draw(self, per_case: int, random: np.random.Generator) -> Prefixes:
         """At most `per_case` prefixes of each case, by chance, in the same order."""
         order = np.lexsort((random.random(len(self)), self.case))
@@ -106,10 +116,30 @@ def prefixes(encoded: Encoded, *, least: int = 2, empty_suffixes: bool = False) 
 
 
 def batches(
-    encoded: Encoded, asked: Prefixes, *, rows: int, random: np.random.Generator | None = None
+    encoded: Encoded,
+    asked: Prefixes,
+    *,
+    rows: int,
+    random: np.random.Generator | None = None,
+    weights: np.ndarray | None = None,
 ) -> Iterator[Batch]:
-    """Batches of about `rows` prefixes; shuffled if there is a generator, else longest first."""
-    cases, counts = np.unique(asked.case, return_counts=True)
+    """Batches of about `rows` prefixes.
+
+    Args:
+        encoded: holds the cases.
+        asked: the prefixes.
+        rows: of a batch; on average where there is a generator.
+        random: shuffles, and cuts batches of about equally heavy targets; longest first if None.
+        weights: of a target of each prefix; all alike if None.
+    """
+    cases, place, counts = np.unique(asked.case, return_inverse=True, return_counts=True)
+    loads, size = counts, float(rows)
+    if random is not None:
+        heavy = (encoded.lengths[asked.case] - asked.length + 1) * (
+            1 if weights is None else weights
+        )
+        loads = np.bincount(place, weights=heavy)
+        size = rows * loads.sum() / max(1, len(asked))
     starts = [0, *np.cumsum(counts).tolist()]
     order = np.arange(len(cases))
     if random is not None:
@@ -117,8 +147,8 @@ def batches(
     lengths = encoded.lengths[cases]
     chunk = CHUNK if random is not None else 1 << 30
     packs: list[np.ndarray] = []
-    for part in _cut(order, counts, rows * chunk):
-        packs += _cut(part[np.argsort(-lengths[part], kind="stable")], counts, rows)
+    for part in _cut(order, loads, size * chunk):
+        packs += _cut(part[np.argsort(-lengths[part], kind="stable")], loads, size)
     if random is not None:
         packs = [packs[i] for i in random.permutation(len(packs))]
     for pack in packs:
@@ -126,9 +156,9 @@ def batches(
         yield from _parts(encoded, asked, index)
 
 
-def _cut(order: np.ndarray, counts: np.ndarray, rows: int) -> list[np.ndarray]:
-    """Pieces of `order` with about `rows` prefixes each."""
-    piece = (np.cumsum(counts[order]) - 1) // rows
+def _cut(order: np.ndarray, loads: np.ndarray, size: float) -> list[np.ndarray]:
+    """Pieces of `order` with loads of about `size` each."""
+    piece = (np.cumsum(loads[order]) - 1) // size
     return np.split(order, np.flatnonzero(np.diff(piece)) + 1) if len(order) else []
 
 

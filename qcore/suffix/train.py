@@ -2,10 +2,12 @@
 
 Teacher forcing: at every step the decoder reads the true previous activity. The loss is the mean
 cross-entropy over all events of all suffixes and one end each; after the end there is no loss, as
-there are no more steps. AdamW, gradients clipped by norm. After each epoch the validation cases
-give the same loss without dropout; the weights of the best epoch are kept, and training stops
-after `patience` epochs without a better one. Validation scores a running average of the weights
-(Polyak), which swings less from epoch to epoch than the weights themselves.
+there are no more steps. Every target weighs the same: batches hold equally many, and where an epoch
+draws a few of a case's prefixes, each stands for as many as it was drawn from. AdamW, gradients
+clipped by norm. After each epoch the validation cases give the same loss without dropout; the
+weights of the best epoch are kept, and training stops after `patience` epochs without a better one.
+Validation scores a running average of the weights (Polyak), which swings less from epoch to epoch
+than the weights themselves.
 
 An epoch's shuffling and dropout come from (seed, epoch) alone, so a training that was interrupted
 and resumed ends in the same weights as one that was not.
@@ -271,12 +273,16 @@ def _epoch(
     """One pass over the training prefixes; the mean loss a target."""
     network = progress.network.train()
     random = np.random.default_rng([training.seed, number])
-    total, count, rows = 0.0, 0, 0
+    total, count, rows = 0.0, 0.0, 0
     keep = training.averaging
     drawn = learn.draw(training.per_case, random)
-    for batch in batches(encoded, drawn, rows=training.rows, random=random):
+    weights = drawn.weights(learn)
+    packs = batches(encoded, drawn, rows=training.rows, random=random, weights=weights)
+    for batch in packs:
         losses = target_losses(network, batch, unknown=training.unknown)
-        loss = losses.mean()
+        row = torch.from_numpy(weights[batch.prefix.numpy()]).to(losses)
+        weight = torch.cat([row[:running] for running in batch.running])
+        loss = (losses * weight).sum() / weight.sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), training.clip)
@@ -287,7 +293,8 @@ def _epoch(
         with torch.no_grad():
             for name, parameter in network.named_parameters():
                 progress.average[name].lerp_(parameter, 1 - share)
-        total, count = total + loss.item() * len(losses), count + len(losses)
+        heavy = float(weight.sum())
+        total, count = total + loss.item() * heavy, count + heavy
         rows += len(batch.case)
         on_batch(number, rows, loss.item())
     if not np.isfinite(total):

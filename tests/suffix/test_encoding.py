@@ -113,3 +113,24 @@ def test_an_encoder_survives_json():
 def test_a_broken_encoder_is_refused(broken):
     with pytest.raises(BrokenCheckpoint):
         Encoder.from_json(broken)
+
+
+def test_every_step_of_an_epoch_sees_equally_many_targets():
+    # of equally many rows, batches of short cases would have half the targets of long ones
+    words = ["ABC"] * 300 + ["ABCDABCD"] * 60
+    _, encoded, asked = encoded_of(words)
+    found = [
+        int((batch.targets >= 0).sum())
+        for batch in batches(encoded, asked, rows=40, random=np.random.default_rng(0))
+    ]
+    assert sum(found) == int((encoded.lengths[asked.case] - asked.length + 1).sum())
+    assert np.std(sorted(found)[2:]) < 0.2 * np.mean(found)
+
+
+def test_drawn_prefixes_stand_for_those_that_were_not_drawn():
+    _, _, asked = encoded_of(["ABC", "ABCDABCD"])
+    drawn = asked.draw(2, np.random.default_rng(0))
+    weights = drawn.weights(asked)
+    assert weights.sum() == len(asked)
+    assert set(weights[drawn.case == 0]) == {1.0}
+    assert set(weights[drawn.case == 1]) == {3.0}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -63,6 +64,24 @@ def test_training_learns_a_rule_it_can_know():
     predicted = argmax(network, encoded, asked, Limits(5))
     true = [encoded.suffix(c, k) for c, k in zip(asked.case, asked.length, strict=True)]
     assert predicted == true
+
+
+def test_training_leaves_a_network_that_ends_cases_as_often_as_they_end():
+    # every event but the end is the same, so the network can know nothing but how often one comes
+    lengths = 2 + np.random.default_rng(0).geometric(0.1, 120)
+    _, encoded, asked = encoded_of(["A" * (n - 1) + "B" for n in lengths])
+    steps = encoded.lengths[asked.case] - asked.length + 1
+    true = len(asked) / steps.sum()  # of B and of the end: each comes once in a suffix
+    training = TrainingPlan(epochs=3, patience=3, rows=64, rate=1e-2, averaging=0.5, per_case=8)
+    shape = Shape(2, embedding=2, hidden=2, attention=2, layers=1, dropout=0.0)
+    progress = begin(lambda: SuffixNetwork(shape), training)
+    with torch.no_grad():  # deaf to what it reads, and begun at the truth, it must stay there
+        progress.network.output.zero_()
+        progress.network.output.requires_grad_(False)
+        progress.network.output_bias[:] = torch.tensor([1 - 2 * true, true, true]).log()
+    train(progress, training, encoded, asked, asked)
+    found = torch.softmax(progress.network.output_bias, 0)
+    assert found[progress.network.end].item() == pytest.approx(true, rel=0.15)
 
 
 def test_training_stops_when_patience_runs_out_and_keeps_the_best_epoch():

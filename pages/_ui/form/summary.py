@@ -32,6 +32,7 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
         key="submit",
         shortcut="Ctrl+Enter",
     )
+    st.html(_SHORTCUT, unsafe_allow_javascript=True)
     if refusal:
         st.error(refusal, icon=":material/block:")
     if pressed:
@@ -45,6 +46,23 @@ def draw(recipes: Sequence[Recipe], refusal: str) -> None:
                 hide_index=True,
                 height=min(38 + 35 * len(recipes), 420),
             )
+
+
+_SHORTCUT = """<script>
+if (!window.quantscopeRuns) {
+  window.quantscopeRuns = true;
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    const run = document.querySelector(".st-key-submit button:not(:disabled)");
+    if (!run || !event.target.closest?.("button")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    run.click();
+  }, true);
+}
+</script>"""
+"""A button that has the focus, such as the pill that was clicked last, keeps Enter to itself, with
+Ctrl too: Streamlit's own shortcut never hears of it."""
 
 
 def _titles(recipes: Sequence[Recipe]) -> list[str]:

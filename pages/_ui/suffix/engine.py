@@ -23,6 +23,7 @@ from qcore.report.suffix import EpochReport
 from qcore.report.summary import Summary
 
 if TYPE_CHECKING:
+    from qcore.pipeline import Preview
     from qcore.pipeline.suffix.material import Material
     from qcore.pipeline.suffix.opened import OpenNetwork
     from qcore.suffix.facts import LogFacts
@@ -137,6 +138,11 @@ def training_key(recipe: Recipe) -> str:
     return Keys(recipe, resolve_inputs(recipe, home())).key("train")
 
 
+def price(recipe: Recipe) -> Preview:
+    """What a run takes, before it starts. Raises DataError where the log cannot be read."""
+    return engine.preview([recipe])
+
+
 def losses(recipe: Recipe) -> tuple[EpochReport, ...]:
     """The epochs that the recipe's training has done so far."""
     from qcore.pipeline.suffix.training import losses_so_far
@@ -174,14 +180,20 @@ def report_of(recipe: Recipe) -> Report | None:
 
 
 def runs_of(recipe: Recipe) -> list[Summary]:
-    """The finished runs of the recipe's network, on its test cases, with its kind of answer."""
-    key = training_key(recipe)
+    """The finished runs of the recipe's network, on its test cases, with its kind of answer.
+
+    Runs of an earlier version that would come out otherwise today are left out.
+    """
+    from qcore.pipeline import Keys, resolve_inputs
+
+    key, inputs = training_key(recipe), resolve_inputs(recipe, home())
     return [
         run
         for run in engine.index().summaries()
         if run.recipe.suffix == recipe.suffix
         and run.model_digest == key
         and run.recipe.evaluation == recipe.evaluation
+        and Keys(run.recipe, inputs).report == run.id
     ]
 
 

@@ -12,6 +12,7 @@ from pages._ui import downloads, messages, wording
 from pages._ui.figures.view import draw_figure
 from pages._ui.suffix import charts, controls, engine, tables
 from qcore.jobs.protocol import Job, JobState
+from qcore.machine.devices import devices
 from qcore.recipe import Recipe
 from qcore.recipe.titles import title_of
 from qcore.report.report import Report
@@ -109,10 +110,27 @@ def _offer_training(recipe: Recipe, last: Job | None, done: int) -> None:
         f"{len(material.split.train):,} cases train, {len(material.split.validate):,} validate, "
         f"{len(material.split.test):,} test: {len(material.learn):,} prefixes to learn from."
     )
+    _draw_needs(recipe)
     label = f"Go on after epoch {done}" if done else "Train this network"
     if st.button(label, type="primary", icon=":material/model_training:"):
         engine.queue().submit([recipe])
         st.rerun()
+
+
+def _draw_needs(recipe: Recipe) -> None:
+    """Say what the run takes, and whether this machine has it."""
+    cost = engine.price(recipe)
+    if not cost.memory:
+        return
+    taken = "" if cost.seconds is None else f" and takes {wording.duration(cost.seconds)}"
+    st.caption(f":material/memory: Needs about {wording.memory(cost.memory)} of memory{taken}.")
+    room = min(device.memory_bytes for device in devices() if device.name == "cpu")
+    if cost.memory > room:
+        st.warning(
+            f"This machine has {wording.memory(room)} of memory: the run may be ended by the "
+            "system. Choose a part of the log, or a smaller state.",
+            icon=":material/memory:",
+        )
 
 
 def _watch(recipe: Recipe, name: str) -> None:

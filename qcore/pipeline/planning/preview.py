@@ -156,11 +156,33 @@ def _all_known(parts: Sequence[int | None], join: Callable[[list[int]], int]) ->
 
 def _memory(keys: Keys, sizes: Sizes | None, history: History) -> int | None:
     """What one run needs, as far as the formula and past runs can tell."""
+    if keys.recipe.suffix is not None:
+        return _suffix_memory(keys, history)
     if sizes is None:
         return None
     recipe, digest = keys.recipe, keys.inputs.source.digest
     beyond = footprint.learned(history.runs(), digest, recipe.model.dtype, sizes)
     return footprint.memory_bytes(recipe, sizes) + beyond
+
+
+def _suffix_memory(keys: Keys, history: History) -> int:
+    """What the run took that trained the network, else the formula's sum."""
+    from qcore.pipeline.suffix.footprint import memory_bytes
+
+    network = _network(keys)
+    peaks = [
+        past.peak_bytes
+        for past in history.runs()
+        if past.model_digest == network
+        and past.peak_bytes is not None
+        and any(stage.name == "train" and not stage.cached for stage in past.stages)
+    ]
+    return max(peaks) if peaks else memory_bytes(keys.recipe)
+
+
+def _network(keys: Keys) -> str:
+    """What Reports call the network's digest: of a trained one, the training's key."""
+    return keys.inputs.source.digest if keys.recipe.suffix is None else keys.key("train")
 
 
 def _disk(todo: Todo) -> int | None:
@@ -184,7 +206,7 @@ def _times(todo: Iterable[Todo], runs: Sequence[Past]) -> tuple[float, list[Todo
         stage, keys, _ = item
         if stage.cached:
             continue
-        seconds = seconds_of(stage.name, keys.recipe, keys.inputs.source.digest, runs)
+        seconds = seconds_of(stage.name, keys.recipe, _network(keys), runs)
         if seconds is None:
             untimed.append(item)
         else:

@@ -60,7 +60,8 @@ def _train(of: Asked) -> Sequence[object]:
     """The trained network."""
     part = _part(of.recipe)
     names = [item.name for item in fields(part) if item.name not in (*_LOG, "answer")]
-    return [of.key("load"), [getattr(part, name) for name in names], of.recipe.seed]
+    values = [getattr(part, name) for name in names]
+    return [of.key("load"), values, of.recipe.seed, *revisions.of_suffix_training(of.recipe)]
 
 
 def _reference(of: Asked) -> Sequence[object]:

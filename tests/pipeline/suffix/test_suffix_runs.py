@@ -210,10 +210,36 @@ def test_an_evicted_network_comes_back_from_the_home_without_training(home: Home
 
 def test_a_preview_knows_what_is_shared_and_what_is_done(home: Home):
     home.run(weights=None)
+    home.run(weights={"format": "int8"})
     recipes = [home.recipe(weights=None), home.recipe(weights={"format": "int6"})]
     told = preview(recipes, home.cache, root=home.root)
     assert told.finished == 1
     assert told.cached >= 3
+
+
+def test_a_preview_says_the_memory_that_a_training_needs(home: Home, tmp_path: Path):
+    def needed(name: str = "", **changes: Any) -> int:
+        part = {**SMALL["suffix"], **changes}
+        recipe = Recipe.from_dict(
+            {**SMALL, "suffix": part, "model": {"source": "suffix", "name": name}}
+        )
+        told = preview([recipe], home.cache, root=tmp_path).memory
+        assert told is not None
+        return told
+
+    assert needed() > 300 << 20
+    assert needed(hidden=512, rows=2048) > needed() + (100 << 20)
+    rows = "".join(f"{i // 5},a{i % 5},2024-01-01 08:00:0{i % 5}\n" for i in range(100_000))
+    (tmp_path / "log.csv").write_text("case,activity,time\n" + rows)
+    assert needed(str(tmp_path / "log.csv")) > needed() + 100_000 * 200
+
+
+def test_a_preview_learns_time_and_memory_from_the_network_that_was_trained(home: Home):
+    done = home.run(weights=None)
+    told = preview([home.recipe(weights={"format": "int5"})], home.cache, root=home.root)
+    assert "train" not in told.untimed
+    if done.environment.peak_bytes is not None:
+        assert told.memory == done.environment.peak_bytes
 
 
 def test_runs_of_one_network_are_compared_case_by_case(home: Home):
