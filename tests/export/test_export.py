@@ -272,7 +272,7 @@ def test_a_tied_head_after_folding_does_not_pass_the_gate(shop, tmp_path):
 
 
 def test_without_a_reader_nothing_is_called_exact(shop, tmp_path, monkeypatch):
-    monkeypatch.setattr("qcore.export.verify.ask", lambda folder, timeout: None)
+    monkeypatch.setattr("qcore.export.verify.ask", lambda folder, timeout, gguf: None)
     folder = exported(shop, tmp_path / "out", weights={"format": "int6"})
     (verdict,) = verify(folder)
     assert verdict.word == "unverified"
