@@ -33,7 +33,7 @@ DEV := .venv
 DEMO := .venv
 endif
 
-.PHONY: help run install assets dev browser test verify test-gpu check lint-js bench bench-gpu clean
+.PHONY: help run install assets dev browser test soak verify test-gpu check lint-js bench bench-gpu clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -59,6 +59,9 @@ browser: $(DEV) ## find a Chromium for the browser tests, or try to install one
 test: $(DEV) assets browser ## install what is missing, then run every test (TESTS=tests/formats for some)
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(TESTS) \
 		-n $(WORKERS) --dist loadfile --timeout 300 -q
+
+soak: $(DEV) assets browser ## kill, cancel, starve and spoil for 15 minutes; tally in build/soak (LONG=1: an hour)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m tests.soak.run build/soak $(if $(LONG),--long) $(SCENARIOS)
 
 verify: $(DEV) ## install the readers of exported folders (an environment of their own), and test with them
 	@test -x .venv-verify/bin/python || { $(BIN)/python -m venv .venv-verify \

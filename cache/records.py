@@ -25,6 +25,8 @@ from typing import Any
 
 import diskcache
 
+from cache import database
+from cache.database import Trouble, trouble
 from cache.digest import digest_bytes
 from cache.unwritable import UnwritableRecords, writable
 from qcore.errors import CorruptEntry, DiskFull
@@ -52,8 +54,10 @@ _COLUMNS = {
     *("rowid", "key", "raw", "store_time", "expire_time", "access_time"),
     *("access_count", "tag", "size", "mode", "filename", "value"),
 }
-_ERRORS = (sqlite3.Error, diskcache.Timeout)
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_TRIGGERS = {f"Settings_{which}" for which in ("count_insert", "count_delete")} | {
+    f"Settings_size_{when}" for when in ("insert", "update", "delete")
+}
+_ERRORS = (*database.ERRORS, diskcache.Timeout)
 
 
 class TextDisk(diskcache.Disk):
@@ -134,7 +138,7 @@ class Records:
             self._store.set(key, text)
         except diskcache.Timeout as error:
             self._recover(error)  # not kept, as if it had been evicted
-        except sqlite3.Error as error:
+        except database.ERRORS as error:
             if not self._recover(error):
                 raise _cannot_write(error) from error
             self._store.set(key, text)
@@ -168,10 +172,10 @@ class Records:
             if reason:
                 self._set_aside(_inode(self._folder / FILE), reason)
             return self._connect()
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (*database.ERRORS, OSError) as error:
             if not writable(self._folder):
                 return UnwritableRecords(self._folder / FILE)
-            if _code(error) not in _DAMAGE:
+            if trouble(error, self._folder / FILE) is not Trouble.DAMAGED:
                 raise _cannot_write(error) from error
             self._set_aside(_inode(self._folder / FILE))
             return self._connect()
@@ -190,9 +194,14 @@ class Records:
     def _recover(self, error: Exception) -> bool:
         """Leave a usable store behind; whether it is a new one, so that a retry makes sense."""
         # A failed COMMIT leaves its transaction open; only a new connection is sure to be clean.
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*database.ERRORS):
             self._store.close()
-        if _code(error) not in _DAMAGE:
+        what = trouble(error, self._folder / FILE)
+        if what is Trouble.FOREIGN and (reason := _foreign(self._folder / FILE)):
+            self._set_aside(self._opened, reason)
+            self._store = self._connect()
+            return True
+        if what is not Trouble.DAMAGED:
             busy = isinstance(error, diskcache.Timeout)
             self._note(f"the cache's database did not answer: {'it is busy' if busy else error}")
             return False
@@ -232,18 +241,23 @@ def _foreign(path: Path) -> str:
         return ""
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", TIMEOUT_SECONDS, uri=True)
     try:
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master LIMIT 100")}
+        rows = connection.execute("SELECT type, name FROM sqlite_master LIMIT 100").fetchall()
+        tables = {name for kind, name in rows if kind == "table"}
+        triggers = {name for kind, name in rows if kind == "trigger"}
         if not tables & {"Cache", "Settings"}:
             return ""  # another process is making it just now
         columns = {row[1] for row in connection.execute("PRAGMA table_info(Cache)")}
         settings = connection.execute("SELECT key, value FROM Settings LIMIT 100").fetchall()
     except sqlite3.OperationalError as error:
         # A busy or unwritable file says nothing about what is in it.
-        return f"cannot be read ({error})" if _code(error) == sqlite3.SQLITE_ERROR else ""
+        known = trouble(error, path) in (Trouble.DAMAGED, Trouble.FOREIGN)
+        return f"cannot be read ({error})" if known else ""
     finally:
         connection.close()
     if columns and columns != _COLUMNS:
         return "has other columns than this version's"
+    if triggers - _TRIGGERS:
+        return "does things of its own when it is written to"
     odd = [
         str(key)[:40]
         for key, value in settings
@@ -273,11 +287,6 @@ def _cannot_write(error: Exception) -> DiskFull:
         f"the cache's database cannot be used: {error}",
         remedy="free some disk space, or make its folder writable",
     )
-
-
-def _code(error: Exception) -> int:
-    """SQLite's primary result code; 0 for errors of the module itself."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _inode(path: Path) -> int:

@@ -17,6 +17,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
+from cache import database
 from qcore.errors import DiskFull
 
 NO_WRITING = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -81,7 +82,7 @@ class UnwritableRecords:
             self._connection = None
 
     def _row(self, statement: str, key: str) -> tuple | None:
-        with self._lock, contextlib.suppress(sqlite3.Error):
+        with self._lock, contextlib.suppress(*database.ERRORS):
             connection = self._connection or self._open()
             self._connection = connection
             if connection is not None:
@@ -97,7 +98,7 @@ class UnwritableRecords:
                 )
                 connection.execute("SELECT 1 FROM Cache LIMIT 1").fetchone()
                 return connection
-            except sqlite3.Error:
+            except database.ERRORS:
                 if connection is not None:
                     connection.close()
         return None

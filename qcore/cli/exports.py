@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qcore.cli.output import put, say
+from qcore.errors import ExportError
 from qcore.machine.home import cache_limit, home
+from qcore.models.files import real_path
 from qcore.progress import Event
 from qcore.report.library import Library
 
@@ -62,7 +64,8 @@ def check(options: argparse.Namespace) -> int:
     """Ask the readers about a folder and print what they say."""
     from qcore.export.verify import verify
 
-    _print(verify(options.folder.expanduser().absolute()))
+    remedy = "name a folder that `python -m qcore export` wrote"
+    _print(verify(real_path(options.folder, error=ExportError, remedy=remedy)))
     return 0
 
 

@@ -104,7 +104,7 @@ def _note(sentence: str) -> None:
 
 
 def _read(path: Path) -> str:
-    shown = ascii(str(path))[1:201]
+    shown = ascii(str(path))[1:-1][:200]
     try:
         if str(path) == "-":
             text = sys.stdin.read(LARGEST_RECIPE + 1)

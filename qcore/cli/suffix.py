@@ -19,6 +19,7 @@ from qcore.api.engine import Engine
 from qcore.cli.output import put, say
 from qcore.errors import DataError
 from qcore.machine.home import cache_limit, home
+from qcore.models.files import real_path
 from qcore.recipe import Recipe
 from qcore.report.metrics import is_share, metric_label
 from qcore.report.report import Metric, Report
@@ -190,8 +191,10 @@ def _tell_cost(log: str) -> None:
     """Say what reading a large log takes before it is read."""
     from qcore.suffix.logs.cost import LARGE, reading_cost
 
-    path = Path(log)
-    if not log or not path.is_file():
+    if not log:
+        return
+    path = real_path(log, error=DataError, remedy="check the path")
+    if not path.is_file():
         return
     cost = reading_cost(path)
     if cost.events >= LARGE:

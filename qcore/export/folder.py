@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qcore.errors import DiskFull, ExportError, printable
+from qcore.models.files import real_path
 
 _LOCK = ".writing"
 
@@ -33,6 +34,7 @@ def staged(target: Path, needed: int) -> Iterator[Path]:
         ExportError: the target exists, or cannot be made.
         DiskFull: less room than `needed`.
     """
+    real_path(target, error=ExportError, remedy="name a folder that does not exist yet")
     target = target.expanduser().absolute()
     if target.exists() or target.is_symlink():
         raise ExportError(

@@ -26,6 +26,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cache import database
+from cache.database import Trouble, trouble
 from qcore.errors import CorruptEntry, DiskFull, InvalidRecipe
 from qcore.report.files import require_regular
 
@@ -119,7 +121,7 @@ class Labels:
         with self._lock:
             try:
                 return self._stamp()
-            except (sqlite3.Error, OSError, CorruptEntry):
+            except (*database.ERRORS, OSError, CorruptEntry):
                 return (-1,)
 
     def change(
@@ -261,6 +263,7 @@ def _connect(path: Path, *, make: bool) -> sqlite3.Connection:
         check_same_thread=False,
     )
     connection.row_factory = sqlite3.Row
+    connection.text_factory = database.text
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
@@ -329,15 +332,18 @@ def _translated(path: Path) -> Iterator[None]:
     """SQLite's errors as ours."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except database.ERRORS as error:
+        what = trouble(error, path)
+        if what in (Trouble.DAMAGED, Trouble.FOREIGN):
+            raise CorruptEntry(
+                f"{FILE} is no file of labels: {error}",
+                remedy="move it away to start without labels; reports are safe",
+            ) from error
+        if what is Trouble.OURS:
+            raise
         raise DiskFull(
             f"labels cannot be written or read: {error}",
             remedy=f"make {path.parent} writable, or free some disk space",
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise CorruptEntry(
-            f"{FILE} is no file of labels: {error}",
-            remedy="move it away to start without labels; reports are safe",
         ) from error
     except OSError as error:
         raise DiskFull(

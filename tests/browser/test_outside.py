@@ -12,13 +12,14 @@ import pytest
 
 from qcore.jobs.local.backend import LocalBackend
 from qcore.recipe import Recipe
+from qcore.report.labels import LONGEST_NAME, Labels
 from qcore.report.library import Library
 from tests.browser.conftest import dashboard
+from tests.house.tree import page_addresses
 from tests.pages.helpers_hostile import NAME, hostile_report
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-PAGES = ("", "new_run", "jobs", "outliers", "scales", "bits", "pareto")
 SETTLED = """() => {
     const app = document.querySelector('[data-testid=stApp]');
     return app && app.getAttribute('data-test-script-state') === 'notRunning'
@@ -45,6 +46,7 @@ def hostile(tmp_path_factory):
         library.add(hostile_report(Recipe.from_dict({"weights": {"format": name}}))).id
         for name in ("int8", "int4")
     ]
+    Labels(home).change(ids, name=NAME[:LONGEST_NAME], note=NAME, add_tags=[NAME[:20]])
     queue = LocalBackend(home)
     (job,) = queue.submit([Recipe.from_dict({"weights": {"format": "int3"}})])
     queue.close()
@@ -57,7 +59,7 @@ def hostile(tmp_path_factory):
         yield address, ids
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", page_addresses())
 def test_no_page_asks_another_machine_or_renders_a_hostile_name(hostile, chromium, page):
     address, ids = hostile
     tab = chromium.new_page(viewport={"width": 1280, "height": 2400})
@@ -65,7 +67,7 @@ def test_no_page_asks_another_machine_or_renders_a_hostile_name(hostile, chromiu
     tab.on("request", lambda request: asked.append(request.url))
     tab.on("websocket", lambda socket: asked.append(socket.url.replace("ws://", "http://")))
     try:
-        query = f"?runs={','.join(ids)}" if page == "pareto" else ""
+        query = f"?runs={','.join(ids)}" if page in ("pareto", "compare") else ""
         tab.goto(f"{address}/{page}{query}", wait_until="domcontentloaded")
         tab.wait_for_function(SETTLED, timeout=90_000)
         tab.wait_for_timeout(1500)

@@ -3,6 +3,7 @@
 import os
 import pickle
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import diskcache
@@ -13,6 +14,7 @@ from cache.digest import digest
 from cache.records import Records, TextDisk
 from cache.store import Cache
 from qcore.errors import CacheError, CorruptEntry, DiskFull
+from tests.spoilt_databases import HEADERS, NO_TEXT, rename_to_no_text, spoil_header
 
 KEY = digest("a")
 OTHER = digest("b")
@@ -176,6 +178,7 @@ POISON = [
     "ALTER TABLE Settings RENAME COLUMN value TO worth",
     "ALTER TABLE Cache RENAME COLUMN mode TO mood",
     "DROP TABLE Settings",
+    "CREATE TRIGGER t AFTER INSERT ON Cache BEGIN SELECT RAISE(ABORT, 'no'); END",
 ]
 
 
@@ -191,6 +194,39 @@ def test_a_database_with_settings_or_columns_of_others_is_set_aside(
     again.put_record(KEY, 2)
     assert again.record(KEY) == 2
     assert Cache(store.root, 1 << 30).record(KEY) == 2
+    again.close()
+
+
+@pytest.mark.parametrize("column", ["key", "value", "mode", "filename", "raw", "tag"])
+def test_bytes_that_are_no_text_are_a_miss_that_can_be_written_again(
+    store: Cache, column: str
+) -> None:
+    store.put_record(KEY, 1)
+    edit(store, f"UPDATE Cache SET {column} = {NO_TEXT}")
+    assert store.record(KEY) is None
+    store.put_record(KEY, 2)
+    assert store.record(KEY) == 2
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *(lambda path, how=how: spoil_header(path, how) for how in HEADERS),
+        lambda path: rename_to_no_text(path, "Cache"),
+    ],
+    ids=[*HEADERS, "a table's name"],
+)
+def test_a_spoilt_header_is_set_aside_and_no_full_disk(
+    store: Cache, spoil: Callable[[Path], None]
+) -> None:
+    store.put_record(KEY, 1)
+    store.close()
+    spoil(store.root / "records" / "cache.db")
+    again = Cache(store.root, 1 << 30)
+    assert again.record(KEY) is None
+    again.put_record(KEY, 2)
+    assert again.record(KEY) == 2
+    assert any("lies aside" in problem for problem in again.problems)
     again.close()
 
 

@@ -188,3 +188,18 @@ def test_a_damaged_cache_costs_time_and_not_the_run(
     output, errors = capsys.readouterr()
     assert json.loads(output)["window_losses"] == list(kept.window_losses)
     assert "Traceback" not in errors
+
+
+ODD_PATHS = ["x" * 300, "~nosuchuser/x", "a\0b", "a\ud800", "folder/" + "y" * 300]
+
+
+@pytest.mark.parametrize("path", ODD_PATHS, ids=["long", "user", "nul", "half", "long part"])
+@pytest.mark.parametrize("command", ["run", "sweep", "suffix train", "suffix evaluate", "verify"])
+def test_a_name_that_can_be_no_path_is_refused_by_every_command(
+    command: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("QUANTSCOPE_HOME", str(tmp_path / "home"))
+    assert cli.main([*command.split(), path]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("quantscope: ")
+    assert told.count("\n") == 1

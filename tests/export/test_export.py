@@ -126,6 +126,13 @@ def test_an_existing_folder_is_never_touched(tmp_path):
         pytest.fail("lent out")
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "~nosuchuser/x", "a\0b"])
+def test_a_name_that_can_be_no_folder_is_refused(tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExportError, match="is no path here"), folders.staged(Path(name), 1):
+        raise AssertionError("nothing is to be written")
+
+
 def test_too_little_room_is_told_before_anything_is_written(tmp_path):
     with pytest.raises(DiskFull, match="are needed"), folders.staged(tmp_path / "out", 10**18):
         pytest.fail("lent out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from qcore.cli import entry
 from qcore.pipeline.stage import STAGES
-from tests.house.tree import ROOT, make, markdown_files
+from tests.house.tree import PRODUCT, ROOT, make, markdown_files, trees
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -63,6 +65,23 @@ def test_command_line_examples_name_commands_that_exist():
         check=True,
     ).stdout
     assert named == set(re.findall(r"^    ([a-z]+)(?:  |$)", usage, re.MULTILINE))
+
+
+def test_commands_in_messages_exist():
+    """A remedy that names a command names one that there is."""
+    commands = set(entry.COMMANDS)
+    named = [
+        (path, words)
+        for path, tree in trees(*PRODUCT)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for words in re.findall(r"`(make [a-z -]+|[\w./]*python -m qcore [a-z]+)", node.value)
+    ]
+    assert len(named) > 8
+    for path, words in named:
+        known = make_targets() if words.startswith("make ") else commands
+        target = words.split()[1 if words.startswith("make ") else 3]
+        assert target in known, f"{path}: {words}"
 
 
 def test_the_readmes_sweep_has_as_many_runs_as_it_says():
@@ -119,3 +138,14 @@ def test_the_documented_stages_are_the_stages_in_their_order():
     table = text.split("| Stage | From | To |")[1].split("\n\n")[0]
     documented = re.findall(r"^\| (\w+) \|", table, re.MULTILINE)
     assert documented == [stage.name for stage in STAGES]
+
+
+def test_every_scenario_of_the_soak_is_described_and_has_a_tally():
+    from tests.soak.run import SCENARIOS
+
+    files = {path.stem for path in (ROOT / "tests" / "soak").glob("*.py")}
+    assert set(SCENARIOS) <= files
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([a-z ]+) \|", text, re.MULTILINE)
+    for scenario in SCENARIOS:
+        assert rows.count(scenario.replace("_", " ")) == 2, scenario

@@ -86,3 +86,11 @@ def test_an_interpreter_of_ones_own_is_used(checkout: Path):
     assert '"/opt/my python/bin/python" -m venv' in plan(
         checkout, "run", "PYTHON=/opt/my python/bin/python"
     )
+
+
+def test_a_soak_is_run_by_hand_and_by_no_other_command(checkout: Path):
+    assert "-m tests.soak.run" in plan(checkout, "soak")
+    assert "--long" not in plan(checkout, "soak")
+    assert "--long clock_jumps" in plan(checkout, "soak", "LONG=1", "SCENARIOS=clock_jumps")
+    assert "tests.soak" not in plan(checkout, "test")
+    assert not list((ROOT / "tests" / "soak").rglob("*test*.py"))  # pytest would collect them

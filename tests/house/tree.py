@@ -96,6 +96,12 @@ def import_graph(*parts: str) -> dict[str, set[str]]:
     return graph
 
 
+def page_addresses() -> tuple[str, ...]:
+    """The addresses of all pages, below the dashboard's own; Home's is empty."""
+    names = sorted(path.stem for path in (ROOT / "pages").glob("[!_]*.py"))
+    return ("", *(name for name in names if name != "home"))
+
+
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
     """Modules that import each other in a circle: the strongly connected parts of more than one."""
     reached = {start: _reachable(graph, start) for start in graph}

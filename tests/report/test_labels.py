@@ -16,6 +16,7 @@ from qcore.report.index import Index
 from qcore.report.labels import FILE, LONGEST_NAME, LONGEST_NOTE, MOST_TAGS, NOTHING, Labels
 from qcore.report.library import Library
 from tests.report.factories import report_of
+from tests.spoilt_databases import HEADERS, NO_TEXT, spoil_header
 
 A, B = "a" * 16, "b" * 16
 
@@ -145,6 +146,30 @@ def test_a_file_that_is_no_database_is_said_and_left_as_it_is(
     (tmp_path / FILE).unlink()
     labels.change([A], name="x")
     assert labels.of(A).name == "x"
+
+
+@pytest.mark.parametrize("column", ["run", "name", "note", "tags", "pinned", "baseline"])
+def test_bytes_that_are_no_text_cost_no_other_runs_label(
+    labels: Labels, tmp_path: Path, column: str
+) -> None:
+    labels.change([A, B], name="x")
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute(f"UPDATE label SET {column} = {NO_TEXT} WHERE run = '{A}'")
+    connection.close()
+    again = Labels(tmp_path)
+    assert again.of(B).name == "x"
+    again.change([B], note="y")
+
+
+@pytest.mark.parametrize("how", HEADERS)
+def test_a_spoilt_header_is_damage_and_no_full_disk(
+    labels: Labels, tmp_path: Path, how: str
+) -> None:
+    labels.change([A], name="x")
+    del labels
+    spoil_header(tmp_path / FILE, how)
+    with pytest.raises(CorruptEntry, match=r"no file of labels: .*move it away"):
+        Labels(tmp_path).change([A], name="y")
 
 
 def test_a_link_in_the_place_of_the_file_is_not_followed(labels: Labels, tmp_path: Path) -> None:

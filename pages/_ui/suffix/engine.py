@@ -16,6 +16,7 @@ from pages._ui import engine
 from qcore.errors import DataError, DiskFull
 from qcore.jobs.protocol import Backend, Job
 from qcore.machine.home import home
+from qcore.models.files import printable, real_path
 from qcore.recipe import Recipe
 from qcore.report.report import Report
 from qcore.report.suffix import EpochReport
@@ -72,10 +73,10 @@ def require_file(path: str) -> None:
     """Raise DataError where there is no file, or one of a kind that is not read."""
     if not path.lower().endswith(KINDS):
         raise DataError(
-            f"{path[:200]} is of no kind that is read", remedy=f"name {', '.join(KINDS)}"
+            f"{printable(path)} is of no kind that is read", remedy=f"name {', '.join(KINDS)}"
         )
-    if not Path(path).is_file():
-        raise DataError(f"there is no event log at {path[:200]}", remedy="check the path")
+    if not real_path(path, error=DataError, remedy="check the path").is_file():
+        raise DataError(f"there is no event log at {printable(path)}", remedy="check the path")
 
 
 def columns_of(path: str) -> list[str]:

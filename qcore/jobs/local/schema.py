@@ -1,9 +1,9 @@
 """The queue's file: its schema, the versions it has had, and what can be wrong with it.
 
 Version 1 knew whole runs only; version 2 has jobs that make sure of one stage; version 3 has names
-of sweeps. A queue of an older
-version is brought up to this one when it is opened, in one transaction; one of a newer version, or
-one whose columns are not ours, is refused with a sentence and left as it is.
+of sweeps. A queue of an older version is brought up to this one when it is opened, in one
+transaction; one of a newer version, or one whose columns are not ours, is refused with a sentence
+and left as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from cache import database
+from cache.database import Trouble, trouble
 from qcore.errors import DiskFull, JobError
 
 VERSION = 3
@@ -82,6 +84,7 @@ def connect(path: Path) -> sqlite3.Connection:
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
     connection.row_factory = sqlite3.Row
+    connection.text_factory = database.text
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         if _version(connection) < VERSION:
@@ -103,26 +106,26 @@ def translated(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    except database.ERRORS as error:
+        what = trouble(error, path)
+        if what is Trouble.DAMAGED:
             raise JobError(
                 f"the job queue {path} is damaged: {error}", remedy=_START_ANEW
             ) from error
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if what is Trouble.BUSY:
             raise JobError(
                 f"the job queue was busy for {BUSY_SECONDS:.0f} s", remedy="try again"
             ) from error
-        if code == sqlite3.SQLITE_ERROR and "no such" in str(error):  # changed while it was open
+        if what is Trouble.FOREIGN:  # changed while it was open, or by somebody else
             raise JobError(
                 f"the job queue {path} is not what this version writes: {error}",
                 remedy=f"restart Quantscope; if that does not help, {_START_ANEW}",
             ) from error
-        if code in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE):
+        if what is Trouble.OURS:
             raise
-        raise DiskFull(
-            f"the job queue cannot be written: {error}", remedy="free some disk space"
-        ) from error
+        room = "free some disk space"
+        remedy = room if what is Trouble.FULL else f"make its folder writable, or {room}"
+        raise DiskFull(f"the job queue cannot be written: {error}", remedy=remedy) from error
     except OSError as error:
         raise DiskFull(
             f"the job queue cannot be opened: {error}",

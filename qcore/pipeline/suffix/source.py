@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cache.digest import digest
 from qcore.errors import DataError
+from qcore.models.files import printable, real_path
 from qcore.models.source import ModelSource, digest_files
 from qcore.recipe import Recipe
 from qcore.recipe.suffix import FOLDS
@@ -47,9 +48,9 @@ def resolve_log(recipe: Recipe, root: Path) -> ModelSource:
 
 
 def _file(name: str, what: str) -> Path:
-    path = Path(name)
+    path = real_path(name, error=DataError, remedy="check the path")
     if not path.is_file():
-        raise DataError(f"there is no {what} at {name[:200]}", remedy="check the path")
+        raise DataError(f"there is no {what} at {printable(name)}", remedy="check the path")
     return path
 
 

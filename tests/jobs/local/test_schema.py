@@ -16,6 +16,7 @@ from qcore.jobs.local import schema
 from qcore.jobs.local.table import Table
 from qcore.jobs.protocol import JobState
 from qcore.recipe import Recipe
+from tests.spoilt_databases import HEADERS, NO_TEXT, rename_to_no_text, spoil_header
 
 ROOT = Path(__file__).parents[3]
 YESTERDAY = ROOT / "tests" / "house" / "yesterday" / "jobs" / "queue.sql"
@@ -157,6 +158,38 @@ def test_a_poisoned_row_is_left_out(path: Path, table: Table, column: str) -> No
     assert [job.id for job in table.jobs(9)] == [good]
     with pytest.raises(JobError, match="another version"):
         table.job(bad)
+
+
+@pytest.mark.parametrize("column", ["message", "recipe", "state", "sweep", "id", "device"])
+def test_bytes_that_are_no_text_cost_no_other_row(path: Path, table: Table, column: str) -> None:
+    good, bad = table.add([Recipe(), Recipe(seed=1)])
+    edit(path, f"UPDATE job SET {column} = {NO_TEXT} WHERE id = '{bad}'")
+    assert good in [job.id for job in table.jobs(9)]
+    table.add([Recipe(seed=2)])
+
+
+@pytest.mark.parametrize("how", HEADERS)
+def test_a_spoilt_header_is_damage_and_no_full_disk(path: Path, table: Table, how: str) -> None:
+    table.add([Recipe()])
+    table.close()
+    spoil_header(path, how)
+    with pytest.raises(JobError, match=r"is damaged: .*; move the file away"):
+        table.add([Recipe(seed=1)])
+
+
+def test_a_schema_that_is_no_text_is_damage(path: Path, table: Table) -> None:
+    table.add([Recipe()])
+    table.close()
+    rename_to_no_text(path, "job")
+    with pytest.raises(JobError, match=r"is damaged: .*; move the file away"):
+        table.jobs(9)
+
+
+def test_a_queue_that_others_taught_to_refuse_is_a_sentence(path: Path, table: Table) -> None:
+    table.add([Recipe()])
+    edit(path, "CREATE TRIGGER t AFTER INSERT ON job BEGIN SELECT RAISE(ABORT, 'no'); END")
+    with pytest.raises(JobError, match="is not what this version writes: no; restart"):
+        table.add([Recipe(seed=1)])
 
 
 def test_a_queue_of_version_2_gets_names_and_keeps_its_jobs(old: Path, table: Table) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from pages._ui import engine
 from pages._ui.form.presets import FOUNDATIONS
 from qcore.errors import DataError
+from qcore.models.limits import length_notes
 from qcore.recipe import Recipe
 from tests.pages.helpers_app import texts
 from tests.report.factories import report_of
@@ -57,6 +60,18 @@ def test_what_the_preview_refuses_cannot_be_submitted(bench, monkeypatch):
     app = bench.open("new_run")
     assert app.get_by_key("submit").disabled
     assert "Name another." in texts(app)
+
+
+def test_what_a_recipe_asks_beyond_its_network_is_said_in_the_form(bench, monkeypatch):
+    plain = engine.preview
+    (note,) = length_notes(Recipe(), context=64)[:1]
+    monkeypatch.setattr(
+        engine,
+        "preview",
+        lambda recipes: SimpleNamespace(**{**vars(plain(recipes)), "notes": (note,)}),
+    )
+    assert "are longer than the 64 tokens" in note
+    assert note in texts(bench.open("new_run")).replace("\\", "")
 
 
 def test_the_form_keeps_its_knobs_while_another_page_is_open(bench):

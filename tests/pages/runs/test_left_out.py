@@ -9,6 +9,7 @@ import pytest
 from qcore.recipe import Recipe
 from qcore.report import index as index_module
 from qcore.report.library import Library
+from tests.house.tree import page_addresses
 from tests.pages.helpers_app import specs
 from tests.report.factories import report_of
 from tests.report.helpers_hostile import HOSTILE, hostile
@@ -28,6 +29,19 @@ def test_one_bad_file_is_a_line_and_never_takes_the_page_down(bench, page):
     assert len(said) == len(HOSTILE)
     assert any("newer Quantscope" in item for item in said)
     assert not any("Traceback" in item or "Error:" in item for item in said)
+
+
+@pytest.mark.parametrize("page", [name for name in page_addresses() if name not in ("", "pareto")])
+def test_no_other_page_is_taken_down_by_bad_files(bench, page):
+    good = bench.library.add(report_of(Recipe()))
+    for number, kind in enumerate(HOSTILE):
+        hostile(bench.library.root / "reports" / f"{number:016x}.json", kind)
+    app = bench.open(page)
+    if page == "compare":
+        app.query_params["runs"] = ",".join([good.id, *(f"{at:016x}" for at in range(2))])
+        app.run()
+    assert not app.exception
+    assert not any("Traceback" in item.value for item in [*app.error, *app.markdown, *app.caption])
 
 
 def test_a_healthy_folder_says_nothing(bench):

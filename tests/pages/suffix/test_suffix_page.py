@@ -172,6 +172,12 @@ def test_a_path_in_an_address_is_not_followed(page: Open, tmp_path: Path):
     assert app.selectbox(key="suffix.log").value == "built-in"
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "~nosuchuser/x", "a\0b", "/dev/zero", "gone"])
+def test_a_name_that_can_be_no_log_is_refused(name: str):
+    with pytest.raises(DataError):
+        room.require_file(f"{name}.csv")
+
+
 def test_uploads_are_kept_under_a_name_that_leads_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
