@@ -18,6 +18,7 @@ page = st.navigation(
         st.Page("pages/bits.py", title="Bits", icon=":material/equalizer:"),
         st.Page("pages/pareto.py", title="Pareto", icon=":material/scatter_plot:"),
         st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page("pages/share.py", title="Share", icon=":material/share:"),
         st.Page("pages/export.py", title="Export", icon=":material/upload:"),
         st.Page("pages/suffix.py", title="Suffixes", icon=":material/route:"),
     ]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from qcore.pipeline import Preview
     from qcore.pipeline.planning.history import History
     from qcore.pipeline.planning.schedule import Expected
-    from qcore.share.shelf import Shelf
+    from qcore.share.shelf import Carried, Shelf
 
 T = TypeVar("T")
 
@@ -75,7 +75,9 @@ def cache() -> Cache:
 
 def shelf() -> Shelf:
     """The stages' results and what bundles brought, to be looked at."""
-    return _shelf(home())
+    from qcore.share.shelf import Shelf
+
+    return Shelf(cache(), _carried(home()))
 
 
 def recipe_of(name: str) -> tuple[Recipe, str]:
@@ -195,7 +197,7 @@ def _cache(root: Path) -> Cache:
 
 
 @st.cache_resource(show_spinner=False)
-def _shelf(root: Path) -> Shelf:
-    from qcore.share.shelf import Shelf
+def _carried(root: Path) -> Carried:
+    from qcore.share.shelf import Carried
 
-    return Shelf(_cache(root), _index(root).library.imports)
+    return Carried(_index(root).library.imports)

@@ -33,7 +33,7 @@ from qcore.analysis.transform_effect import (
 from qcore.calibration.sketch import BINS, bin_edges, bins_of
 from qcore.calibration.statistics import BlockStatistics, SiteStatistics
 from qcore.errors import CorruptEntry
-from qcore.models.families import SITES
+from qcore.models.family import SITES
 from qcore.pipeline.keys import block_key
 from qcore.progress import Progress, silent
 from qcore.recipe import Calibration, ModelRef, Recipe

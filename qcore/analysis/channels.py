@@ -37,7 +37,8 @@ from qcore.errors import BrokenCheckpoint, InvalidRecipe
 from qcore.formats.coding import grid
 from qcore.formats.format import FORMATS, Format
 from qcore.models.demo import ensure_dequantized
-from qcore.models.families import BLOCK_SITES, family_of_config
+from qcore.models.families import family_of_config
+from qcore.models.family import BLOCK_SITES
 from qcore.models.folder import read_config, read_tensor
 from qcore.models.loading import resolve
 from qcore.numerics.moments import require_moments

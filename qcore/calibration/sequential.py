@@ -169,7 +169,8 @@ class _Walk:
             return [None] * len(sites)
         found: list[Tensor] = []
         readers = [_reader(self._twin, site) for site in sites]
-        handles = [reader.register_forward_pre_hook(_keeping(found)) for reader in readers]
+        stream = (self._plain or self._changed).hidden
+        handles = [reader.register_forward_pre_hook(_keeping(found, stream)) for reader in readers]
         try:
             if self._plain is not None:
                 _exhaust(self._plain.advance(self._block, self._twin))
@@ -205,9 +206,14 @@ class _Pause:
         self._on_site(self._site, total.finish(self._site.title))
 
 
-def _keeping(found: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+def _keeping(
+    found: list[Tensor], stream: Tensor
+) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
     def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.append(inputs[0].flatten(0, -2))
+        x = inputs[0].flatten(0, -2)
+        # Where no norm stands before a linear it reads the stream, which is about to be advanced.
+        aliased = x.untyped_storage().data_ptr() == stream.untyped_storage().data_ptr()
+        found.append(x.clone() if aliased else x)
 
     return keep
 

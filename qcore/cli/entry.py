@@ -59,6 +59,7 @@ COMMANDS = {
     "pin": Entry("organise", "add_pin", "keep runs on top, or as baselines"),
     "archive": Entry("organise", "add_archive", "leave runs out of tables and figures"),
     "delete": Entry("organise", "add_delete", "delete runs; within a day they can come back"),
+    "families": Entry("families", "add_families", "which architectures can be quantized"),
     "doctor": Entry("machine", "add_doctor", "what is installed, what is missing, and why"),
 }
 

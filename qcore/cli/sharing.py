@@ -104,7 +104,7 @@ def board(options: argparse.Namespace) -> int:
     """Write a board and print where, and how large it is."""
     from cache.store import Cache
     from qcore.share.board.file import write_board  # waits for torch
-    from qcore.share.shelf import Shelf
+    from qcore.share.shelf import Carried, Shelf
 
     root, reports = home(), chosen(options)
     library = Library(root)
@@ -113,7 +113,7 @@ def board(options: argparse.Namespace) -> int:
         made = write_board(
             options.out,
             reports,
-            Shelf(cache, library.imports),
+            Shelf(cache, Carried(library.imports)),
             Labels(root).all(),
             title=options.title,
             note=options.note,

@@ -33,8 +33,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qcore.errors import DataError, NumericalError, UnsupportedModel
-from qcore.evaluation.logits import PASS_TOKENS, final_hidden, head_of, require_words
+from qcore.evaluation.logits import PASS_TOKENS, final_hidden, require_words
 from qcore.numerics.distributions import log_probabilities, row_chunks
+from qcore.numerics.head import head_of
 from qcore.progress import Progress, silent
 
 DEFAULT_CONTEXT = 2048

@@ -24,21 +24,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
 from qcore.errors import CorruptEntry, DataError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Head:
-    """The linear map from final hidden states to logits, called as `head(hidden)`."""
-
-    weight: Float[Tensor, "vocab hidden"]
-    bias: Float[Tensor, " vocab"] | None = None
-
-    def __call__(self, hidden: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens vocab"]:
-        """Logits in the dtype of the hidden states."""
-        return functional.linear(hidden, self.weight, self.bias)
+from qcore.numerics.head import Head
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,16 +43,13 @@ class Reference:
 
     def to(self, device: torch.device | str) -> Reference:
         """The same with its head on another device; hidden states follow a window at a time."""
-        bias = None if self.head.bias is None else self.head.bias.to(device)
-        return Reference(self.hidden, Head(self.head.weight.to(device), bias))
+        return Reference(self.hidden, self.head.to(device))
 
     def to_tensors(self, *, with_head: bool = True) -> dict[str, Tensor]:
         """Plain tensors for safetensors. The head may be left out where the float model is kept."""
         tensors = {"hidden": self.hidden.contiguous()}
         if with_head:
-            tensors["head.weight"] = self.head.weight.detach().contiguous()
-            if self.head.bias is not None:
-                tensors["head.bias"] = self.head.bias.detach().contiguous()
+            tensors |= self.head.to_tensors()
         return tensors
 
     @classmethod
@@ -75,7 +60,7 @@ class Reference:
             CorruptEntry: hidden states or a head are missing, or their widths differ.
         """
         if head is None and "head.weight" in tensors:
-            head = Head(tensors["head.weight"], tensors.get("head.bias"))
+            head = Head.from_tensors(tensors)
         hidden = tensors.get("hidden")
         if hidden is None or head is None:
             missing = "hidden states" if hidden is None else "a head"

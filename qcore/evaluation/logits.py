@@ -1,20 +1,21 @@
-"""The two halves of a causal LM: a decoder, and a head.
+"""The decoder of a causal LM, apart from its head.
 
-The decoder turns tokens into final normed hidden states; the head is a linear map from those to
-logits. Logits are by far the larger, so the decoder runs once, and the head is applied to a chunk
-of rows at a time (`qcore.numerics.distributions`).
+The decoder turns tokens into final normed hidden states; the head (`qcore.numerics.head`) turns
+those into logits. Logits are by far the larger, so the decoder runs once, and the head is applied
+to a chunk of rows at a time (`qcore.numerics.distributions`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from qcore.errors import DataError, UnsupportedModel
+from qcore.errors import DataError
 
 PASS_TOKENS = 512
 """Tokens of several short texts that go through the network together; more suit a GPU."""
@@ -40,11 +41,36 @@ def final_hidden(
     if positions is not None:
         placed["position_ids"] = positions[None].to(model.device)
     if sees is not None:
-        # An additive mask: the one kind that every attention implementation in use understands.
-        mask = torch.zeros(sees.shape, dtype=model.dtype)
-        mask.masked_fill_(~sees, torch.finfo(model.dtype).min)
-        placed["attention_mask"] = mask[None, None].to(model.device)
+        placed["attention_mask"] = _masks(model, sees, positions)
     return model.base_model(**placed, use_cache=False).last_hidden_state[0]
+
+
+def _masks(
+    model: PreTrainedModel, sees: Bool[Tensor, "tokens tokens"], positions: Tensor | None
+) -> Any:
+    """The mask, or one by kind of layer where some look back a window's length only."""
+    config: Any = model.config
+    places = torch.arange(len(sees)) if positions is None else positions.cpu()
+    window = getattr(config, "sliding_window", None)
+    if getattr(config, "use_sliding_window", None) is False or window is None:
+        return _additive(model, sees)
+    near = sees & (places[:, None] - places < window).to(sees.device)
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
+    if kinds == {"full_attention"} or torch.equal(near, sees):
+        return _additive(model, sees)
+    if kinds == {"sliding_attention"}:
+        return _additive(model, near)
+    return {
+        "full_attention": _additive(model, sees),
+        "sliding_attention": _additive(model, near),
+    }
+
+
+def _additive(model: PreTrainedModel, sees: Bool[Tensor, "tokens tokens"]) -> Tensor:
+    """An additive mask: the one kind that every attention implementation in use understands."""
+    mask = torch.zeros(sees.shape, dtype=model.dtype)
+    mask.masked_fill_(~sees, torch.finfo(model.dtype).min)
+    return mask[None, None].to(model.device)
 
 
 def require_words(tokens: Sequence[int], words: int) -> None:
@@ -60,19 +86,3 @@ def require_words(tokens: Sequence[int], words: int) -> None:
             remedy="use the tokenizer that the network was trained with, or leave out the text "
             "that it makes this token of",
         )
-
-
-def head_of(model: PreTrainedModel) -> torch.nn.Linear:
-    """The output head.
-
-    Raises:
-        UnsupportedModel: the model has none, or it is not a linear map.
-    """
-    head = model.get_output_embeddings()
-    if not isinstance(head, torch.nn.Linear):
-        raise UnsupportedModel(
-            f"the output head of {type(model).__name__} is a {type(head).__name__}, not a linear "
-            "layer",
-            remedy="load the model as a causal LM",
-        )
-    return head

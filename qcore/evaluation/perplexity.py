@@ -28,10 +28,11 @@ from transformers import PreTrainedModel
 
 from qcore.errors import DataError, NumericalError
 from qcore.evaluation.confidence import MAX_LOSS
-from qcore.evaluation.divergence import Head, Reference
-from qcore.evaluation.logits import final_hidden, head_of, require_words
+from qcore.evaluation.divergence import Reference
+from qcore.evaluation.logits import final_hidden, require_words
 from qcore.evaluation.tokens import TokenScores, joined, tokens_of
 from qcore.numerics.distributions import log_probabilities, row_chunks
+from qcore.numerics.head import Head, head_of
 from qcore.progress import Progress, silent
 
 
@@ -178,8 +179,7 @@ def take_reference(
     for index, window in enumerate(windows):
         hidden.append(final_hidden(model, window))
         progress(index + 1, len(windows), f"float window {index + 1} of {len(windows)}")
-    bias = None if head.bias is None else head.bias.detach()
-    return Reference(torch.stack(hidden), Head(head.weight.detach(), bias))
+    return Reference(torch.stack(hidden), head)
 
 
 def score_reference_tokens(
@@ -211,7 +211,7 @@ def _check(model: PreTrainedModel, windows: Tensor) -> None:
 @torch.no_grad()
 def _score_hidden(
     hidden: Float[Tensor, "length hidden"],
-    head: Head | torch.nn.Linear,
+    head: Head,
     window: Int[Tensor, " length"],
     anchor: tuple[Float[Tensor, "length hidden"], Head] | None,
     index: int,

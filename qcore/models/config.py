@@ -2,9 +2,9 @@
 
 A config.json may also name an attention kernel to be fetched, other files to be read in place of
 it or of the weights, a type to compute in, or whether tuples are returned. None of that is a
-property of the network, so a loader never sees it: what the three supported architectures read is
-listed here, the rest is dropped. Whole numbers where the loader wants fractions (`rope_theta`
-10000, `rms_norm_eps` 0) mean the same number.
+property of the network, so a loader never sees it: what the supported architectures read is listed
+here and in `families`, the rest is dropped. Whole numbers where the loader wants fractions
+(`rope_theta` 10000, `rms_norm_eps` 0) mean the same number.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qcore.errors import BrokenCheckpoint
+from qcore.models.families import FAMILIES
+from qcore.models.family import Family
 
 DECISIVE = (
     "model_type",
@@ -42,9 +44,20 @@ DECISIVE = (
     "tokenizer_class",
     "transformers_version",
 )
-"""Keys that a network's or its tokenizer's construction reads."""
+"""Keys that every network's or its tokenizer's construction reads."""
 
-_FRACTIONS = ("rms_norm_eps", "rope_theta", "partial_rotary_factor")
+_FRACTIONS = (
+    "rms_norm_eps",
+    "rope_theta",
+    "rope_local_base_freq",
+    "partial_rotary_factor",
+    "embedding_multiplier",
+    "attention_multiplier",
+    "residual_multiplier",
+    "logits_scaling",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+)
 _LAYERS = ("full_attention", "sliding_attention")
 
 
@@ -54,15 +67,23 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BrokenCheckpoint: `layer_types` that the architectures do not have, or that contradict.
     """
-    found = {key: config[key] for key in DECISIVE if key in config}
+    family = _family(config)
+    keys = DECISIVE + (family.config_keys if family else ())
+    found = {key: config[key] for key in keys if key in config}
     for key in _FRACTIONS:
         if type(found.get(key)) is int:
             found[key] = float(found[key])
+    found["pad_token_id"] = None  # an architecture's own may lie beyond a small vocabulary
     for key in ("tokenizer_class", "transformers_version"):
         if not isinstance(found.get(key), str):
             found.pop(key, None)
-    _check_layers(found)
+    _check_layers(found, family)
     return found
+
+
+def _family(config: Mapping[str, Any]) -> Family | None:
+    name = config.get("model_type")
+    return FAMILIES.get(name) if isinstance(name, str) else None
 
 
 def resets_frequencies(config: Mapping[str, Any]) -> bool:
@@ -83,7 +104,7 @@ def _mentions(value: Any, word: str, depth: int = 0) -> bool:
     return any(_mentions(item, word, depth + 1) for item in value.values())
 
 
-def _check_layers(config: Mapping[str, Any]) -> None:
+def _check_layers(config: Mapping[str, Any], family: Family | None) -> None:
     layers = config.get("layer_types")
     if layers is None:
         return
@@ -99,7 +120,7 @@ def _check_layers(config: Mapping[str, Any]) -> None:
             remedy=again,
         )
     slides = config.get("use_sliding_window") and config.get("sliding_window")
-    if "sliding_attention" in layers and not slides and config.get("model_type") != "llama":
+    if "sliding_attention" in layers and not slides and family and family.switches_sliding:
         raise BrokenCheckpoint(
             "config.json: layer_types name sliding_attention, and no sliding_window is in use",
             remedy=again,

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qcore.errors import BrokenCheckpoint
-from qcore.models.families import Family
+from qcore.models.families import FAMILIES
+from qcore.models.family import Family
 from qcore.models.files import printable
 from qcore.models.headers import Stored
 from qcore.models.prequantized import explain_missing, refuse_by_tensors
@@ -41,6 +42,7 @@ def sizes_of(config: Mapping[str, Any]) -> dict[str, int] | None:
         BrokenCheckpoint: one of them is no whole number from 1, or the heads do not fit.
     """
     found: dict[str, int] = {}
+    family = config.get("model_type")
     for key in (*_WHOLE, "num_key_value_heads", "head_dim", "max_position_embeddings"):
         value = config.get(key)
         if value is None:
@@ -56,8 +58,9 @@ def sizes_of(config: Mapping[str, Any]) -> dict[str, int] | None:
         return None
     heads = found["num_attention_heads"]
     found.setdefault("num_key_value_heads", heads)
-    if config.get("model_type") == "qwen3" and "head_dim" not in found:
-        return None  # the family's own default, whatever the width
+    default = (FAMILIES[family].defaults or {}).get("head_dim") if family in FAMILIES else None
+    if default is not None:
+        found.setdefault("head_dim", default)
     if found.setdefault("head_dim", found["hidden_size"] // heads) < 1:
         raise BrokenCheckpoint(
             f"config.json: {heads} heads share {found['hidden_size']} features", remedy=ONE
@@ -87,19 +90,17 @@ def expected_shapes(
         "mlp.up_proj": (inner, hidden),
         "mlp.down_proj": (hidden, inner),
     }
-    biased = set(family.biases)
-    if config.get("attention_bias") and family.model_type != "qwen2":
-        biased |= {"q_proj", "k_proj", "v_proj", "o_proj"}
-    if config.get("mlp_bias") and family.model_type == "llama":
-        biased |= {"gate_proj", "up_proj", "down_proj"}
+    biased = family.biased(config)
     inside: dict[str, tuple[int, ...]] = {}
     for path, shape in linears.items():
         inside[f"{path}.weight"] = shape
         if path.rsplit(".", 1)[1] in biased:
             inside[f"{path}.bias"] = shape[:1]
     norms = [shape.producer for shape in family.sites if shape.producer is not None]
-    inside |= {f"{path}.weight": (hidden,) for path in norms}
-    inside |= {f"{path}.weight": (sizes["head_dim"],) for path in family.head_norms}
+    inside |= {f"{path}.weight": (hidden,) for path in (*norms, *family.closing_norms)}
+    for path, width in zip(family.head_norms, (attention, values), strict=False):
+        wide = width if family.norm_of_all_heads else sizes["head_dim"]
+        inside[f"{path}.weight"] = (wide,)
     found = {f"{family.embedding}.weight": (words, hidden)}
     for block in range(sizes["num_hidden_layers"]):
         found |= {f"{family.blocks}.{block}.{name}": shape for name, shape in inside.items()}
@@ -160,7 +161,7 @@ def _check_missing(
     files: list[str],
 ) -> None:
     head = f"{family.head}.weight"
-    tied = bool(config.get("tie_word_embeddings", False))
+    tied = family.tied(config)
     missing = [n for n in expected if n not in known and not (tied and n == head)]
     if not missing:
         return

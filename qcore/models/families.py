@@ -1,22 +1,6 @@
-"""What the parts of a network are called, family by family, as data.
+"""Every supported family, as data; and the parts of a network by their names.
 
-The three families share one decoder block; they differ in biases and in head norms:
-
-    x ─ input_layernorm ─┬─ q_proj ─ (q_norm) ─ RoPE ─┐
-                         ├─ k_proj ─ (k_norm) ─ RoPE ─┼─ attention ─ o_proj ─ + x
-                         └─ v_proj ───────────────────┘
-    x ─ post_attention_layernorm ─┬─ gate_proj ─ SiLU ─┐
-                                  └─ up_proj ──────────┴─ × ─ down_proj ─ + x
-
-An *input site* is a tensor that one or more linears read. A block has four, in execution order:
-
-    attention_input    q_proj, k_proj, v_proj    written by input_layernorm
-    attention_output   o_proj                    attention, heads side by side
-    mlp_input          gate_proj, up_proj        written by post_attention_layernorm
-    mlp_hidden         down_proj                 SiLU(gate) × up
-
-Everything that is known about inputs (second moments, sketches, quantizers) belongs to a site, so
-that linears which share a tensor share it by construction.
+The table of docs/checkpoints.md is made from `FAMILIES`; a test holds them together.
 """
 
 from __future__ import annotations
@@ -26,87 +10,156 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from qcore.errors import UnsupportedModel
+from qcore.models.family import ATTENTION, Family, SiteShape, block_sites_with
 from qcore.models.prequantized import refuse_by_config
 
 if TYPE_CHECKING:  # names are asked for before any network is loaded
     from torch import nn
 
-
-@dataclass(frozen=True, slots=True)
-class SiteShape:
-    """One of the four input sites of a decoder block, as paths inside the block.
-
-    Attributes:
-        name: `attention_input`, `attention_output`, `mlp_input` or `mlp_hidden`.
-        linears: paths of the linears that read it, first executed first.
-        producer: path of the norm that writes it; None when arithmetic between modules does.
-    """
-
-    name: str
-    linears: tuple[str, ...]
-    producer: str | None = None
-
-
-BLOCK_SITES = (
-    SiteShape(
-        "attention_input",
-        ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-        "input_layernorm",
-    ),
-    SiteShape("attention_output", ("self_attn.o_proj",)),
-    SiteShape("mlp_input", ("mlp.gate_proj", "mlp.up_proj"), "post_attention_layernorm"),
-    SiteShape("mlp_hidden", ("mlp.down_proj",)),
-)
-SITES = tuple(site.name for site in BLOCK_SITES)
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Names of one architecture's parts.
-
-    Attributes:
-        name: for people and reports.
-        model_type: `model_type` in config.json.
-        architecture: the causal language model's class in `architectures` of config.json.
-        biases: projections that carry a bias in this family's usual checkpoints.
-        head_norms: paths, inside a block, of norms between a projection and RoPE.
-        backbone: path of the module that runs the blocks.
-        blocks: path of the list of decoder blocks.
-        embedding: path of the token embedding.
-        final_norm: path of the norm before the head.
-        head: path of the output projection.
-        sites: the block's input sites in execution order.
-    """
-
-    name: str
-    model_type: str
-    architecture: str
-    biases: tuple[str, ...] = ()
-    head_norms: tuple[str, ...] = ()
-    backbone: str = "model"
-    blocks: str = "model.layers"
-    embedding: str = "model.embed_tokens"
-    final_norm: str = "model.norm"
-    head: str = "lm_head"
-    sites: tuple[SiteShape, ...] = BLOCK_SITES
-
+_QK_NORMS = ("self_attn.q_norm", "self_attn.k_norm")
+_AROUND = ("post_attention_layernorm", "post_feedforward_layernorm")
+_GEMMA = ("query_pre_attn_scalar", "use_bidirectional_attention", "hidden_activation")
+_CAPS = ("attn_logit_softcapping", "final_logit_softcapping")
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
     for family in (
         Family("Llama", "llama", "LlamaForCausalLM"),
-        Family("Qwen2", "qwen2", "Qwen2ForCausalLM", biases=("q_proj", "k_proj", "v_proj")),
+        Family(
+            "Qwen2",
+            "qwen2",
+            "Qwen2ForCausalLM",
+            biases=("q_proj", "k_proj", "v_proj"),
+            bias_keys={},
+            switches_sliding=True,
+        ),
         Family(
             "Qwen3",
             "qwen3",
             "Qwen3ForCausalLM",
-            head_norms=("self_attn.q_norm", "self_attn.k_norm"),
+            bias_keys={"attention_bias": ATTENTION},
+            head_norms=_QK_NORMS,
+            defaults={"head_dim": 128},
+            switches_sliding=True,
+        ),
+        Family("Mistral", "mistral", "MistralForCausalLM", bias_keys={}),
+        Family("Ministral", "ministral", "MinistralForCausalLM", bias_keys={}),
+        Family("Ministral 3", "ministral3", "Ministral3ForCausalLM", bias_keys={}),
+        Family(
+            "SmolLM3",
+            "smollm3",
+            "SmolLM3ForCausalLM",
+            defaults={"tie_word_embeddings": True},
+            config_keys=("no_rope_layers", "no_rope_layer_interval"),
+            switches_sliding=True,
+        ),
+        Family(
+            "Granite",
+            "granite",
+            "GraniteForCausalLM",
+            config_keys=(
+                "embedding_multiplier",
+                "attention_multiplier",
+                "residual_multiplier",
+                "logits_scaling",
+            ),
+        ),
+        Family(
+            "Seed-OSS",
+            "seed_oss",
+            "SeedOssForCausalLM",
+            bias_keys={
+                "attention_bias": ATTENTION[:3],
+                "attention_out_bias": ATTENTION[3:],
+                "mlp_bias": ("gate_proj", "up_proj", "down_proj"),
+            },
+            defaults={"head_dim": 128, "attention_bias": True},
+            config_keys=("attention_out_bias",),
+        ),
+        Family(
+            "Helium",
+            "helium",
+            "HeliumForCausalLM",
+            bias_keys={
+                "attention_bias": ATTENTION[:3],
+                "mlp_bias": ("gate_proj", "up_proj", "down_proj"),
+            },
+            defaults={"head_dim": 128},
+        ),
+        Family(
+            "ERNIE 4.5",
+            "ernie4_5",
+            "Ernie4_5ForCausalLM",
+            bias_keys={"use_bias": (*ATTENTION, "gate_proj", "up_proj", "down_proj")},
+            defaults={"head_dim": 128, "tie_word_embeddings": True},
+            config_keys=("use_bias",),
+        ),
+        Family(
+            "Hunyuan",
+            "hunyuan_v1_dense",
+            "HunYuanDenseV1ForCausalLM",
+            bias_keys={"attention_bias": ATTENTION},
+            head_norms=("self_attn.query_layernorm", "self_attn.key_layernorm"),
+        ),
+        Family(
+            "Gemma",
+            "gemma",
+            "GemmaForCausalLM",
+            bias_keys={"attention_bias": ATTENTION},
+            unit_gain=True,
+            defaults={"head_dim": 256, "tie_word_embeddings": True},
+            config_keys=("use_bidirectional_attention",),
+        ),
+        Family(
+            "Gemma 2",
+            "gemma2",
+            "Gemma2ForCausalLM",
+            bias_keys={"attention_bias": ATTENTION},
+            closing_norms=_AROUND,
+            unit_gain=True,
+            defaults={"head_dim": 256, "tie_word_embeddings": True, _CAPS[1]: 30.0},
+            config_keys=(*_GEMMA, *_CAPS),
+            fused_attention=False,
+            sites=block_sites_with(mlp_norm="pre_feedforward_layernorm"),
+        ),
+        Family(
+            "Gemma 3 (text)",
+            "gemma3_text",
+            "Gemma3ForCausalLM",
+            bias_keys={"attention_bias": ATTENTION},
+            head_norms=_QK_NORMS,
+            closing_norms=_AROUND,
+            unit_gain=True,
+            defaults={"head_dim": 256, "tie_word_embeddings": True},
+            config_keys=(*_GEMMA, *_CAPS, "rope_local_base_freq", "sliding_window_pattern"),
+            sites=block_sites_with(mlp_norm="pre_feedforward_layernorm"),
+        ),
+        Family(
+            "OLMo 2",
+            "olmo2",
+            "Olmo2ForCausalLM",
+            bias_keys={"attention_bias": ATTENTION},
+            head_norms=_QK_NORMS,
+            norm_of_all_heads=True,
+            closing_norms=_AROUND,
+            sites=block_sites_with(None, None),
+        ),
+        Family(
+            "OLMo 3",
+            "olmo3",
+            "Olmo3ForCausalLM",
+            bias_keys={"attention_bias": ATTENTION},
+            head_norms=_QK_NORMS,
+            norm_of_all_heads=True,
+            closing_norms=_AROUND,
+            sites=block_sites_with(None, None),
         ),
     )
 }
 """Every supported family by its `model_type`."""
 
-SUPPORTED = "Llama (SmolLM2 too), Qwen2, Qwen2.5 and Qwen3"
+SUPPORTED = ", ".join(family.name for family in FAMILIES.values())
+"""Their names, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +227,21 @@ def family_of_config(config: Mapping[str, Any]) -> Family:
         )
     refuse_by_config(config)
     return family
+
+
+def require_rotatable(family: Family) -> None:
+    """Refuse families whose residual stream cannot be carried in another basis.
+
+    Raises:
+        UnsupportedModel: norms stand between branches and the residual stream.
+    """
+    if not family.rotates_residual:
+        raise UnsupportedModel(
+            f"{family.name} has norms behind o_proj and down_proj "
+            f"({', '.join(family.closing_norms)}), which no rotation of the residual stream (R1) "
+            "can pass",
+            remedy="set the rotation's r1 to false; R2, R4 and o_proj's rotation are exact there",
+        )
 
 
 def family_of(model: nn.Module) -> Family:

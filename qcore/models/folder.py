@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from qcore.errors import BrokenCheckpoint, QuantscopeError, UnsafeWeights
 from qcore.models.expected import check_tensors
-from qcore.models.families import Family, family_of_config
+from qcore.models.families import family_of_config
+from qcore.models.family import Family
 from qcore.models.files import (
     LARGEST_TOKENIZER,
     check_regular,

@@ -6,25 +6,30 @@ With γ = 1 the norm only divides by a length, and x̂ R = (xR)^ for every ortho
 goes into the output head; where that shares its matrix with the embedding, the two are untied
 first, since only one of them may take γ.
 
-Not covered: norms with a bias, norms that multiply by 1 + γ (Gemma), head norms (Qwen3's q_norm and
-k_norm stand behind a projection and are left as they are).
+Norms that multiply by 1 + w (Gemma) are folded with γ = 1 + w, and left with w = 0.
+
+Not covered: norms with a bias; head norms (Qwen3's q_norm and k_norm stand behind a projection and
+are left as they are); norms between a branch and the residual stream (Gemma 2 and 3, OLMo 2 and 3):
+their γ would have to be folded into rows that a rotation has mixed already.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from qcore.errors import UnsupportedModel
-from qcore.models.families import family_of, sites
+from qcore.models.families import family_of, require_rotatable, sites
 
 
 def norms(model: nn.Module) -> dict[str, str]:
     """Consumer → the norm that writes its input: module paths, the head among them.
 
     Raises:
-        UnsupportedModel: a norm that is no RMSNorm with weights alone.
+        UnsupportedModel: a norm that is no RMSNorm with weights alone, or one that closes a branch.
     """
     family = family_of(model)
+    require_rotatable(family)
     found = {
         linear.path: site.producer
         for site in sites(model)
@@ -38,8 +43,17 @@ def norms(model: nn.Module) -> dict[str, str]:
 
 
 def gain_of(model: nn.Module, norm: str) -> Tensor:
-    """γ of the norm at a path, [hidden]: the tensor itself."""
-    return model.get_submodule(norm).get_parameter("weight").data
+    """γ of the norm at a path, [hidden]: the tensor itself, or 1 + w in float32 at least."""
+    weight = model.get_submodule(norm).get_parameter("weight").data
+    if not family_of(model).unit_gain:
+        return weight
+    return 1 + weight.to(torch.promote_types(weight.dtype, torch.float32))
+
+
+def without_gain(model: nn.Module, norm: str) -> Tensor:
+    """The weights with which the norm at a path only divides by a length, [hidden]."""
+    weight = model.get_submodule(norm).get_parameter("weight").data
+    return torch.zeros_like(weight) if family_of(model).unit_gain else torch.ones_like(weight)
 
 
 def untie(model: nn.Module) -> nn.Parameter | None:

@@ -19,7 +19,7 @@ from qcore.models.coexistence import refuse_foreign_kernels
 from qcore.models.config import plain_config, resets_frequencies
 from qcore.models.demo import demo_source, ensure_dequantized
 from qcore.models.expected import sizes_of
-from qcore.models.families import Family
+from qcore.models.family import Family
 from qcore.models.files import printable, real_path
 from qcore.models.folder import Checkpoint, checkpoint_errors, examine
 from qcore.models.hub import snapshot
@@ -141,7 +141,7 @@ def load(
         raise _other_files(source.folder)
     progress(0, 1, f"loading {source.label}")
     with _quiet(), checkpoint_errors(source.folder, "be loaded"), view(found) as folder:
-        model = _model(folder, dtype)
+        model = _model(folder, dtype, found.family)
         tokenizer = _tokenizer(folder, source.folder)
         _check_finite(model)
         model.eval().requires_grad_(False).to(device)
@@ -153,7 +153,7 @@ def load(
     return network
 
 
-def _model(folder: Path, dtype: str) -> nn.Module:
+def _model(folder: Path, dtype: str, family: Family) -> nn.Module:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -164,7 +164,7 @@ def _model(folder: Path, dtype: str) -> nn.Module:
         use_safetensors=True,
         trust_remote_code=False,
         output_loading_info=True,
-        attn_implementation="sdpa",  # a config could name a kernel to be fetched
+        attn_implementation=family.attention,  # a config could name a kernel to be fetched
     )
     model, told = loaded
     for what in ("missing_keys", "mismatched_keys"):
@@ -211,7 +211,9 @@ def _check_runs(model: Any) -> None:
     with torch.no_grad():
         hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
         beyond = tokens[:, :1] + model.config.max_position_embeddings
-        model.base_model.rotary_emb(hidden, beyond)
+        angles = model.base_model.rotary_emb
+        for kind in getattr(angles, "layer_types", None) or (None,):
+            angles(hidden, beyond, **({} if kind is None else {"layer_type": kind}))
     if not bool(hidden.isfinite().all()):
         raise BrokenCheckpoint(
             "two tokens give hidden states that are not finite", remedy="check its config.json"

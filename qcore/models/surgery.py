@@ -105,7 +105,7 @@ class Surgery:
                 online.fused = both
                 self._fused.append(online)
             elif change is not None:
-                self._hooks.append(_install(self._model, site, change))
+                self._hooks += _install(self._model, site, change)
 
     def map_input(self, linear: Linear, change: InputMap | None) -> None:
         """Pass what one linear reads through `change`, where its neighbours need another map.
@@ -149,13 +149,18 @@ def changed(
         surgery.restore()
 
 
-def _install(model: nn.Module, site: Site, change: InputMap) -> RemovableHandle:
+def _install(model: nn.Module, site: Site, change: InputMap) -> list[RemovableHandle]:
     def behind(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         return change(output)
 
     if site.producer is not None:
-        return model.get_submodule(site.producer).register_forward_hook(behind)
-    return linear_module(model, site.linears[0]).register_forward_pre_hook(_before(change))
+        return [model.get_submodule(site.producer).register_forward_hook(behind)]
+    readers = [linear_module(model, linear) for linear in site.linears]
+    if len(readers) == 1:
+        return [readers[0].register_forward_pre_hook(_before(change))]
+    # The residual stream itself is read by others, too: only what the linears see of it changes.
+    once = _Once(change, len(readers))
+    return [reader.register_forward_pre_hook(once) for reader in readers]
 
 
 def _before(change: InputMap) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
@@ -163,3 +168,23 @@ def _before(change: InputMap) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple
         return (change(inputs[0]), *inputs[1:])
 
     return before
+
+
+class _Once:
+    """Hook of several linears that read one tensor: maps it for the first, and keeps it for all."""
+
+    def __init__(self, change: InputMap, readers: int):
+        self._change, self._readers = change, readers
+        self._seen: Tensor | None = None
+        self._made: Tensor | None = None
+        self._left = 0
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        made = self._made
+        if made is None or inputs[0] is not self._seen:
+            made = self._made = self._change(inputs[0])
+            self._seen, self._left = inputs[0], self._readers
+        self._left -= 1
+        if not self._left:
+            self._seen = self._made = None
+        return (made, *inputs[1:])

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from qcore.errors import BrokenCheckpoint
 from qcore.models.families import Linear, Site, family_of, linear_module, sites
-from qcore.models.folding import gain_of, norms, untie
+from qcore.models.folding import gain_of, norms, untie, without_gain
 from qcore.models.plan import FeatureMap, PerHead, Plan, SiteChange
 from qcore.models.regions import Dimensions, Region, dimensions, regions
 from qcore.models.surgery import InputMap, OnlineMap, online_map
@@ -137,7 +137,7 @@ class Transformed:
         if self._plan.residual is not None:
             for path in sorted(set(norms(model).values())):
                 weight = model.get_submodule(path).get_parameter("weight")
-                self._point(weight, torch.ones_like(weight.data))
+                self._point(weight, without_gain(model, path))
 
     def _change_module(self, path: str, module: nn.Linear | nn.Embedding, change: _Change) -> None:
         original = module.weight.data

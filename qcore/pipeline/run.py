@@ -25,7 +25,7 @@ from qcore.pipeline.journal import Journal
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.planning.plan import missing_for, planned
 from qcore.pipeline.planning.sizes import Sizes
-from qcore.pipeline.planning.validation import require_fits
+from qcore.pipeline.planning.validation import require_fits, require_place
 from qcore.pipeline.session import Session
 from qcore.pipeline.stage import require_prompt, stage_names, stage_of
 from qcore.pipeline.summary import damping_notes, input_notes, limit_notes, volume
@@ -195,6 +195,7 @@ def _tell(
         journal.note(note)
 
     with journal.stage("load") as step:
+        require_place(recipe, keys.inputs.source)
         step.cached = planned(keys, cache, wanted)[0].cached
         if not step.cached:
             session.network(keys, step)

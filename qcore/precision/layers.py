@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qcore.models.families import BLOCK_SITES, linear_module, linears
+from qcore.models.families import linear_module, linears
+from qcore.models.family import BLOCK_SITES
 
 if TYPE_CHECKING:
     from torch import nn

@@ -22,8 +22,10 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
 from qcore.models.block_inputs import at_the_door
-from qcore.models.families import SITES, Linear, block_sites, blocks, family_of, linear_module
+from qcore.models.families import Linear, block_sites, blocks, family_of, linear_module
+from qcore.models.family import SITES
 from qcore.numerics.distributions import log_probabilities, row_chunks, token_divergence
+from qcore.numerics.head import head_of
 
 TOKENS_AT_ONCE = 2048
 """Tokens that go through a block together, rounded to whole windows."""
@@ -104,8 +106,8 @@ class Replay:
         final = self._finish(self._run(hidden.flatten(0, 1), block + 1, passed))
         final = final.unflatten(0, (variants, windows))
         kl, loss = torch.zeros(2, variants, dtype=torch.float64)
-        head = self._model.get_submodule(family_of(self._model).head)
-        words = head.get_parameter("weight").shape[0]
+        head = head_of(self._model)
+        words = head.weight.shape[0]
         for window, tokens in enumerate(self._windows):
             for rows in row_chunks(length - 1, words):
                 targets = tokens[1:][rows, None]

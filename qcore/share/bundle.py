@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.digest import canonical_json
-from cache.store import Cache
+from cache.store import Outcomes
 from qcore.errors import DiskFull, ShareError
 from qcore.progress import Progress, silent
 from qcore.report.labels import NOTHING, Label, one_line
@@ -67,37 +67,50 @@ class MadeBundle:
 def write_bundle(
     out: Path,
     reports: Sequence[Report],
-    cache: Cache,
+    cache: Outcomes,
     labels: Mapping[str, Label],
     *,
     title: str = "",
-    example: bool = False,
     overwrite: bool = False,
-    progress: Progress = silent,
 ) -> MadeBundle:
-    """Write a bundle of these runs.
-
-    Args:
-        out: the file to make.
-        reports: whole Reports, each once.
-        cache: where what pages look at is taken from; what it has lost is left out.
-        labels: what is said of runs, by id.
-        title: what to call the bundle where it is imported.
-        example: whether it ships with Quantscope.
-        overwrite: whether a file there may be replaced.
-        progress: told after every run.
+    """Write a bundle of these runs to a file; the arguments are `make_bundle`'s.
 
     Raises:
-        ShareError: no runs, too many, one twice, or a place that cannot be written.
-        InvalidRecipe: the title is too long.
+        ShareError, InvalidRecipe: as `make_bundle`; or a place that cannot be written.
         DiskFull: no room.
     """
-    _check(reports)
-    title = one_line(title, "the title", LONGEST_TITLE)
     if out.exists() and not overwrite:
         raise ShareError(
             f"{out.name[:80]!a} exists already", remedy="name another file, or --force"
         )
+    content, made = make_bundle(reports, cache, labels, title=title)
+    place(out, content)
+    return made
+
+
+def make_bundle(
+    reports: Sequence[Report],
+    cache: Outcomes,
+    labels: Mapping[str, Label],
+    *,
+    title: str = "",
+    progress: Progress = silent,
+) -> tuple[bytes, MadeBundle]:
+    """Make a bundle of these runs: the zip, and what it came to.
+
+    Args:
+        reports: whole Reports, each once.
+        cache: where what pages look at is taken from; what it has lost is left out.
+        labels: what is said of runs, by id.
+        title: what to call the bundle where it is imported.
+        progress: told after every run.
+
+    Raises:
+        ShareError: no runs, too many, one twice, or more bytes than are read again.
+        InvalidRecipe: the title is too long.
+    """
+    _check(reports)
+    title = one_line(title, "the title", LONGEST_TITLE)
     members: dict[str, bytes] = {}
     records: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     scored = 0
@@ -124,7 +137,6 @@ def write_bundle(
             name: Member(len(content), hashlib.sha256(content).hexdigest())
             for name, content in sorted(members.items())
         },
-        example,
     )
     content = _zipped({MANIFEST: manifest.to_json().encode(), **dict(sorted(members.items()))})
     if len(content) > MOST_BYTES:
@@ -133,8 +145,7 @@ def write_bundle(
             f"{MOST_BYTES / 1e6:,.0f}",
             remedy="bundle fewer runs at a time",
         )
-    place(out, content)
-    return MadeBundle(len(content), len(reports), scored, local_paths(reports))
+    return content, MadeBundle(len(content), len(reports), scored, local_paths(reports))
 
 
 def place(out: Path, content: bytes) -> None:
@@ -192,7 +203,7 @@ def _check(reports: Sequence[Report]) -> None:
         raise ShareError(f"run {twice[0]} stands twice", remedy="name each run once")
 
 
-def _packed(report: Report, cache: Cache) -> bytes:
+def _packed(report: Report, cache: Outcomes) -> bytes:
     """A run's token scores as a safetensors file; empty where they are not kept."""
     from safetensors.torch import save
 

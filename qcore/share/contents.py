@@ -21,13 +21,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from cache.store import Cache
+from cache.store import Outcomes
 from qcore.analysis.captures import captures, measures_key, overview
 from qcore.analysis.tokens import key_of
 from qcore.analysis.transform_effect import Measures
 from qcore.errors import QuantscopeError, ShareError
 from qcore.evaluation.tokens import TokenScores
-from qcore.models.families import SITES
+from qcore.models.family import SITES
 from qcore.pipeline.keys import block_key, part_key
 from qcore.pipeline.planning.sizes import Sizes
 from qcore.pipeline.stage import PIECES, TOKENS
@@ -79,7 +79,7 @@ def keys_of_run(report: Report) -> KeysOfRun:
     )
 
 
-def records_of(report: Report, cache: Cache) -> Iterator[tuple[Kind, str, Any]]:
+def records_of(report: Report, cache: Outcomes) -> Iterator[tuple[Kind, str, Any]]:
     """(kind, key, value) of what the cache still holds of a run's records."""
     _measure_outliers(report, cache)
     for kind, keys in keys_of_run(report).records.items():
@@ -89,7 +89,7 @@ def records_of(report: Report, cache: Cache) -> Iterator[tuple[Kind, str, Any]]:
                 yield kind, key, value
 
 
-def scores_of(report: Report, cache: Cache) -> dict[str, Tensor]:
+def scores_of(report: Report, cache: Outcomes) -> dict[str, Tensor]:
     """A run's token scores as `WINDOW.FIELD` tensors; empty unless the cache has all windows."""
     found: dict[str, Tensor] = {}
     for window, key in enumerate(keys_of_run(report).scores):
@@ -144,7 +144,7 @@ def check_scores(report: Report, tensors: Mapping[str, Tensor]) -> None:
         raise ShareError(f"windows of run {report.id} differ in length", remedy=_ANOTHER)
 
 
-def _measure_outliers(report: Report, cache: Cache) -> None:
+def _measure_outliers(report: Report, cache: Outcomes) -> None:
     """Have the map of outliers kept where the capture is; 30 ms per block, once."""
     for capture in captures([Summary.of(report)], cache):
         overview(capture, cache)

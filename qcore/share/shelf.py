@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.artifacts import Artifact
-from cache.store import Cache
+from cache.store import Outcomes
 from qcore.errors import QuantscopeError
 from qcore.report.files import read_bytes
 from qcore.report.imported import ARRAYS, RECORDS, Imports
@@ -21,16 +21,13 @@ from qcore.share.archive import LARGEST_MEMBER
 from qcore.share.intake import KEYS
 
 
-class Shelf:
-    """The outcomes of stages, to be looked at; any number of threads may share it.
+class Carried:
+    """What imports brought beside Reports; read once, and anew when one comes or goes.
 
-    Args:
-        cache: asked first.
-        imports: of the same home.
+    Any number of threads may share it.
     """
 
-    def __init__(self, cache: Cache, imports: Imports):
-        self._cache = cache
+    def __init__(self, imports: Imports):
         self._imports = imports
         self._lock = threading.Lock()
         self._read_at: int | None = None
@@ -40,29 +37,17 @@ class Shelf:
 
     def record(self, key: str) -> Any:
         """The JSON value under `key`, or None."""
-        found = self._cache.record(key)
-        if found is not None:
-            return found
         self._look()
         return self._records.get(key)
 
-    def put_record(self, key: str, value: Any) -> None:
-        """Keep a JSON value in the cache. Raises DiskFull."""
-        self._cache.put_record(key, value)
-
     def artifact(self, key: str) -> Artifact | None:
         """The named tensors under `key`, or None."""
-        found = self._cache.artifact(key)
-        if found is not None:
-            return found
         self._look()
         place = self._scores.get(key)
         return None if place is None else _window(*place)
 
     def has(self, key: str) -> bool:
         """Whether a record or an artifact lies under `key`, or measures of that block."""
-        if self._cache.has(key):
-            return True
         self._look()
         return key in self._records or key in self._scores or key in self._blocks
 
@@ -84,6 +69,37 @@ class Shelf:
                     scores.setdefault(key, (folder / ARRAYS / f"{run}.safetensors", window))
             self._records, self._scores, self._blocks = records, scores, blocks
             self._read_at = now
+
+
+class Shelf:
+    """The outcomes of stages, to be looked at.
+
+    Args:
+        cache: asked first.
+        carried: what imports of the same home brought.
+    """
+
+    def __init__(self, cache: Outcomes, carried: Carried):
+        self._cache = cache
+        self._carried = carried
+
+    def record(self, key: str) -> Any:
+        """The JSON value under `key`, or None."""
+        found = self._cache.record(key)
+        return self._carried.record(key) if found is None else found
+
+    def put_record(self, key: str, value: Any) -> None:
+        """Keep a JSON value in the cache. Raises DiskFull."""
+        self._cache.put_record(key, value)
+
+    def artifact(self, key: str) -> Artifact | None:
+        """The named tensors under `key`, or None."""
+        found = self._cache.artifact(key)
+        return self._carried.artifact(key) if found is None else found
+
+    def has(self, key: str) -> bool:
+        """Whether a record or an artifact lies under `key`, or measures of that block."""
+        return self._cache.has(key) or self._carried.has(key)
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from qcore.jobs.local.backend import LocalBackend
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
-PAGES = ("", "new_run", "jobs", "outliers", "scales", "bits", "pareto", "compare")
+PAGES = ("", "new_run", "jobs", "outliers", "scales", "bits", "pareto", "compare", "share")
 SERIOUS = ("serious", "critical")
 _ROOT = Path(__file__).resolve().parents[2]
 SETTLED = """() => {

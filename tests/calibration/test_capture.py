@@ -4,7 +4,7 @@ import torch
 from qcore.calibration.capture import capture
 from qcore.calibration.statistics import BlockStatistics
 from qcore.errors import NumericalError
-from qcore.models.families import SITES
+from qcore.models.family import SITES
 from tests.calibration.helpers_definitions import inputs_of, relative
 from tests.models.factories import VARIANTS, tiny_model, tiny_windows
 

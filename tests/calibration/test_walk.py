@@ -4,6 +4,7 @@ import torch
 from qcore.calibration import walk
 from qcore.calibration.walk import Stream
 from qcore.models.families import blocks, linear_module, linears
+from qcore.numerics.head import head_of
 from tests.models.factories import VARIANTS, tiny_model, tiny_windows
 
 
@@ -14,7 +15,7 @@ def walked(model, windows, **options):
         for _ in stream.advance(block):
             pass
     with torch.no_grad():
-        return model.lm_head(model.model.norm(stream.hidden))
+        return head_of(model)(model.model.norm(stream.hidden))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -1,17 +1,12 @@
 """Random networks of each family, small enough for a test, and a tokenizer to go with them."""
 
+import functools
+
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from qcore.models.families import FAMILIES
 
 VOCABULARY = 300
 SIZES = {
@@ -27,11 +22,70 @@ SIZES = {
     "eos_token_id": 0,
 }
 
-MAKERS = {
-    "llama": lambda **more: LlamaForCausalLM(LlamaConfig(**(SIZES | more))),
-    "qwen2": lambda **more: Qwen2ForCausalLM(Qwen2Config(**(SIZES | more))),
-    "qwen3": lambda **more: Qwen3ForCausalLM(Qwen3Config(**(SIZES | {"head_dim": 16} | more))),
+MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
+OWN = {
+    "qwen3": {"head_dim": 16},
+    "mistral": {"sliding_window": 8},
+    "ministral": {
+        "head_dim": 16,
+        "sliding_window": 8,
+        "layer_types": MIXED,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+    },
+    "ministral3": {
+        "head_dim": 16,
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 1e4,
+            "factor": 4.0,
+            "original_max_position_embeddings": 32,
+            "llama_4_scaling_beta": 0.1,
+        },
+    },
+    "smollm3": {"no_rope_layer_interval": 2, "pad_token_id": 0},
+    "granite": {
+        "embedding_multiplier": 3.0,
+        "attention_multiplier": 0.3,
+        "residual_multiplier": 0.7,
+        "logits_scaling": 4.0,
+    },
+    "seed_oss": {"head_dim": 16, "attention_dropout": 0.0, "residual_dropout": 0.0},
+    "helium": {"head_dim": 8},
+    "ernie4_5": {"head_dim": 16, "use_bias": True},
+    "hunyuan_v1_dense": {"head_dim": 16},
+    "gemma": {"head_dim": 16},
+    "gemma2": {
+        "head_dim": 16,
+        "sliding_window": 8,
+        "query_pre_attn_scalar": 16,
+        "final_logit_softcapping": 2.0,
+        "attn_logit_softcapping": 2.0,
+    },
+    "gemma3_text": {
+        "head_dim": 16,
+        "sliding_window": 8,
+        "query_pre_attn_scalar": 16,
+        "layer_types": MIXED,
+    },
+    "olmo3": {
+        "sliding_window": 8,
+        "layer_types": MIXED,
+    },
 }
+"""What a family's network has of its own; large enough that leaving it out would show."""
+
+ROTATED = [name for name, family in FAMILIES.items() if family.rotates_residual]
+"""Families whose residual stream can be carried in another basis."""
+
+
+def _made(name: str, **more):
+    config = AutoConfig.for_model(name, **(SIZES | OWN.get(name, {}) | more))
+    return AutoModelForCausalLM.from_config(
+        config, attn_implementation=FAMILIES[name].attention, dtype=torch.float32
+    )
+
+
+MAKERS = {name: functools.partial(_made, name) for name in FAMILIES}
 
 VARIANTS = {
     "llama, tied": ("llama", {"tie_word_embeddings": True}),
@@ -56,7 +110,7 @@ VARIANTS = {
     ),
     "qwen3": ("qwen3", {}),
     "qwen3, tied": ("qwen3", {"tie_word_embeddings": True}),
-}
+} | {name: (name, {}) for name in FAMILIES if name not in ("llama", "qwen2", "qwen3")}
 
 
 def tiny_model(family: str = "llama", dtype: torch.dtype = torch.float32, **more):
@@ -105,7 +159,8 @@ def tiny_llama(
 ) -> PreTrainedModel:
     """A random two-layer Llama of `WORDS` words, another one for each seed."""
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    config = AutoConfig.for_model(
+        "llama",
         vocab_size=WORDS,
         hidden_size=64,
         intermediate_size=96,
@@ -117,4 +172,4 @@ def tiny_llama(
         tie_word_embeddings=tied,
         dtype=dtype,
     )
-    return LlamaForCausalLM(config).to(dtype).eval()
+    return AutoModelForCausalLM.from_config(config, dtype=dtype).eval()

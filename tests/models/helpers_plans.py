@@ -2,6 +2,7 @@
 
 import torch
 
+from qcore.models.families import family_of
 from qcore.models.plan import BlockPlan, Plan
 from qcore.models.regions import dimensions
 from qcore.transforms.algebra import Transform, head_transforms
@@ -83,6 +84,7 @@ def plan_for(model, residual_choice, values_choice, output_choice, hidden_choice
 
 
 def everything(model):
-    """A plan with something of every kind, expansion included."""
+    """A plan with something of every kind that the network has a place for, expansion included."""
     both = "permuted and rotated"
-    return plan_for(model, both, both, "expanded", "expanded block")
+    stream = both if family_of(model).rotates_residual else "none"
+    return plan_for(model, stream, both, "expanded", "expanded block")

@@ -5,7 +5,7 @@ import pytest
 from qcore.models.families import linears
 from qcore.models.folding import norms
 from qcore.models.regions import dimensions, regions
-from tests.models.factories import MAKERS, tiny_model
+from tests.models.factories import MAKERS, OWN, tiny_model
 
 
 @pytest.mark.parametrize("family", MAKERS)
@@ -29,7 +29,7 @@ def test_every_block_has_its_four_regions(family):
     values, online = found["2.values"], found["2.mlp_hidden"]
     assert values.producers == ("model.layers.2.self_attn.v_proj",)
     assert values.consumers == ("model.layers.2.self_attn.o_proj",)
-    assert (values.axis, values.width) == ("heads", 16 if family == "qwen3" else 8)
+    assert (values.axis, values.width) == ("heads", OWN.get(family, {}).get("head_dim", 8))
     assert (online.producers, online.kind, online.place) == ((), "online", "mlp_hidden")
 
 

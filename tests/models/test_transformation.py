@@ -11,7 +11,7 @@ from qcore.calibration.capture import capture
 from qcore.calibration.sequential import capture_sequential
 from qcore.errors import BrokenCheckpoint, InvalidRecipe, UnsupportedModel
 from qcore.machine.home import home
-from qcore.models.families import linear_module, linears, sites
+from qcore.models.families import family_of, linear_module, linears, sites
 from qcore.models.loading import load, resolve
 from qcore.models.plan import BlockPlan, Plan
 from qcore.models.regions import dimensions
@@ -20,7 +20,7 @@ from qcore.models.transformation import transform
 from qcore.recipe import ModelRef
 from qcore.transforms.algebra import Transform, head_transforms
 from qcore.transforms.hadamard import block_rotation, full_rotation
-from tests.models.factories import MAKERS, tiny_model, tiny_windows
+from tests.models.factories import MAKERS, ROTATED, tiny_model, tiny_windows
 from tests.models.helpers_plans import (
     ATTENTION_OUTPUT,
     MLP_HIDDEN,
@@ -36,9 +36,12 @@ VARIANTS = {
     f"{family}, {'tied' if tied else 'untied'}": (family, {"tie_word_embeddings": tied})
     for family in MAKERS
     for tied in (False, True)
+    if not tied or family in ("llama", "qwen2", "qwen3", "gemma", "granite")
 }
 VARIANTS["llama, biased"] = ("llama", {"attention_bias": True, "mlp_bias": True})
 WINDOWS = tiny_windows(1, 8)
+DENSE = ("llama", "qwen2", "qwen3")
+"""Tried in all combinations; the others differ from them in scalars and in where norms stand."""
 
 
 @functools.cache
@@ -62,13 +65,35 @@ def relative(found, expected):
 
 @pytest.mark.parametrize("values", VALUES)
 @pytest.mark.parametrize("residual", RESIDUAL)
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name.startswith(DENSE)])
 def test_transforms_leave_the_logits_unchanged(variant, residual, values):
     model, before = network(variant, blocks=2)
     for output, hidden in itertools.product(ATTENTION_OUTPUT, MLP_HIDDEN):
         with transform(model, plan_for(model, residual, values, output, hidden)):
             after = logits(model)
         assert relative(after, before) < 1e-5, (output, hidden)
+    assert torch.equal(logits(model), before)
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if not name.startswith(DENSE)])
+def test_every_family_keeps_its_logits_under_all_that_it_has_a_place_for(variant):
+    model, before = network(variant, blocks=2)
+    plans = [everything(model), plan_for(model, "none", "rotated", "block", "full")]
+    if family_of(model).rotates_residual:
+        plans += [plan_for(model, choice, "none", "none", "none") for choice in RESIDUAL[1:]]
+    for plan in plans:
+        with transform(model, plan):
+            assert relative(logits(model), before) < 1e-5
+    assert torch.equal(logits(model), before)
+
+
+@pytest.mark.parametrize("family", sorted(set(MAKERS) - set(ROTATED)))
+def test_a_norm_behind_a_branch_refuses_rotations_of_the_residual_stream(family):
+    model, before = network(f"{family}, untied")
+    for choice in RESIDUAL[1:]:
+        with pytest.raises(UnsupportedModel, match=r"post_feedforward_layernorm.*\(R1\)") as told:
+            transform(model, plan_for(model, choice, "none", "none", "none"))
+        assert "r1 to false" in told.value.remedy
     assert torch.equal(logits(model), before)
 
 
@@ -84,7 +109,14 @@ def test_a_plan_for_everything_does_change_every_weight(variant):
             if before[name].shape == after[name].shape and torch.equal(before[name], after[name])
         }
     # Head norms and the biases of q and k lie outside every region.
-    assert all("_norm" in name or name.endswith(("q_proj.bias", "k_proj.bias")) for name in kept)
+    family = family_of(model)
+    outside = ["q_proj.bias", "k_proj.bias"]
+    outside += [f"{path}.weight" for path in family.head_norms]
+    if not family.rotates_residual:  # what reads or writes the stream in its own basis
+        outside += ["norm.weight", "q_proj.weight", "k_proj.weight", "lm_head.weight"]
+        outside += ["embed_tokens.weight", *(f"{path}.weight" for path in family.closing_norms)]
+        outside += [f"{site.producer}.weight" for site in family.sites if site.producer]
+    assert all(name.endswith(tuple(outside)) for name in kept)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -22,9 +22,9 @@ PARAMETERS = {"q_proj": 32 * 32, "k_proj": 16 * 32, "v_proj": 16 * 32, "o_proj":
 """Weights of each linear of the tiny network."""
 
 
-def write_checkpoint(folder: Path) -> Path:
-    """A random Llama in Hugging Face layout."""
-    tiny_model("llama").save_pretrained(folder)
+def write_checkpoint(folder: Path, family: str = "llama") -> Path:
+    """A random network in Hugging Face layout."""
+    tiny_model(family).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder
 

@@ -26,7 +26,7 @@ from qcore.report.labels import Labels
 from qcore.report.library import Library
 from qcore.share.bundle import write_bundle
 from qcore.share.intake import remove, take_in
-from qcore.share.shelf import Shelf
+from qcore.share.shelf import Carried, Shelf
 from tests.pipeline.factories import numbers
 from tests.share.helpers_zip import members_of
 
@@ -55,7 +55,7 @@ def test_imported_runs_compare_as_they_did_at_home(reports, elsewhere) -> None:
 
 
 def test_every_token_of_an_imported_run_is_there(shop, reports, elsewhere) -> None:
-    shelf = Shelf(Cache(elsewhere / "cache"), Imports(elsewhere))
+    shelf = Shelf(Cache(elsewhere / "cache"), Carried(Imports(elsewhere)))
     for report in reports:
         there, here = tokens_of(report, shelf), tokens_of(report, shop.cache)
         assert there is not None
@@ -155,7 +155,7 @@ def test_the_map_of_outliers_comes_along_without_the_captures(shop, reports, bun
 def test_an_imported_map_of_outliers_is_the_exported_one(shop, reports, elsewhere) -> None:
     index = Index(Library(elsewhere))
     index.refresh()
-    shelf = Shelf(Cache(elsewhere / "cache"), Imports(elsewhere))
+    shelf = Shelf(Cache(elsewhere / "cache"), Carried(Imports(elsewhere)))
     (there,) = captures(index.summaries(), shelf)
     assert not captures(index.summaries(), Cache(elsewhere / "cache"))
     home = Index(Library(shop.root))

@@ -76,7 +76,7 @@ WHERE = {
 @functools.cache
 def site_labels() -> dict[str, str]:
     """Site → what people call it, with who reads it: `Attention input (q, k, v)`."""
-    from qcore.models.families import BLOCK_SITES  # imports torch
+    from qcore.models.family import BLOCK_SITES
 
     return {
         site.name: f"{site.name.replace('_', ' ').capitalize().replace('Mlp', 'MLP')} ("

@@ -15,7 +15,7 @@ from qcore.pipeline.planning import footprint
 from qcore.pipeline.planning.history import History, Past, seconds_of
 from qcore.pipeline.planning.plan import PlannedStage, planned
 from qcore.pipeline.planning.sizes import Sizes, sizes_of
-from qcore.pipeline.planning.validation import require_fits
+from qcore.pipeline.planning.validation import require_fits, require_place
 from qcore.recipe import Recipe
 from qcore.report.index import Index
 from qcore.report.library import Library
@@ -109,6 +109,7 @@ def preview(
             continue
         sizes = None
         if recipe.suffix is None:
+            require_place(recipe, keys.inputs.source)
             sizes = sizes_of(keys.inputs.source, keys.load, cache)
         if sizes is not None:
             require_fits(recipe, sizes)

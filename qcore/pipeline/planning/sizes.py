@@ -1,7 +1,7 @@
 """What the load stage keeps of a network: its sizes. Known without loading it ever after.
 
 And before: the demo's are constants, those of a checkpoint on this machine follow from its
-config.json, since the supported families differ in biases and head norms only. So what does not
+config.json, since what the supported families differ in is data. So what does not
 fit a network is refused, and what a run costs is told, before anything is loaded.
 """
 
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.store import Cache, Outcomes
-from qcore.models.families import Family, family_of_config
+from qcore.models.families import family_of_config
+from qcore.models.family import Family
 from qcore.models.folder import read_config
 from qcore.models.regions import Dimensions
 from qcore.models.source import ModelSource
@@ -92,15 +93,15 @@ def sizes_of_config(config: Mapping[str, Any]) -> Sizes:
         intermediate=int(config["intermediate_size"]),
         heads=heads,
         kv_heads=int(config.get("num_key_value_heads") or heads),
-        head_dim=int(config.get("head_dim") or hidden // heads),
+        head_dim=int(family.setting(config, "head_dim") or hidden // heads),
         blocks=int(config["num_hidden_layers"]),
     )
     values = size.kv_heads * size.head_dim
     linears = 2 * hidden * (size.attention + values) + 3 * hidden * size.intermediate
     biases = _biases(config, family, size)
-    norms = 2 * hidden + len(family.head_norms) * size.head_dim
+    norms = _norms(family, size)
     embedding = int(config["vocab_size"]) * hidden
-    tied = bool(config.get("tie_word_embeddings", False))
+    tied = family.tied(config)
     return Sizes(
         size=size,
         parameters=size.blocks * (linears + biases + norms) + hidden + embedding * (2 - tied),
@@ -110,9 +111,19 @@ def sizes_of_config(config: Mapping[str, Any]) -> Sizes:
 
 
 def _biases(config: Mapping[str, Any], family: Family, size: Dimensions) -> int:
-    """Biases of one decoder block; `attention_bias` and `mlp_bias` add to the family's own."""
+    """Biases of one decoder block."""
     values = size.kv_heads * size.head_dim
     widths = {"q_proj": size.attention, "k_proj": values, "v_proj": values, "o_proj": size.hidden}
-    named = set(family.biases) | (set(widths) if config.get("attention_bias") else set())
-    mlp = 2 * size.intermediate + size.hidden if config.get("mlp_bias") else 0
-    return sum(width for name, width in widths.items() if name in named) + mlp
+    widths |= {"gate_proj": size.intermediate, "up_proj": size.intermediate}
+    widths |= {"down_proj": size.hidden}
+    return sum(widths[name] for name in family.biased(config))
+
+
+def _norms(family: Family, size: Dimensions) -> int:
+    """Weights of all norms of one decoder block."""
+    before = sum(site.producer is not None for site in family.sites)
+    heads = (size.attention, size.kv_heads * size.head_dim)
+    if not family.norm_of_all_heads:
+        heads = (size.head_dim, size.head_dim)
+    own = sum(heads) if family.head_norms else 0
+    return (before + len(family.closing_norms)) * size.hidden + own

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from qcore.errors import InvalidRecipe
-from qcore.models.families import BLOCK_SITES
+from qcore.models.families import FAMILIES, require_rotatable
+from qcore.models.family import BLOCK_SITES
 from qcore.models.regions import Dimensions
+from qcore.models.source import ModelSource
 from qcore.pipeline.planning.sizes import Sizes
 from qcore.precision.budget import require_solvable
 from qcore.precision.layers import LayerSize
@@ -38,6 +40,18 @@ def require_fits(recipe: Recipe, sizes: Sizes) -> None:
     if recipe.precision is not None and recipe.weights is not None:
         layers = planned_sizes(sizes, grown_widths(recipe, sizes))
         require_solvable(layers, recipe.precision, group=recipe.weights.group)
+
+
+def require_place(recipe: Recipe, source: ModelSource) -> None:
+    """Refuse what the network's architecture has no place for.
+
+    Raises:
+        UnsupportedModel: R1 where norms stand between branches and the residual stream.
+    """
+    named = (family for family in FAMILIES.values() if family.name == source.family)
+    family = next(named, None)
+    if family is not None and recipe.rotation is not None and recipe.rotation.r1:
+        require_rotatable(family)
 
 
 def expansion_of(recipe: Recipe, size: Dimensions, parameters: int) -> Expansion | None:

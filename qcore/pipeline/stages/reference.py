@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 
 from cache.store import Cache
-from qcore.evaluation.divergence import Head, Reference
+from qcore.evaluation.divergence import Reference
 from qcore.evaluation.perplexity import (
     WindowScore,
     score_reference_tokens,
     take_reference,
     window_score,
 )
+from qcore.numerics.head import head_of
 from qcore.pipeline.keys import Keys
 from qcore.pipeline.session import Session
 from qcore.pipeline.stage import stage_of
@@ -61,9 +62,7 @@ class Referee:
             taken = take_reference(model, self._text.window(index)[None])
             self._cache.put_artifact(key, taken.to_tensors(with_head=False))
             return taken
-        head = model.get_output_embeddings()
-        bias = getattr(head, "bias", None)
-        return Reference.from_tensors(kept.tensors, Head(head.weight.detach(), bias))
+        return Reference.from_tensors(kept.tensors, head_of(model))
 
     def _score(self, index: int) -> WindowScore:
         tokens = score_reference_tokens(self.hidden(index), self._text.window(index))

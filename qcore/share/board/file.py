@@ -46,7 +46,28 @@ def write_board(
         raise ShareError(
             f"{out.name[:80]!a} exists already", remedy="name another file, or --force"
         )
+    content, made = make_board(
+        reports, kept, labels, title=title, note=note, tokens=tokens, sources=sources
+    )
+    place(out, content)
+    return made
+
+
+def make_board(
+    reports: Sequence[Report],
+    kept: Outcomes,
+    labels: Mapping[str, Label],
+    *,
+    title: str = "",
+    note: str = "",
+    tokens: Sequence[str] | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> tuple[bytes, MadeBoard]:
+    """Make a board of these runs: the HTML, and what it came to. Arguments as `board_data`.
+
+    Raises:
+        ShareError, InvalidRecipe: as `board_data`.
+    """
     data = board_data(reports, kept, labels, title=title, note=note, tokens=tokens, sources=sources)
     content = page(data).encode()
-    place(out, content)
-    return MadeBoard(len(content), len(reports), len(data["tokens"]["runs"]))
+    return content, MadeBoard(len(content), len(reports), len(data["tokens"]["runs"]))

@@ -26,7 +26,7 @@ from qcore.analysis.captures import (
 )
 from qcore.analysis.tokens import tokens_of
 from qcore.errors import QuantscopeError
-from qcore.models.families import SITES
+from qcore.models.family import SITES
 from qcore.recipe.titles import text_label
 from qcore.report.report import Report
 from qcore.report.summary import Summary

@@ -100,7 +100,8 @@ def _plotly() -> str:
         text = Path(str(found)).read_text(encoding="utf-8")
     except (PackageNotFoundError, OSError) as error:
         raise ShareError(
-            "plotly is not installed, and a board draws with its script", remedy="run `make install`"
+            "plotly is not installed, and a board draws with its script",
+            remedy="run `make install`",
         ) from error
     if "</script" in text.lower() or "<!--" in text:
         raise ShareError(
