@@ -14,10 +14,11 @@ from gguf import dequantize as read_blocks
 from safetensors.torch import load_file
 
 from qcore.errors import ExportError
-from qcore.export.gguf.blocks import bytes_of, pack, type_of
+from qcore.export.gguf.blocks import as_read, bytes_of, pack, type_of
 from qcore.export.gguf.choice import BITS, container_of
 from qcore.export.gguf.tokenizer import cutting_of
 from qcore.export.gguf.writer import FILE
+from qcore.export.proof import digest_tensor
 from qcore.export.verify import _reader, verify
 from qcore.export.writing import export_run
 from qcore.formats.coding import dequantize
@@ -80,7 +81,9 @@ def test_ggufs_own_code_reads_every_code_of_every_format_to_the_bit(name, group)
     kind = type_of(fmt, 256)
     packed = pack("x", quantized)
     assert packed.nbytes == bytes_of(kind, (6, 256)) == 6 * 256 * BITS[container_of(fmt)] / 8
-    assert np.array_equal(read_blocks(packed, kind), dequantize(quantized).numpy())
+    read = torch.from_numpy(read_blocks(packed, kind))
+    assert torch.equal(read, dequantize(quantized))
+    assert digest_tensor(read) == digest_tensor(as_read(quantized))
 
 
 @pytest.mark.parametrize("name", ["mxfp8_e4m3", "mxfp6_e3m2", "int8_asym"])
