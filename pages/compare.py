@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages._ui import columns, empty, engine, entry, live, messages, state
 from pages._ui.compare import hurt, kept, texts, view, words
+from pages._ui.knobs.view import draw_knobs
 from pages._ui.runs import evaluations
 from pages._ui.waterfall.view import draw_waterfall
 from qcore.errors import QuantscopeError
@@ -103,12 +104,16 @@ with messages.guard():
     if table.empty:
         empty.runs()
     else:
-        runs, _ = choose_runs(*_labels(table))
+        runs, base = choose_runs(*_labels(table))
         if len(runs) < 2:
             st.info(
                 "Choose two runs or more, here or on the Pareto page: the first is the baseline, "
                 f"{words.LETTERS[0]}.",
                 icon=":material/compare_arrows:",
             )
+            if runs:
+                draw_waterfall(read(runs))
         else:
             draw(read(runs))
+        if base:
+            draw_knobs(base)

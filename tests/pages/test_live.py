@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
+from streamlit.config import get_config_options
 
 from pages._ui import live
 from pages._ui.form.presets import DEMO
 from qcore.jobs.protocol import JobState
 from qcore.recipe import Recipe
+
+CONFIG = Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml"
 
 
 @pytest.mark.parametrize("page", ["home", "pareto", "compare"])
@@ -34,3 +40,22 @@ def test_the_demo_sweep_keeps_its_name_in_the_queue(bench):
     app = bench.open()
     next(button for button in app.button if button.label == "Run the demo sweep").click().run()
     assert bench.queue.names == [DEMO.name]
+
+
+def test_looking_at_the_queue_collects_no_garbage():
+    """Streamlit would after each run, for a second beside torch, while every session waits."""
+    options = _settings(tomllib.loads(CONFIG.read_text(encoding="utf-8")))
+    assert options["runner.postScriptGC"] is False
+    assert set(options) <= set(get_config_options())  # an unknown one is ignored without a word
+
+
+def _settings(tree: dict, above: str = "") -> dict[str, object]:
+    """Every option with its whole name."""
+    found: dict[str, object] = {}
+    for name, value in tree.items():
+        found |= (
+            _settings(value, f"{above}{name}.")
+            if isinstance(value, dict)
+            else {f"{above}{name}": value}
+        )
+    return found

@@ -13,11 +13,13 @@ as promised.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -69,17 +71,21 @@ def run_apart(out: Path, name: str, long: bool) -> dict[str, Any]:
     start = time.monotonic()
     command = [sys.executable, "-m", "tests.soak.run", str(folder), "--one", name]
     with (folder / "output.txt").open("w") as output:
+        scenario = subprocess.Popen(
+            [*command, *(["--long"] if long else [])],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
         try:
-            subprocess.run(
-                [*command, *(["--long"] if long else [])],
-                stdout=output,
-                stderr=output,
-                timeout=LIMIT_SECONDS,
-                check=False,
-            )
+            scenario.wait(LIMIT_SECONDS)
             row = json.loads((folder / "outcome.json").read_text())
         except (OSError, subprocess.TimeoutExpired) as error:
             row = dataclasses.asdict(Outcome("tries", failed=[f"it did not end: {error}"]))
+        finally:  # with the servers and browsers that it started
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(scenario.pid, signal.SIGKILL)
+            scenario.wait()
     when = {"date": time.strftime("%Y-%m-%d"), "long": long}
     return {"scenario": name, **row, **when, "seconds": round(time.monotonic() - start)}
 

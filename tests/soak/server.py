@@ -99,7 +99,7 @@ def faults(page: Page, address: str, seconds: float = 120) -> list[str]:
     """What is wrong with a page that is opened: it does not settle, or shows a trace."""
     try:
         page.goto(address, timeout=seconds * 1000)
-        page.wait_for_function(SETTLED, timeout=seconds * 1000)
+        page.wait_for_function(SETTLED, timeout=seconds * 1000, polling=200)
     except Exception as error:
         return [f"{address} did not settle: {str(error).splitlines()[0]}"]
     traces = page.locator("[data-testid=stException]").all_inner_texts()

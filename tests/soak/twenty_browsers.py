@@ -44,6 +44,7 @@ def run(folder: Path, long: bool) -> Outcome:
                 page = pages[(index + 3 * turn) % len(pages)]
                 outcome.failed += faults(tab, f"{server.address}/{page}")
                 slowest = max(slowest, time.monotonic() - start)
+                print(f"{turn} {index} {page}: {time.monotonic() - start:.1f} s", flush=True)
                 peak = max(peak, process.memory_info().rss)
                 outcome.count += 1
         over = wait(lambda: all(state.ended for state in queue.tally()), 300, 0.5)

@@ -215,8 +215,10 @@ class Figure {
   }
 
   selected(event) {
-    if (this.data.select !== "area" || !event?.points) return;
-    this.choose(ids(event.points), false);
+    const found = ids(event?.points ?? []);
+    // Taking the box away, and drawing anew, tell of a selection of nothing: it is none of ours.
+    if (this.data.select !== "area" || !found.length) return;
+    this.choose(found, false);
     this.turn("");
     this.plotly.relayout(this.plot, {selections: []});
   }

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages._ui import engine
-from qcore.errors import QuantscopeError
+from qcore.errors import InvalidRecipe, QuantscopeError
 from qcore.explore.waterfall import (
     Waterfall,
     WaterfallNumbers,
@@ -17,6 +17,7 @@ from qcore.explore.waterfall import (
     measure,
     stand_ins,
     was_changed,
+    waterfall_of,
 )
 from qcore.jobs.protocol import Job
 from qcore.machine.home import home
@@ -44,6 +45,14 @@ class Price:
     cached: int = 0
     shared: int = 0
     refusal: str = ""
+
+
+def waterfall(report: Report) -> Waterfall:
+    """The steps of a run. Raises InvalidRecipe where it has none."""
+    found = _waterfall(report.id, report.created, report)
+    if isinstance(found, InvalidRecipe):
+        raise found
+    return found
 
 
 def stand_ins_of(waterfall: Waterfall, report: Report) -> dict[str, str]:
@@ -79,6 +88,8 @@ def numbers(
 
 def jobs_of(steps: Sequence[WaterfallStep]) -> dict[str, Job]:
     """The newest job of each step that has one, by its recipe's digest."""
+    if not steps:
+        return {}
     wanted = {step.recipe.digest for step in steps}
     found: dict[str, Job] = {}
     for job in engine.backend().jobs():
@@ -91,6 +102,15 @@ def price(recipes: Sequence[Recipe]) -> Price:
     """What running these would take, looked at anew every few seconds."""
     digests = tuple(recipe.digest for recipe in recipes)
     return _price(home(), digests, engine.index().stamp, recipes)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _waterfall(run: str, created: float, _report: Report) -> Waterfall | InvalidRecipe:
+    del run, created  # name the answer: an id is made of the recipe
+    try:
+        return waterfall_of(_report)
+    except InvalidRecipe as error:
+        return error
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -5,7 +5,7 @@ A fragment of its own looks for news while jobs are on their way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -15,7 +15,7 @@ from pages._ui.figures.view import draw_figure
 from pages._ui.form import summary
 from pages._ui.waterfall import charts, engine, sentences, tables
 from qcore.errors import QuantscopeError
-from qcore.explore.waterfall import Waterfall, WaterfallStep, metrics_of, waterfall_of
+from qcore.explore.waterfall import Waterfall, WaterfallStep, metrics_of
 from qcore.jobs.protocol import Job
 from qcore.recipe.titles import short_title_of
 from qcore.report.report import Report
@@ -34,7 +34,7 @@ def draw_waterfall(reports: Sequence[Report]) -> None:
     refusals = []
     for letter, report in zip(words.LETTERS, reports, strict=False):
         try:
-            offered[letter] = (report, waterfall_of(report))
+            offered[letter] = (report, engine.waterfall(report))
         except QuantscopeError as error:
             refusals.append(error)
     if not offered:
@@ -109,12 +109,16 @@ def _view(report: Report, waterfall: Waterfall, metric: str, moving: bool) -> No
         st.dataframe(table, hide_index=True, height="content")
         downloads.table(st.container(horizontal=True), table, "waterfall-steps")
         if missing:
-            _missing(report, waterfall, missing)
+            _missing(report, waterfall, missing, jobs)
 
 
-def _missing(report: Report, waterfall: Waterfall, missing: Sequence[WaterfallStep]) -> None:
+def _missing(
+    report: Report,
+    waterfall: Waterfall,
+    missing: Sequence[WaterfallStep],
+    jobs: Mapping[str, Job],
+) -> None:
     """Name and price what nobody has run, and offer to run it."""
-    jobs = engine.jobs_of(missing)
     recipes = [step.recipe for step in missing]
     if engine.changed(waterfall, report):
         st.warning(

@@ -48,7 +48,9 @@ def control(app, key: str):
 
 
 def figures(app, word: str) -> list[dict]:
-    return [one for one in specs(app) if word in one["layout"]["xaxis"]["title"].get("text", "")]
+    return [
+        one for one in specs(app) if word in one["layout"]["xaxis"].get("title", {}).get("text", "")
+    ]
 
 
 def tables(app, column: str):
@@ -164,3 +166,9 @@ def test_steps_of_changed_contents_bring_the_run_itself_into_the_queue(bench, pa
     assert "read other contents" in texts(app)
     button(app, "Run 4 missing steps").click().run()
     assert bench.queue.submitted[0] == pair[1].recipe
+
+
+def test_a_single_run_has_its_waterfall_too(bench, pair):
+    app = bench.open("compare", runs=pair[1].id)
+    assert "Choose two runs or more" in texts(app)
+    assert "4 steps missing" in texts(app)
