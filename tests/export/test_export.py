@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from qcore.calibration.text import windows
 from qcore.errors import DiskFull, ExportError, InvalidRecipe
 from qcore.export import folder as folders
 from qcore.export.layouts import layout_of
@@ -25,7 +26,7 @@ from qcore.export.verify import _reader, ask, verify
 from qcore.export.writing import export_run
 from qcore.formats.format import FORMATS, named
 from tests.models.factories import tiny_model, tiny_tokenizer
-from tests.pipeline.factories import Workshop, write_text
+from tests.pipeline.factories import Workshop, value, write_text
 
 READER = not subprocess.run(
     [_reader(), "-I", "-c", "import compressed_tensors"], capture_output=True, check=False
@@ -278,7 +279,7 @@ def test_a_tied_head_after_folding_does_not_pass_the_gate(shop, tmp_path):
 
 
 def test_without_a_reader_nothing_is_called_exact(shop, tmp_path, monkeypatch):
-    monkeypatch.setattr("qcore.export.verify.ask", lambda folder, timeout: None)
+    monkeypatch.setattr("qcore.export.verify.ask", lambda folder, timeout, gguf: None)
     folder = exported(shop, tmp_path / "out", weights={"format": "int6"})
     (verdict,) = verify(folder)
     assert verdict.word == "unverified"
@@ -291,3 +292,61 @@ def test_a_reader_that_breaks_is_a_sentence(shop, tmp_path):
     (folder / "config.json").write_text("{")
     with pytest.raises(ExportError, match="the reader failed"):
         ask(folder, 600)
+
+
+@needs_reader
+def test_zero_points_that_are_not_the_packed_ones_do_not_pass_the_gate(shop, tmp_path):
+    folder = exported(shop, tmp_path / "out", weights={"format": "int4_asym", "group": 16})
+    tensors = stored(folder)
+    name = "model.layers.0.mlp.up_proj.weight_zero_point"
+    tensors[name] = torch.zeros_like(tensors[name])
+    store(folder, tensors)
+    with pytest.raises(ExportError, match="1 tensors are different"):
+        verify(folder)
+
+
+@needs_reader
+@pytest.mark.parametrize("fault", ["first group for all", "a stray configuration"])
+def test_another_configuration_does_not_pass_the_gate(shop, tmp_path, fault):
+    pins = [{"layer": str(block), "format": "int4" if block else "int8"} for block in range(3)]
+    precision = {"method": "manual", "budget": None, "formats": ["int4", "int8"], "pins": pins}
+    folder = exported(shop, tmp_path / "out", weights={"format": "int4"}, precision=precision)
+    config = json.loads((folder / "config.json").read_text())
+    groups = config["quantization_config"]["config_groups"]
+    if fault == "first group for all":
+        config["quantization_config"]["config_groups"] = {
+            "group_0": {**groups["group_0"], "targets": ["Linear"]}
+        }
+    else:
+        config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ExportError, match="do not serve"):
+        verify(folder)
+
+
+PERPLEXITY = """
+import json, math, sys, torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype="auto").eval()
+windows = load_file(sys.argv[2])["windows"]
+with torch.no_grad():
+    losses = [float(model(window[None], labels=window[None]).loss) for window in windows]
+print(json.dumps(math.exp(sum(losses) / len(losses))))
+"""
+
+
+@needs_reader
+@pytest.mark.parametrize("parts", [EXPORTS[0], EXPORTS[2]], ids=["grouped", "rotated"])
+def test_plain_transformers_finds_the_reports_perplexity_in_the_folder(
+    shop, tmp_path, parts, monkeypatch
+):
+    monkeypatch.setattr("qcore.export.writing.verify", lambda folder: [])
+    report = shop.run(shop.recipe(**parts))
+    folder = exported(shop, tmp_path / "out", **parts)
+    asked = report.recipe.evaluation
+    read = windows(tiny_tokenizer(), asked.text, asked.windows, asked.length)
+    save_file({"windows": read}, tmp_path / "windows.safetensors")
+    script = [_reader(), "-I", "-c", PERPLEXITY, str(folder), str(tmp_path / "windows.safetensors")]
+    said = subprocess.run(script, capture_output=True, check=True, text=True).stdout
+    assert json.loads(said.splitlines()[-1]) == pytest.approx(value(report, "perplexity"), rel=1e-4)

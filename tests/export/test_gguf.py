@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from gguf import dequantize as read_blocks
 from safetensors.torch import load_file
 
 from qcore.errors import ExportError
-from qcore.export.gguf.blocks import bytes_of, pack, type_of
+from qcore.export.gguf.blocks import as_read, bytes_of, pack, type_of
 from qcore.export.gguf.choice import BITS, container_of
 from qcore.export.gguf.tokenizer import cutting_of
 from qcore.export.gguf.writer import FILE
+from qcore.export.proof import digest_tensor
 from qcore.export.verify import _reader, verify
 from qcore.export.writing import export_run
 from qcore.formats.coding import dequantize
@@ -79,7 +81,9 @@ def test_ggufs_own_code_reads_every_code_of_every_format_to_the_bit(name, group)
     kind = type_of(fmt, 256)
     packed = pack("x", quantized)
     assert packed.nbytes == bytes_of(kind, (6, 256)) == 6 * 256 * BITS[container_of(fmt)] / 8
-    assert np.array_equal(read_blocks(packed, kind), dequantize(quantized).numpy())
+    read = torch.from_numpy(read_blocks(packed, kind))
+    assert torch.equal(read, dequantize(quantized))
+    assert digest_tensor(read) == digest_tensor(as_read(quantized))
 
 
 @pytest.mark.parametrize("name", ["mxfp8_e4m3", "mxfp6_e3m2", "int8_asym"])
@@ -216,3 +220,55 @@ def test_what_llama_cpp_computes_otherwise_is_refused_before_anything_is_written
     with pytest.raises(ExportError, match="sliding window"):
         exported(shop, tmp_path / "out", weights={"format": "int5"})
     assert not (tmp_path / "out").exists()
+
+
+def _a_flipped_code(tensors):
+    tensors["blk.1.ffn_up.weight"].data[3, 5] ^= 1
+
+
+def _another_scale(tensors):
+    tensors["blk.0.ffn_down.weight"].data[0, :2].view(np.float16)[:] *= 2
+
+
+def _rows_in_the_networks_order(tensors):
+    data = tensors["blk.0.attn_q.weight"].data
+    data[:] = data.reshape(4, -1, 2, data.shape[1]).swapaxes(1, 2).reshape(data.shape)
+
+
+def _swapped_layers(tensors):
+    up, gate = (tensors[f"blk.0.ffn_{name}.weight"].data for name in ("up", "gate"))
+    up[:], gate[:] = gate.copy(), up.copy()
+
+
+def _another_norm(tensors):
+    tensors["blk.2.attn_norm.weight"].data[0] += 1
+
+
+FAULTS = [
+    _a_flipped_code,
+    _another_scale,
+    _rows_in_the_networks_order,
+    _swapped_layers,
+    _another_norm,
+]
+
+
+@pytest.fixture(scope="module")
+def sound(shop, tmp_path_factory) -> Path:
+    """An export that nobody has read yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qcore.export.writing.verify", lambda folder: [])
+        target = tmp_path_factory.mktemp("sound") / "out"
+        return exported(shop, target, weights={"format": "int4", "group": 32})
+
+
+@needs_reader
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_in_the_file_does_not_pass_the_gate(sound, tmp_path, fault):
+    folder = tmp_path / "out"
+    shutil.copytree(sound, folder)
+    reader = GGUFReader(folder / FILE, "r+")
+    fault({tensor.name: tensor for tensor in reader.tensors})
+    reader.data.flush()
+    with pytest.raises(ExportError, match=r"[12] tensors are different"):
+        verify(folder)

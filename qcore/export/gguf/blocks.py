@@ -30,7 +30,7 @@ from qcore.errors import ExportError
 from qcore.export.gguf.choice import BLOCK, Container, container_of
 from qcore.export.packing import exponent_codes
 from qcore.export.schemes import exact_scale
-from qcore.formats.coding import element_of
+from qcore.formats.coding import dequantize, element_of
 from qcore.formats.format import Format
 from qcore.formats.quantized import Quantized
 
@@ -103,6 +103,15 @@ def pack(path: str, quantized: Quantized) -> np.ndarray:
         fifth = np.packbits(unsigned >> 4, axis=-1, bitorder="little")
         parts = [d, fifth, _nibbles(unsigned & 15)]
     return np.concatenate(parts, axis=-1).reshape(out, -1)
+
+
+def as_read(quantized: Quantized) -> Tensor:
+    """What a reader of the blocks ends up with, float32 [out, in], to the bit.
+
+    Minifloats have a −0 and ggml's tables have none: there it is 0, the same number.
+    """
+    weights = dequantize(quantized)
+    return weights + 0.0 if quantized.format.kind == "mx" else weights
 
 
 _RANGES = {

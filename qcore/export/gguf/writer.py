@@ -22,12 +22,11 @@ import torch
 from gguf import MODEL_ARCH, GGMLQuantizationType, GGUFWriter, get_tensor_name_map
 
 from qcore.errors import ExportError
-from qcore.export.gguf.blocks import bytes_of, pack, type_of
+from qcore.export.gguf.blocks import as_read, bytes_of, pack, type_of
 from qcore.export.gguf.metadata import add_configuration, head_size, rope_factors
 from qcore.export.gguf.tokenizer import add_tokenizer, token_samples
 from qcore.export.network import codes_of, formats_of, is_tied, require_static
 from qcore.export.proof import digest_tensor, write_logits
-from qcore.formats.coding import dequantize
 from qcore.pipeline.quantized import QuantizedNetwork
 from qcore.progress import Progress, silent
 
@@ -183,7 +182,7 @@ def _quantized(
         type_of(fmt, shape[1]),
         shape,
         make,
-        lambda: dequantize(codes_of(made, path)),
+        lambda: as_read(codes_of(made, path)),
     )
 
 
