@@ -1,11 +1,14 @@
-"""A home that the command line finds, with a tiny checkpoint in it; shared by all tests."""
+"""A home that the command line finds, with a tiny checkpoint in it; one for each file of tests.
+
+What one file has run must not be found by the tests of another, which may come before or after it.
+"""
 
 import pytest
 
 from tests.pipeline.factories import Workshop, write_checkpoint, write_text
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     root = tmp_path_factory.mktemp("home")
     model = write_checkpoint(tmp_path_factory.mktemp("tiny-llama"))
