@@ -31,7 +31,12 @@ def parse_json(text: str) -> Any:
     """
     try:
         return _decoder().decode(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise InvalidRecipe(
+            "not JSON that anybody wrote: its lists and objects are nested too deeply",
+            remedy="write it without so many brackets",
+        ) from error
+    except ValueError as error:
         raise InvalidRecipe(
             f"not JSON: {str(error)[:200]}", remedy="check the file at that place"
         ) from error
@@ -39,7 +44,14 @@ def parse_json(text: str) -> Any:
 
 @functools.cache
 def _decoder() -> json.JSONDecoder:
-    return json.JSONDecoder(parse_constant=_no_number)
+    return json.JSONDecoder(parse_constant=_no_number, parse_int=whole)
+
+
+def whole(digits: str) -> int:
+    """A whole number; the interpreter's own refusal of long ones advises its programmer."""
+    if len(digits) > 1000:
+        raise ValueError(f"a whole number of {len(digits)} digits, {digits[:12]}…")
+    return int(digits)
 
 
 def _no_number(word: str) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qcore.errors import BrokenCheckpoint, QuantscopeError
+from qcore.serialization import whole
 
 LARGEST_JSON = 32_000_000
 """Bytes of a config.json, a tokenizer_config.json or an index: real ones have 200 kB at most."""
@@ -118,7 +119,7 @@ def read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:
         )
     data = read_regular(path, LARGEST_JSON, remedy="download it again")
     try:
-        content = json.loads(data.decode("utf-8-sig"))
+        content = json.loads(data.decode("utf-8-sig"), parse_int=whole)
     except (ValueError, RecursionError) as error:
         raise BrokenCheckpoint(
             f"{path.name} in {printable(str(path.parent))} cannot be read: {str(error)[:200]}",

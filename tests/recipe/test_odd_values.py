@@ -14,7 +14,7 @@ LONGER = "9" * 5000
     ("text", "sentence"),
     [
         (f'{{"seed": {LONG}}}', "recipe.seed is a whole number of 1329 bits; write a number from"),
-        (f'{{"seed": {LONGER}}}', "not JSON: Exceeds the limit"),
+        (f'{{"seed": {LONGER}}}', "not JSON: a whole number of 5000 digits"),
         (f'{{"seed": -{LONG}}}', "recipe.seed is a whole number of 1329 bits"),
         (f'{{"expansion": {{"percent": {LONG}}}}}', "percent is a whole number of 1329 bits; writ"),
         ('{"expansion": {"percent": NaN}}', "not JSON: NaN is no JSON number"),
