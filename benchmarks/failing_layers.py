@@ -16,8 +16,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from statistics import fmean, median
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks._measure import save, table
 from benchmarks.layer_errors import float_moments, rounded, squared
@@ -86,7 +87,7 @@ def main() -> None:
     save("failing_layers", [{"bits": given.bits, **row} for row in (*layers, *runs)])
 
 
-def loss(model: nn.Module, weights: Mapping[Linear, Tensor], text: Tensor) -> float:
+def loss(model: Any, weights: Mapping[Linear, Tensor], text: Tensor) -> float:
     """Mean nats per token with these weights in place."""
     with changed(model, weights):
         return fmean(score_window(model, window, None).loss for window in text)

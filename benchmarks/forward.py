@@ -11,6 +11,7 @@ rounding adds, and the same for scoring a window (`evaluation`: chunked losses, 
 import argparse
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -82,7 +83,7 @@ def measure(
     def forward(model: nn.Module) -> None:
         model(text, use_cache=False)
 
-    def evaluate(model: nn.Module) -> None:
+    def evaluate(model: Any) -> None:
         score_window(model, text[0])
 
     def quantized(name: str, group: int | None, what: Callable[[nn.Module], None]) -> None:

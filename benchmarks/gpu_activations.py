@@ -20,6 +20,7 @@ from torch import Tensor
 
 from benchmarks._device import BYTES, fewest_seconds, require_gpu
 from benchmarks._measure import save, table
+from kernels.dispatch import Implementation
 from kernels.elements.values import E2M1, E4M3
 from kernels.hadamard.operation import block_hadamard_transform, hadamard_transform
 from kernels.hadamard.plan import against_full

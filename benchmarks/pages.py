@@ -23,6 +23,7 @@ from pages._ui.runs import charts, tables
 from pages._ui.runs.engine import RunTable
 from qcore.report import metrics
 from qcore.report.index import Index
+from qcore.report.labels import Labels
 from qcore.report.library import Library
 
 REPEATS = 60
@@ -84,9 +85,9 @@ def rerun(runs: RunTable) -> None:
 def measure(count: int) -> float:
     """95th percentile, milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = RunTable(Index(Library(Path(folder))))
+        runs = RunTable(Index(Library(Path(folder))), Labels(Path(folder)))
         runs.table()
-        runs._table = tables.runs(rows(count))
+        runs._all = runs._shown = tables.runs(rows(count))
         rerun(runs)
         times = []
         for _ in range(REPEATS):
