@@ -14,6 +14,7 @@ Bits are counted honestly: elements, scales and zero points (`bits_per_weight`).
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -119,15 +120,17 @@ class Format:
                 f"group {group} is less than 2",
                 remedy="choose one that divides the layers' widths, such as 32, or leave it out",
             )
-        return self if self.kind == "mx" else replace(self, group=group)
+        return self if self.kind == "mx" or self.group == group else replace(self, group=group)
 
     def with_scale_rounding(self, rule: ScaleRounding) -> Format:
         """The same MX format with another rule for the shared exponent; INT formats have none."""
-        return replace(self, scale_rounding=rule) if self.kind == "mx" else self
+        same = self.kind != "mx" or self.scale_rounding == rule
+        return self if same else replace(self, scale_rounding=rule)
 
     def with_scale_type(self, kind: ScaleType) -> Format:
         """The same INT format with scales of another type; MX formats have powers of two."""
-        return replace(self, scale_type=kind) if self.kind == "int" else self
+        same = self.kind != "int" or self.scale_type == kind
+        return self if same else replace(self, scale_type=kind)
 
 
 def _integer(bits: int, *, symmetric: bool) -> Format:
@@ -155,6 +158,7 @@ FORMATS: dict[str, Format] = {
 """Every format by name, ungrouped where the group is free."""
 
 
+@functools.lru_cache(maxsize=1024)
 def named(name: str, group: int | None = None) -> Format:
     """The format called `name`, with `group` elements to a scale.
 
